@@ -1,0 +1,44 @@
+#!/bin/sh
+# Brings a fresh clone to where everything runs: the locked npm packages (Node.js 24 among them), and
+# the host programs that imgtool runs. With `--peers` also the programs that the tests compare with.
+# Says what it does; installs Debian packages only as root on a Debian-like system.
+set -eu
+cd "$(dirname "$0")/.."
+
+stamp=node_modules/.imgtool-setup
+lock=$(cksum <package-lock.json)
+if [ ! -e "$stamp" ] || [ "$(cat "$stamp")" != "$lock" ]; then
+  echo "setup: installing the locked npm packages (npm ci)" >&2
+  npm ci --no-audit --no-fund --loglevel=error >&2
+  echo "$lock" >"$stamp"
+fi
+
+missing=$(./imgtool doctor --missing-packages --quiet)
+if [ "${1:-}" = --peers ]; then
+  # program=package, for each program that the tests use as a judge.
+  for pair in casync=casync sgdisk=gdisk veritysetup=cryptsetup-bin systemd-dissect=systemd-container \
+    systemd-repart=systemd systemd-id128=systemd e2fsck=e2fsprogs debugfs=e2fsprogs \
+    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
+    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
+  done
+fi
+[ -n "${missing# }" ] || exit 0
+
+install="apt-get install --no-install-recommends -y ${missing# }"
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "setup: installing host programs with: $install" >&2
+  apt-get update -qq >&2
+  # Servers among them must not start by themselves.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+  fi
+  DEBIAN_FRONTEND=noninteractive $install -qq >/dev/null
+else
+  echo "setup: some host programs are missing. Install them with:" >&2
+  echo "  sudo apt-get update && sudo $install" >&2
+  exit 6
+fi

@@ -1,0 +1,63 @@
+/**
+ * `npm test`: runs every test of the workspace, unit tests first and the system tests after them one
+ * at a time, prints why tests were skipped, and ends with `N passed, N failed`.
+ * @module
+ */
+import { writeFileSync } from "node:fs";
+import { startVitest, type Vitest } from "vitest/node";
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: string[];
+}
+
+const counts: Counts = { passed: 0, failed: 0, skipped: [] };
+const extra = process.argv.slice(2);
+
+// System tests bootstrap distributions and start servers: on two cores one file at a time.
+for (const phase of [
+  { name: "unit tests", tagsFilter: ["!system"], fileParallelism: true },
+  { name: "system tests", tagsFilter: ["system"], fileParallelism: false },
+]) {
+  const started = performance.now();
+  console.log(`\n# ${phase.name}`);
+  const vitest = await startVitest("test", extra, {
+    run: true,
+    watch: false,
+    tagsFilter: phase.tagsFilter,
+    fileParallelism: phase.fileParallelism,
+    // All processors and one process each for many files: 50 s on two processors, where vitest's own
+    // choice, one processor less and a process for each file, takes 109 s (measured).
+    ...(phase.fileParallelism ? { maxWorkers: "100%", isolate: false } : {}),
+    passWithNoTests: true,
+    // Each phase skips the tests of the other; those that skip themselves are listed at the end.
+    hideSkippedTests: true,
+    reporters: [process.stdout.isTTY ? "default" : "verbose"],
+  });
+  collect(vitest, counts);
+  await vitest.close();
+  console.log(`# ${phase.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+if (counts.skipped.length > 0) console.log(`\nskipped:\n${counts.skipped.map((line) => `  ${line}`).join("\n")}`);
+const countsFile = process.env["IMGTOOL_TEST_COUNTS"];
+if (countsFile !== undefined) writeFileSync(countsFile, `${counts.passed} ${counts.failed} ${counts.skipped.length}\n`);
+console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped.length} skipped`);
+process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+
+function collect(vitest: Vitest, into: Counts): void {
+  for (const module of vitest.state.getTestModules()) {
+    // A file that cannot even be loaded holds no tests to count, and must not pass for that.
+    if (module.state() === "failed" && [...module.children.allTests("failed")].length === 0) into.failed++;
+    for (const test of module.children.allTests()) {
+      const result = test.result();
+      if (result.state === "passed") into.passed++;
+      else if (result.state === "failed") into.failed++;
+      else if (result.state === "skipped" && test.options.mode === "run" && result.note !== undefined) {
+        into.skipped.push(`${module.project.name} ${test.fullName}: ${result.note}`);
+      }
+    }
+  }
+  into.failed += vitest.state.getUnhandledErrors().length;
+}
