@@ -1,0 +1,10 @@
+/**
+ * What every imgtool package shares: errors, progress, sizes, bytes, cancellation. No dependencies,
+ * no Node.js modules.
+ * @module
+ */
+export * from "./abort.ts";
+export * from "./bytes.ts";
+export * from "./errors.ts";
+export * from "./progress.ts";
+export * from "./sizes.ts";

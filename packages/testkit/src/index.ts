@@ -1,0 +1,9 @@
+/**
+ * Peers, capabilities and fixtures for the tests of the imgtool packages. Never published.
+ * @module
+ */
+export * from "./needs.ts";
+export * from "./processes.ts";
+export * from "./random.ts";
+export * from "./run.ts";
+export * from "./temporary.ts";

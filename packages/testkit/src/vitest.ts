@@ -1,0 +1,27 @@
+// The one vitest configuration of all packages. Each package re-exports it in its vitest.config.ts, so that
+// `npx turbo test --filter=@imgtool/chunker` and the root run (vitest.config.ts) test the same way.
+import { defineConfig, type ViteUserConfig } from "vitest/config";
+
+const source = "@imgtool/source";
+
+const config: ViteUserConfig = defineConfig({
+  // Vite resolves workspace imports of the tests, execArgv those of the workers that tests start.
+  resolve: { conditions: [source, "node"] },
+  ssr: { resolve: { conditions: [source, "node"] } },
+  test: {
+    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    pool: "forks",
+    execArgv: [`--conditions=${source}`],
+    testTimeout: 30_000,
+    // Vitest's own second is too short for a machine that is busy.
+    expect: { poll: { timeout: 20_000 } },
+    tags: [
+      {
+        name: "system",
+        description: "runs whole programs on real input; minutes, not milliseconds",
+        timeout: 1_200_000,
+      },
+    ],
+  },
+});
+export default config;
