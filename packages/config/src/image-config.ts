@@ -1,0 +1,75 @@
+/**
+ * The resolved configuration of one image: complete, frozen, plain JSON. Everything after `config`
+ * works from this object alone. Names are mkosi's setting names in camelCase.
+ * @module
+ */
+
+export type OutputFormat = "disk" | "directory" | "tar" | "none";
+export type Compression = "none" | "zstd" | "xz" | "gzip";
+
+/** A tree to copy into the image: `source` on this machine to the absolute path `target` in the image. */
+export interface TreeSource {
+  readonly source: string;
+  readonly target: string;
+}
+
+export interface ImageConfig {
+  /** The project directory, absolute. */
+  readonly directory: string;
+  /** Every configuration file that was read, absolute, in order. */
+  readonly files: readonly string[];
+
+  readonly distribution: string;
+  readonly release: string;
+  /** systemd's architecture name: x86-64, arm64, … */
+  readonly architecture: string;
+  readonly mirror: string | undefined;
+  readonly repositories: readonly string[];
+  readonly repositoryKeyCheck: boolean;
+
+  readonly format: OutputFormat;
+  /** Root file system of a disk whose project has no partition definitions. */
+  readonly rootFilesystem: "ext4" | "squashfs" | "erofs";
+  /** Whether a disk gets dm-verity partitions: "no" or "hash". */
+  readonly verity: "no" | "hash";
+  /** Name of the outputs, without folder and extension. */
+  readonly output: string;
+  /** Absolute. */
+  readonly outputDirectory: string;
+  readonly compressOutput: Compression;
+  readonly compressLevel: number;
+  readonly imageId: string | undefined;
+  readonly imageVersion: string | undefined;
+  /** UUID text; all identifiers of the image derive from it. */
+  readonly seed: string;
+  readonly sectorSize: number;
+  readonly repartDirectories: readonly string[];
+  readonly checksum: boolean;
+  readonly manifestFormat: readonly string[];
+
+  readonly packages: readonly string[];
+  readonly removePackages: readonly string[];
+  readonly removeFiles: readonly string[];
+  readonly withRecommends: boolean;
+  readonly withDocs: boolean;
+  readonly cleanPackageMetadata: boolean;
+  readonly skeletonTrees: readonly TreeSource[];
+  readonly extraTrees: readonly TreeSource[];
+  /** Absolute paths, in the order they run. A name that ends in `.chroot` runs inside the image. */
+  readonly postInstallationScripts: readonly string[];
+  readonly finalizeScripts: readonly string[];
+  /** Seconds since 1970 that every time stamp is clamped to. */
+  readonly sourceDateEpoch: number;
+
+  readonly cacheDirectory: string | undefined;
+  readonly packageCacheDirectory: string | undefined;
+  readonly workspaceDirectory: string | undefined;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly withNetwork: boolean;
+
+  readonly hostname: string | undefined;
+  readonly timezone: string | undefined;
+  readonly locale: string | undefined;
+  /** Plain, or a crypt(5) hash after the prefix `hashed:`. */
+  readonly rootPassword: string | undefined;
+}

@@ -1,0 +1,181 @@
+/**
+ * From resolved settings to ImageConfig: the values that the build takes, in the types it takes them.
+ * @module
+ */
+import type { Compression, ImageConfig, OutputFormat, TreeSource } from "./image-config.ts";
+import { textOf } from "./kind.ts";
+import type { SettingValue } from "./kind.ts";
+import { effective } from "./merge.ts";
+import type { Effective } from "./merge.ts";
+import { normalizePath } from "./paths.ts";
+import { pairOf } from "./kinds.ts";
+import { diskFormats, formatName } from "./settings/output.ts";
+import { findSetting } from "./settings.ts";
+import type { State } from "./state.ts";
+import { newestInput } from "./source-date.ts";
+
+const buildableFormats: readonly OutputFormat[] = ["disk", "directory", "tar", "none"];
+const compressionNames: Readonly<Record<string, Compression>> = { none: "none", zstd: "zstd", xz: "xz", gz: "gzip" };
+
+/** The configuration of the image that the state describes. What cannot be built yet becomes an error. */
+export function imageConfig(state: State, defaultSourceDateEpoch: number | undefined): ImageConfig {
+  const get = (name: string): Effective => {
+    const setting = findSetting(name);
+    if (setting === undefined) throw new RangeError(`no setting ${name}`);
+    return effective(setting, state);
+  };
+  const text = (name: string): string | undefined => {
+    const { value } = get(name);
+    return typeof value === "string" ? value : undefined;
+  };
+  const number = (name: string): number | undefined => {
+    const { value } = get(name);
+    return typeof value === "number" ? value : undefined;
+  };
+  const flag = (name: string): boolean => get(name).value === true;
+  const strings = (name: string): string[] => stringsOf(get(name).value);
+  const trees = (name: string): TreeSource[] => treesOf(get(name).value);
+  const fail = (name: string, code: string, message: string, hint: string): void =>
+    state.problems.error({ ...get(name).origins[0], code, message: `${name}=: ${message}`, hint });
+
+  const formatText = text("Format") ?? "disk";
+  const format = buildableFormats.find((known) => known === formatName(formatText));
+  if (format === undefined)
+    fail(
+      "Format",
+      "format-unsupported",
+      `${formatText} cannot be built yet`,
+      `use one of ${buildableFormats.join(", ")}`,
+    );
+
+  const compressionText = text("CompressOutput") ?? "none";
+  const compression = compressionNames[compressionText];
+  if (compression === undefined && format !== undefined)
+    fail(
+      "CompressOutput",
+      "compression-unsupported",
+      `${compressionText} is not supported`,
+      "use zstd, xz, gz or none",
+    );
+
+  const verity = text("Verity") ?? "auto";
+  if (verity === "signed" || verity === "defer")
+    fail("Verity", "verity-unsupported", `${verity} needs signatures, which are not supported yet`, "use Verity=hash");
+
+  const skeletonTrees = trees("SkeletonTrees");
+  const extraTrees = trees("ExtraTrees");
+  const postInstallationScripts = strings("PostInstallationScripts");
+  const finalizeScripts = strings("FinalizeScripts");
+  const repartDirectories = strings("RepartDirectories");
+  const environmentFiles = strings("EnvironmentFiles");
+  const sourceDateEpoch =
+    number("SourceDateEpoch") ??
+    defaultSourceDateEpoch ??
+    newestInput(
+      [
+        ...state.read,
+        ...[...skeletonTrees, ...extraTrees].map((tree) => tree.source),
+        ...postInstallationScripts,
+        ...finalizeScripts,
+        ...repartDirectories,
+        ...environmentFiles,
+      ],
+      state.files,
+    );
+  const output = text("Output") ?? "image";
+
+  return {
+    directory: state.directory,
+    files: [...state.read],
+    distribution: text("Distribution") ?? "debian",
+    release: text("Release") ?? "",
+    architecture: text("Architecture") ?? state.host.architecture,
+    mirror: text("Mirror"),
+    repositories: strings("Repositories"),
+    repositoryKeyCheck: flag("RepositoryKeyCheck"),
+    format: format ?? "none",
+    rootFilesystem: diskFormats[formatText] ?? "ext4",
+    verity: verity === "enabled" || verity === "hash" ? "hash" : "no",
+    output,
+    outputDirectory: text("OutputDirectory") ?? state.directory,
+    compressOutput: compression ?? "none",
+    compressLevel: number("CompressLevel") ?? 3,
+    imageId: text("ImageId"),
+    imageVersion: text("ImageVersion"),
+    seed: text("Seed") ?? "",
+    sectorSize: number("SectorSize") ?? 512,
+    repartDirectories,
+    checksum: flag("Checksum"),
+    manifestFormat: strings("ManifestFormat"),
+    packages: strings("Packages"),
+    removePackages: strings("RemovePackages"),
+    removeFiles: strings("RemoveFiles"),
+    withRecommends: flag("WithRecommends"),
+    withDocs: flag("WithDocs"),
+    cleanPackageMetadata: cleansMetadata(text("CleanPackageMetadata") ?? "auto", format),
+    skeletonTrees,
+    extraTrees,
+    postInstallationScripts,
+    finalizeScripts,
+    sourceDateEpoch,
+    cacheDirectory: text("CacheDirectory"),
+    packageCacheDirectory:
+      text("PackageCacheDirectory") ?? defaultPackageCache(text("CacheDirectory"), state.environment),
+    workspaceDirectory: text("WorkspaceDirectory"),
+    environment: environmentOf(environmentFiles, get("Environment").value, state),
+    withNetwork: flag("WithNetwork"),
+    hostname: text("Hostname"),
+    timezone: text("Timezone"),
+    locale: text("Locale"),
+    rootPassword: passwordOf(get("RootPassword").value),
+  };
+}
+
+/** Below mkosi.cache/ where the project has one, else in the user's cache (XDG Base Directory Specification). */
+function defaultPackageCache(
+  cacheDirectory: string | undefined,
+  environment: Readonly<Record<string, string>>,
+): string | undefined {
+  if (cacheDirectory !== undefined) return `${cacheDirectory}/packages`;
+  const { XDG_CACHE_HOME: cache = "", HOME: home = "" } = environment;
+  if (cache.startsWith("/")) return `${cache}/imgtool/packages`;
+  return home.startsWith("/") ? `${home}/.cache/imgtool/packages` : undefined;
+}
+
+/** auto keeps what a package manager needs where the output is a tree that others may build upon. */
+function cleansMetadata(value: string, format: OutputFormat | undefined): boolean {
+  return value === "enabled" || (value === "auto" && format !== "directory" && format !== "tar");
+}
+
+function stringsOf(value: SettingValue): string[] {
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === "string") : [];
+}
+
+function treesOf(value: SettingValue): TreeSource[] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((tree): TreeSource[] => {
+    if (typeof tree !== "object" || tree === null || !("Source" in tree) || typeof tree["Source"] !== "string")
+      return [];
+    const target = tree["Target"];
+    return [{ source: tree["Source"], target: normalizePath(`/${typeof target === "string" ? target : ""}`) }];
+  });
+}
+
+function passwordOf(value: SettingValue): string | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const [password, hashed] = value;
+  return typeof password === "string" ? `${hashed === true ? "hashed:" : ""}${password}` : undefined;
+}
+
+/** The variables of EnvironmentFiles=, then those of Environment=. */
+function environmentOf(files: readonly string[], own: SettingValue, state: State): Record<string, string> {
+  const pairs: [string, string][] = [];
+  for (const file of files) {
+    for (const line of (state.files.readText(file) ?? "").trim().split(/\r\n|\n|\r/)) {
+      if (line !== "") pairs.push(pairOf(line, (name) => state.environment[name] ?? ""));
+    }
+  }
+  if (typeof own === "object" && own !== null && !Array.isArray(own))
+    for (const [name, value] of Object.entries(own)) pairs.push([name, textOf(value)]);
+  return Object.fromEntries(pairs);
+}

@@ -1,0 +1,279 @@
+import { expect, test } from "vitest";
+import { resolveProject, valueOf } from "../test/project.ts";
+import { formatProblem } from "./index.ts";
+import type { Problem } from "./index.ts";
+
+const lines = (problems: readonly Problem[]): string[] => problems.map((problem) => formatProblem(problem, "/project"));
+
+test("a project of the first mkosi", () => {
+  const { config, warnings, errors } = resolveProject({
+    "mkosi.default": [
+      "[Distribution]",
+      "Distribution=debian",
+      "Release=bookworm",
+      "[Output]",
+      "Format=raw_squashfs",
+      "Output=old",
+      "XZ=yes",
+      "Bootable=no",
+      "[Packages]",
+      "Packages=vim less",
+      "  openssh-server",
+      "Cache=cache",
+      "[Partitions]",
+      "RootSize=3G",
+      "[Validation]",
+      "CheckSum=yes",
+    ].join("\n"),
+    "mkosi.default.d/10": "[Packages]\nPackages=more\n",
+    "cache/": "",
+    "mkosi.extra/": "",
+  });
+  expect(errors).toEqual([]);
+  expect(lines(warnings)).toEqual(["mkosi.default:14: RootSize= is part of partition definitions today, and ignored"]);
+  expect(config).toMatchObject({
+    release: "bookworm",
+    format: "disk",
+    rootFilesystem: "squashfs",
+    output: "old",
+    compressOutput: "xz",
+    packages: ["vim", "less", "openssh-server", "more"],
+    packageCacheDirectory: "/project/cache",
+    checksum: true,
+    extraTrees: [{ source: "/project/mkosi.extra", target: "/" }],
+  });
+});
+
+test("mkosi.conf takes the place of mkosi.default", () => {
+  const { config } = resolveProject({ "mkosi.conf": "[Output]\nOutput=new", "mkosi.default": "[Output]\nOutput=old" });
+  expect(config).toMatchObject({ output: "new", files: ["/project/mkosi.conf"] });
+});
+
+test("a folder named mkosi is the project where there is no mkosi.conf above it", () => {
+  const { config } = resolveProject({
+    "mkosi/mkosi.conf": "[Content]\nExtraTrees=tree\nPackages=%D",
+    "mkosi/tree/": "",
+  });
+  // %D stays the project's directory, as systemd's own project relies on.
+  expect(config).toMatchObject({
+    directory: "/project",
+    packages: ["/project"],
+    extraTrees: [{ source: "/project/mkosi/tree" }],
+  });
+});
+
+test("files that include each other are read once, and a folder that includes itself ends", () => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": "[Include]\nInclude=.\nInclude=a.conf\n[Content]\nPackages=main",
+    "a.conf": "[Include]\nInclude=b.conf\n[Content]\nPackages=a",
+    "b.conf": "[Include]\nInclude=a.conf\n[Content]\nPackages=b",
+  });
+  expect(errors).toEqual([]);
+  // The folder is once the project and once what it includes, as mkosi has it.
+  expect(config?.packages).toEqual(["b", "a", "main", "main"]);
+});
+
+test("folders that are nested without end are an error, not a crash", () => {
+  const deep = `${"mkosi.conf.d/x/".repeat(40)}mkosi.conf`;
+  const { errors } = resolveProject({ "mkosi.conf": "", [deep]: "[Content]\nPackages=a" });
+  expect(errors).toMatchObject([{ code: "config-nested", hint: expect.stringContaining("symbolic link") as string }]);
+});
+
+test("assertions", () => {
+  const good = resolveProject({
+    "mkosi.conf": "[Assert]\nDistribution=debian\n[TriggerAssert]\nRelease=sid\n[TriggerAssert]\nRelease=trixie\n",
+  });
+  expect(good.errors).toEqual([]);
+  const bad = resolveProject({
+    "mkosi.conf": "[Assert]\nDistribution=fedora\n[TriggerAssert]\nRelease=sid\n[TriggerAssert]\nRelease=forky\n",
+  });
+  expect(lines(bad.errors)).toEqual([
+    "mkosi.conf:1: [Assert] does not hold: Distribution=fedora",
+    "mkosi.conf:3: [TriggerAssert] does not hold: Release=sid",
+  ]);
+  const skipped = resolveProject({
+    "mkosi.conf": "",
+    "mkosi.conf.d/a.conf": "[Match]\nRelease=sid\n[Assert]\nDistribution=fedora\n",
+  });
+  expect(skipped.errors).toEqual([]);
+});
+
+test("conditions on the machine and the image", () => {
+  const conditions = [
+    "Architecture=uefi",
+    "HostArchitecture=uefi",
+    "HostArchitecture=arm64",
+    "SystemdVersion=>=250",
+    "SystemdVersion=<250",
+    "Image=main",
+    "Image=other",
+  ];
+  const files = Object.fromEntries(
+    conditions.map((condition, index) => [
+      `mkosi.conf.d/${index}.conf`,
+      `[Match]\n${condition}\n[Content]\nPackages=${index}`,
+    ]),
+  );
+  const resolution = resolveProject({ "mkosi.conf": "", ...files }, { host: { systemdVersion: "257.9-1" } });
+  expect(valueOf(resolution, "Packages")).toEqual(["0", "1", "3", "5"]);
+  const elsewhere = resolveProject({ "mkosi.conf": "", ...files }, { host: { architecture: "s390x" } });
+  expect(valueOf(elsewhere, "Packages")).toEqual(["5"]);
+});
+
+test("settings nobody acts on yet: one warning, and none where they ask for nothing", () => {
+  const { config, warnings } = resolveProject({
+    "mkosi.conf":
+      "[Content]\nBootable=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
+    "mkosi.build": { text: "#!/bin/sh\n", mode: 0o755 },
+  });
+  expect(config).toBeDefined();
+  expect(lines(warnings)).toEqual([
+    "mkosi.build: BuildScripts= is not supported yet and has no effect",
+    "mkosi.conf:5: Autologin= is not supported yet and has no effect",
+    "mkosi.conf:2: Bootable= is not supported yet and has no effect",
+  ]);
+});
+
+test("what cannot be built yet is an error with its place", () => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": "[Output]\nFormat=uki\nCompressOutput=lz4\n[Validation]\nVerity=signed\n",
+  });
+  expect(config).toBeUndefined();
+  expect(lines(errors)).toEqual([
+    "mkosi.conf:2: Format=: uki cannot be built yet",
+    "mkosi.conf:5: Verity=: signed needs signatures, which are not supported yet",
+  ]);
+  expect(lines(resolveProject({ "mkosi.conf": "[Output]\nCompressOutput=lz4" }).errors)).toEqual([
+    "mkosi.conf:2: CompressOutput=: lz4 is not supported",
+  ]);
+});
+
+test("a password file that everybody can read is refused", () => {
+  const open = resolveProject({ "mkosi.conf": "", "mkosi.rootpw": { text: "secret\n", mode: 0o644 } });
+  expect(open.errors).toMatchObject([
+    { code: "secret-open", file: "/project/mkosi.rootpw", hint: "chmod o= /project/mkosi.rootpw" },
+  ]);
+  const closed = resolveProject({ "mkosi.conf": "", "mkosi.rootpw": { text: "hashed:$y$x\n", mode: 0o600 } });
+  expect(closed.config?.rootPassword).toBe("hashed:$y$x");
+});
+
+test("a version that is a program's output", () => {
+  const files = { "mkosi.conf": "", "mkosi.version": { text: "#!/bin/sh\n", mode: 0o755 } };
+  expect(resolveProject(files, { runText: (path) => `from ${path}\n` }).config?.imageVersion).toBe(
+    "from /project/mkosi.version",
+  );
+  expect(resolveProject(files).errors).toMatchObject([{ code: "file-executable" }]);
+  const failing = resolveProject(files, {
+    runText: () => {
+      throw new Error("exit status 1");
+    },
+  });
+  expect(lines(failing.errors)).toEqual(["mkosi.version: ImageVersion=: exit status 1"]);
+});
+
+const seedOf = (text: string): string | undefined => resolveProject({ "mkosi.conf": text }).config?.seed;
+
+test("seeds are derived, never random", () => {
+  expect(seedOf("")).toBe(seedOf("[Output]\nOutput=image"));
+  expect(seedOf("")).not.toBe(seedOf("[Output]\nOutput=other"));
+  expect(seedOf("[Output]\nImageId=a\nImageVersion=1")).toBe(seedOf("[Output]\nImageId=a\nImageVersion=2"));
+  // Pinned, and what Python's uuid5 makes of it: another derivation would change every image.
+  expect(seedOf("")).toBe("1d3e92fa-db49-5131-ba54-69efb3a57430");
+});
+
+/** The time of an image with inputs of several ages. */
+function timeOf(conf: string, environment: Readonly<Record<string, string>> = {}): number | undefined {
+  const files = {
+    "mkosi.conf": { text: conf, modified: 100 },
+    "mkosi.extra/a/b": { text: "", modified: 300 },
+    "mkosi.finalize": { text: "", modified: 200, mode: 0o755 },
+    "README.md": { text: "", modified: 900 },
+  };
+  return resolveProject(files, { environment }).config?.sourceDateEpoch;
+}
+
+test("the time of the image: setting, variables, newest input", () => {
+  expect(timeOf("")).toBe(300);
+  expect(timeOf("", { SOURCE_DATE_EPOCH: "7" })).toBe(7);
+  expect(timeOf("[Build]\nEnvironment=SOURCE_DATE_EPOCH=8", { SOURCE_DATE_EPOCH: "7" })).toBe(8);
+  expect(timeOf("[Content]\nSourceDateEpoch=0", { SOURCE_DATE_EPOCH: "7" })).toBe(0);
+});
+
+test("sections and names that are nearly right", () => {
+  const { warnings } = resolveProject({
+    "mkosi.conf": "[Contents]\nPackages=a\n[X-Other]\nb=c\n[Output]\nHostname=x\n",
+  });
+  expect(warnings.map((problem) => [formatProblem(problem, "/project"), problem.hint])).toEqual([
+    ["mkosi.conf:1: unknown section [Contents]; its settings are ignored", "did you mean [Content]?"],
+    ["mkosi.conf:6: Hostname= belongs into [Content], not [Output]", undefined],
+  ]);
+});
+
+test("a project that is not there, empty, or does not match", () => {
+  expect(resolveProject({}).warnings).toMatchObject([{ code: "config-missing" }]);
+  expect(resolveProject({ "mkosi.conf": "[Match]\nDistribution=fedora\n" }).errors).toMatchObject([
+    { code: "project-unmatched" },
+  ]);
+});
+
+test("packages that were not separated, trees that are not there, scripts that cannot run", () => {
+  const { config, warnings } = resolveProject({
+    "mkosi.conf": "[Content]\nPackages=vim less\n  (a if b)\n  ~nsystemd ~i\nExtraTrees=nowhere\n",
+    "mkosi.finalize": "#!/bin/sh\n",
+  });
+  expect(config?.packages).toEqual(["vim less", "(a if b)", "~nsystemd ~i"]);
+  expect(lines(warnings)).toEqual([
+    'mkosi.conf:2: Packages=: "vim less" is one package name with white space in it',
+    "mkosi.conf:5: /project/nowhere does not exist",
+    "mkosi.finalize: FinalizeScripts=: /project/mkosi.finalize is not executable",
+  ]);
+});
+
+// Time that grew with the square of the size would run into the time-out.
+test("a large project resolves", () => {
+  const many = Array.from({ length: 15_000 }, (_, index) => `Packages=package-${index}`);
+  const { config } = resolveProject({
+    "mkosi.conf": `[Content]\n${many.join("\n")}\n`,
+    "mkosi.version": "\n".repeat(200_000),
+  });
+  expect(config?.packages).toHaveLength(15_000);
+});
+
+test("sub-images: each with its own configuration, in the order of their dependencies", () => {
+  const { config, subImages, errors, warnings } = resolveProject({
+    "mkosi.conf": "[Output]\nImageVersion=2\n[Content]\nPackages=main\nExtraTrees=%O/b\n",
+    "mkosi.output/": "",
+    "mkosi.images/a.conf": "[Config]\nDependencies=b\n[Content]\nPackages=a\n",
+    "mkosi.images/b/mkosi.conf": "[Output]\nFormat=directory\n",
+    "mkosi.images/b/mkosi.extra/": "",
+  });
+  expect(errors).toEqual([]);
+  expect(lines(warnings)).toEqual([
+    "mkosi.images: sub-images are read but not built yet; only the main image is",
+    "mkosi.images/a.conf:2: Dependencies= is not supported yet and has no effect",
+  ]);
+  expect(config).toMatchObject({ output: "image_2", packages: ["main"] });
+  expect(subImages.map(({ image, config }) => [image, config?.output, config?.packages, config?.extraTrees])).toEqual([
+    ["b", "b_2", [], [{ source: "/project/mkosi.images/b/mkosi.extra", target: "/" }]],
+    ["a", "a_2", ["a"], []],
+  ]);
+  expect(new Set([config?.seed, ...subImages.map((image) => image.config?.seed)]).size).toBe(3);
+});
+
+test("sub-images: what cannot be is named with its place", () => {
+  const { errors } = resolveProject({
+    "mkosi.conf": "[Config]\nDependencies=base,bse\n",
+    "mkosi.images/base.conf": "[Config]\nDependencies=base\n[Distribution]\nRelease=sid\n",
+  });
+  expect(errors.map((problem) => [formatProblem(problem, "/project"), problem.hint])).toEqual([
+    [
+      "mkosi.images/base.conf:4: Release= holds for all images and cannot be set in sub-image base",
+      "set it in the project's own mkosi.conf",
+    ],
+    ["mkosi.images/base.conf:2: Dependencies=: images depend on each other: base → base", undefined],
+    [
+      "mkosi.conf:2: Dependencies=: no image named bse in mkosi.images/, or its [Match] does not hold",
+      "did you mean base?",
+    ],
+  ]);
+});

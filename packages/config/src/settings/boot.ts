@@ -1,0 +1,64 @@
+/**
+ * The part of [Content] that is about booting: loaders, kernels, initrds.
+ * @module
+ */
+import { boolean, choice, feature, featureOf, featureOr, fileName, texts } from "../kinds.ts";
+import { paths } from "../path-kinds.ts";
+import { rowsOf } from "../setting.ts";
+import type { SettingDefinition } from "../setting.ts";
+
+const row = rowsOf("Content");
+const bootloaders = ["none", "uki", "systemd-boot", "grub", "uki-signed", "systemd-boot-signed", "grub-signed"];
+const modules = (name: string, help: string): SettingDefinition =>
+  row(name, texts("patterns of kernel modules"), help, { option: { argument: "REGEX" } });
+
+export const bootSettings: readonly SettingDefinition[] = [
+  row("Bootable", feature, "Make the image bootable: yes, no or auto", {
+    match: (text, value) => featureOf(text) === value,
+    option: { argument: "FEATURE", optional: true },
+  }),
+  row("Bootloader", choice(bootloaders), "UEFI boot loader", { default: "systemd-boot" }),
+  row("BiosBootloader", choice(["none", "grub"]), "BIOS boot loader", { default: "none" }),
+  row("ShimBootloader", choice(["none", "signed", "unsigned"]), "Shim before the boot loader", {
+    default: "none",
+  }),
+  row("UnifiedKernelImages", featureOr("none", "unsigned", "signed"), "Join kernel and initrd into one file", {
+    option: { argument: "FEATURE" },
+  }),
+  row("UnifiedKernelImageFormat", fileName("it is a name, without folders"), "Name of unified kernel images"),
+  row("UnifiedKernelImageProfiles", paths(), "Files with further command lines of unified kernel images", {
+    folders: [{ path: "mkosi.uki-profiles", suffix: ".conf" }],
+    option: { long: "uki-profile", argument: "PATH" },
+  }),
+  row("Initrds", paths({ required: false }), "Initrds to use instead of building one", {
+    option: { long: "initrd", argument: "PATH" },
+  }),
+  row("InitrdProfiles", texts("profile names"), "Profiles of the default initrd", {
+    option: { long: "initrd-profile", argument: "NAME" },
+  }),
+  row("InitrdPackages", texts("packages"), "Further packages of the default initrd", {
+    option: { long: "initrd-package", argument: "PACKAGE" },
+  }),
+  row("InitrdVolatilePackages", texts("packages"), "Further packages of the default initrd, never cached", {
+    option: { long: "initrd-volatile-package", argument: "PACKAGE" },
+  }),
+  row("MicrocodeHost", boolean, "Put only this machine's microcode into the initrd", {
+    option: { argument: "BOOL", optional: true },
+  }),
+  row("KernelCommandLine", texts("options", { separator: " " }), "Kernel command line", {
+    option: { argument: "OPTIONS" },
+  }),
+  modules("KernelModules", "Kernel modules to keep in the image"),
+  modules("KernelModulesInclude", "Kernel modules to keep in the image, as older versions name it"),
+  row("KernelModulesIncludeHost", boolean, "Keep the kernel modules that this machine has loaded"),
+  modules("KernelModulesExclude", "Kernel modules to leave out of the image"),
+  row("KernelModulesInitrd", boolean, "Make an initrd with kernel modules for each kernel", {
+    default: true,
+    option: { argument: "BOOL", optional: true },
+  }),
+  modules("KernelInitrdModules", "Kernel modules of the initrd"),
+  modules("KernelModulesInitrdInclude", "Kernel modules of the initrd, as older versions name it"),
+  row("KernelModulesInitrdIncludeHost", boolean, "Put the kernel modules that this machine has loaded into the initrd"),
+  modules("KernelModulesInitrdExclude", "Kernel modules to leave out of the initrd"),
+  row("FirmwareFiles", texts("patterns"), "Firmware files to keep in the image", { option: { argument: "GLOB" } }),
+];

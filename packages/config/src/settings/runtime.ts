@@ -1,0 +1,147 @@
+/**
+ * [Runtime], once [Host]: how an image is run after the build.
+ * @module
+ */
+import { ConfigError } from "@imgtool/core";
+import { list } from "../kind.ts";
+import { boolean, bytes, choice, driveOf, feature, integer, pairs, text, texts, vsockConnection } from "../kinds.ts";
+import { path, pathOf, trees } from "../path-kinds.ts";
+import type { KindContext } from "../kind.ts";
+import { baseName, compareText } from "../paths.ts";
+import { rowsOf } from "../setting.ts";
+import type { SettingDefinition, SettingOption } from "../setting.ts";
+
+const row = rowsOf("Runtime");
+const switchOption: SettingOption = { argument: "BOOL", optional: true };
+const featureOption: SettingOption = { argument: "FEATURE", optional: true };
+
+/** Credentials from a file, or from each file of a folder. */
+function credentialsFrom(value: string, context: KindContext): ReadonlyMap<string, string> {
+  const root = pathOf(value, context);
+  const names = context.files.list(root);
+  const found = new Map<string, string>();
+  const files = names === undefined ? [root] : [...names].sort(compareText).map((name) => `${root}/${name}`);
+  for (const file of files) {
+    const status = context.files.status(file);
+    if (status?.kind === "directory") continue;
+    const content = status?.executable === true ? context.files.runText?.(file) : context.files.readText(file);
+    if (content === undefined) throw new ConfigError(`cannot read ${file}`, { code: "path-unreadable" });
+    found.set(baseName(file), content);
+  }
+  return found;
+}
+
+export const runtimeSettings: readonly SettingDefinition[] = [
+  row("NSpawnSettings", path(), "Settings file of systemd-nspawn", {
+    files: ["mkosi.nspawn"],
+    option: { long: "settings", argument: "PATH" },
+  }),
+  row("Ephemeral", boolean, "Run on a copy that is thrown away", { option: switchOption }),
+  row(
+    "Credentials",
+    pairs(() => "", credentialsFrom),
+    "Credentials for the running system: NAME=VALUE, a file or a folder",
+    { files: ["mkosi.credentials"], option: { long: "credential", argument: "NAME=VALUE" } },
+  ),
+  row(
+    "KernelCommandLineExtra",
+    texts("options", { separator: " " }),
+    "Further kernel command line of virtual machines",
+    {
+      option: { argument: "OPTIONS" },
+    },
+  ),
+  row("RuntimeTrees", trees({ absolute: false }), "Folders that the running system sees: SOURCE[:TARGET]", {
+    option: { long: "runtime-tree", argument: "PATH" },
+  }),
+  row("RuntimeSize", bytes, "Size that the image is grown to before it runs", { option: { argument: "SIZE" } }),
+  row("RuntimeScratch", feature, "Give the running system an extra scratch disk", { option: { argument: "FEATURE" } }),
+  row("RuntimeNetwork", choice(["interface", "user", "none"]), "Network of the running system", {
+    default: "user",
+  }),
+  row("RuntimeBuildSources", boolean, "Let the running system see the build sources", { option: { argument: "BOOL" } }),
+  row("RuntimeHome", boolean, "Let the running system see the home directory", { option: { argument: "BOOL" } }),
+  row("UnitProperties", texts("properties", { separator: " ", quoted: true }), "Properties of the unit it runs in", {
+    option: { long: "unit-property", argument: "PROPERTY" },
+  }),
+  row("SshKey", path({ secret: true }), "Private key for SSH", { files: ["mkosi.key"], option: { argument: "PATH" } }),
+  row("SshCertificate", path(), "Certificate for SSH", { files: ["mkosi.crt"], option: { argument: "PATH" } }),
+  row("VirtualMachineMonitor", choice(["qemu", "vmspawn"]), "Program that runs virtual machines", {
+    default: "qemu",
+    option: { long: "vmm", argument: "NAME" },
+  }),
+  row("Machine", text, "Name of the running machine", { option: { argument: "NAME" } }),
+  row("ForwardJournal", path({ required: false }), "File or folder that receives the journal", {
+    option: { argument: "PATH" },
+  }),
+  row("SysupdateDirectory", path(), "Folder with the transfer definitions of systemd-sysupdate", {
+    files: ["mkosi.sysupdate"],
+    option: { argument: "PATH", aliases: ["sysupdate-dir"] },
+  }),
+  row("Console", choice(["interactive", "read-only", "native", "gui"]), "How the console is shown", {
+    default: "native",
+    option: { argument: "MODE", optional: true },
+  }),
+  row("CPUs", integer(0), "Number of processors of a virtual machine", {
+    default: 1,
+    aliases: ["QemuSmp"],
+    option: { argument: "NUMBER", aliases: ["qemu-smp"] },
+  }),
+  row("RAM", bytes, "Memory of a virtual machine", {
+    default: 2 * 1024 ** 3,
+    aliases: ["QemuMem"],
+    option: { argument: "SIZE", aliases: ["qemu-mem"] },
+  }),
+  row("KVM", feature, "Use hardware virtualization", {
+    aliases: ["QemuKvm"],
+    option: { ...featureOption, aliases: ["qemu-kvm"] },
+  }),
+  row("VSock", feature, "Connect a virtual machine by VSOCK", {
+    aliases: ["QemuVsock"],
+    option: { ...featureOption, aliases: ["qemu-vsock"] },
+  }),
+  row("VSockCID", vsockConnection, "VSOCK connection number", {
+    default: -1,
+    aliases: ["QemuVsockConnectionId"],
+    option: { argument: "NUMBER|auto|hash", aliases: ["qemu-vsock-cid"] },
+  }),
+  row("TPM", feature, "Give a virtual machine a software TPM", {
+    aliases: ["QemuSwtpm"],
+    option: { ...featureOption, aliases: ["qemu-swtpm"] },
+  }),
+  row("CDROM", boolean, "Attach the image as a CD-ROM", {
+    aliases: ["QemuCdrom"],
+    option: { ...switchOption, aliases: ["qemu-cdrom"] },
+  }),
+  row("Removable", boolean, "Attach the image as a removable disk", {
+    aliases: ["QemuRemovable"],
+    option: { ...switchOption, aliases: ["qemu-removable"] },
+  }),
+  row("Firmware", choice(["auto", "linux", "uefi", "uefi-secure-boot", "bios"]), "Firmware of a virtual machine", {
+    default: "auto",
+    aliases: ["QemuFirmware"],
+    option: { aliases: ["qemu-firmware"] },
+  }),
+  row(
+    "FirmwareVariables",
+    path({ words: ["custom", "microsoft", "microsoft-mok"] }),
+    "File with the firmware's variables",
+    { aliases: ["QemuFirmwareVariables"], option: { argument: "PATH", aliases: ["qemu-firmware-variables"] } },
+  ),
+  row("Linux", path(), "Kernel that a virtual machine boots directly", {
+    aliases: ["QemuKernel"],
+    option: { argument: "PATH", aliases: ["qemu-kernel"] },
+  }),
+  row(
+    "Drives",
+    list("ID:SIZE[:DIRECTORY[:OPTIONS[:FILE_ID]]]", (value, context) => driveOf(value, pathOf, context), {
+      separator: " ",
+    }),
+    "Further disks of a virtual machine",
+    { aliases: ["QemuDrives"], option: { long: "drive", argument: "DRIVE", aliases: ["qemu-drive"] } },
+  ),
+  row("QemuArgs", texts("arguments", { separator: " ", quoted: true }), "Further arguments of QEMU", {
+    option: { argument: "ARGUMENTS", hidden: true },
+  }),
+  row("Register", feature, "Register the running machine with systemd-machined", { option: { argument: "BOOL" } }),
+];

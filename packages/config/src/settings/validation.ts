@@ -1,0 +1,71 @@
+/**
+ * [Validation]: what proves that an image is the one that was built.
+ * @module
+ */
+import { boolean, choice, feature, featureOr, keySource, text } from "../kinds.ts";
+import { keyOrName, path } from "../path-kinds.ts";
+import { rowsOf } from "../setting.ts";
+import type { SettingDefinition } from "../setting.ts";
+
+const row = rowsOf("Validation");
+const fromFile = { Source: "", Type: "file" };
+
+/** Key, certificate, and where each comes from, for one purpose. */
+function keys(prefix: string, purpose: string): SettingDefinition[] {
+  return [
+    row(`${prefix}Key`, keyOrName({ secret: true }), `Private key for ${purpose}`, {
+      scope: "universal",
+      files: ["mkosi.key"],
+      option: { argument: "KEY" },
+    }),
+    row(`${prefix}KeySource`, keySource(["file", "engine", "provider"]), `Where ${prefix}Key= comes from`, {
+      scope: "universal",
+      default: fromFile,
+      option: { argument: "SOURCE" },
+    }),
+    row(`${prefix}Certificate`, keyOrName({ secret: false }), `Certificate for ${purpose}`, {
+      scope: "universal",
+      files: ["mkosi.crt"],
+      option: { argument: "PATH" },
+    }),
+    row(`${prefix}CertificateSource`, keySource(["file", "provider"]), `Where ${prefix}Certificate= comes from`, {
+      scope: "universal",
+      default: fromFile,
+      option: { argument: "SOURCE" },
+    }),
+  ];
+}
+
+export const validationSettings: readonly SettingDefinition[] = [
+  row("SecureBoot", boolean, "Sign what the firmware loads", { option: { argument: "BOOL", optional: true } }),
+  row("SecureBootAutoEnroll", boolean, "Let the boot loader enroll the keys", {
+    default: true,
+    option: { argument: "BOOL" },
+  }),
+  ...keys("SecureBoot", "Secure Boot"),
+  row("SecureBootSignTool", choice(["auto", "sbsign", "systemd-sbsign"]), "Program that signs for Secure Boot", {
+    default: "auto",
+  }),
+  row("Verity", featureOr("hash", "signed", "defer"), "Make dm-verity partitions: no, hash, or auto (no)", {
+    supported: true,
+    option: { argument: "FEATURE" },
+  }),
+  ...keys("Verity", "verity signatures"),
+  row("SignExpectedPcr", feature, "Sign the expected TPM measurements", { option: { argument: "FEATURE" } }),
+  ...keys("SignExpectedPcr", "signatures of TPM measurements"),
+  row("Passphrase", path({ required: false, secret: true }), "File with the passphrase of encrypted partitions", {
+    files: ["mkosi.passphrase"],
+    option: { argument: "PATH" },
+  }),
+  row("Checksum", boolean, "Write SHA256SUMS of the outputs", {
+    supported: true,
+    aliases: ["CheckSum"],
+    option: { argument: "BOOL", optional: true },
+  }),
+  row("Sign", boolean, "Sign SHA256SUMS with OpenPGP", { option: { argument: "BOOL", optional: true } }),
+  row("Key", text, "OpenPGP key that signs SHA256SUMS"),
+  row("OpenPGPTool", text, "OpenPGP program", {
+    default: "gpg",
+    option: { long: "openpgp-tool", argument: "PROGRAM" },
+  }),
+];
