@@ -1,0 +1,9 @@
+/**
+ * What Node.js lacks on Linux, and the host tools imgtool runs.
+ * @module
+ */
+export * from "./atomic.ts";
+export * from "./path-exists.ts";
+export * from "./syscalls.ts";
+export * from "./tools.ts";
+export * from "./users.ts";

@@ -1,0 +1,83 @@
+/**
+ * ioctl requests of file systems: shared extents, chattr attributes, project ids, FAT attributes.
+ * Request numbers are those of x86-64 and arm64, which agree.
+ * @module
+ */
+import { systemCall } from "./libc.ts";
+
+const callIoctl = systemCall("ioctl", "int ioctl(int fd, unsigned long request, void *argument)");
+
+const ficloneRange = 0x4020_940d;
+const getFlagsRequest = 0x8008_6601;
+const setFlagsRequest = 0x4008_6602;
+const getXattrRequest = 0x801c_581f;
+const setXattrRequest = 0x401c_5820;
+const fatGetAttributes = 0x8004_7210;
+const fatSetAttributes = 0x4004_7211;
+
+/**
+ * Makes a range of the target share its blocks with a range of the source (FICLONERANGE). Offsets and
+ * length are multiples of the file system's block size, but for a length that ends the source.
+ * @throws SystemCallError EOPNOTSUPP, EXDEV or EINVAL where the file system cannot
+ */
+export function cloneRange(
+  source: number,
+  sourceOffset: number,
+  length: number,
+  target: number,
+  targetOffset: number,
+): void {
+  const argument = Buffer.alloc(32);
+  argument.writeBigInt64LE(BigInt(source), 0);
+  argument.writeBigUInt64LE(BigInt(sourceOffset), 8);
+  argument.writeBigUInt64LE(BigInt(length), 16);
+  argument.writeBigUInt64LE(BigInt(targetOffset), 24);
+  callIoctl(undefined, target, ficloneRange, argument);
+}
+
+/** The FS_*_FL bits that chattr sets. @throws SystemCallError ENOTTY or EOPNOTSUPP where there are none */
+export function getFileFlags(descriptor: number): number {
+  const argument = Buffer.alloc(8);
+  callIoctl(undefined, descriptor, getFlagsRequest, argument);
+  return argument.readUInt32LE(0);
+}
+
+/** Sets the FS_*_FL bits; append-only and immutable need privilege. */
+export function setFileFlags(descriptor: number, flags: number): void {
+  const argument = Buffer.alloc(8);
+  argument.writeUInt32LE(flags, 0);
+  callIoctl(undefined, descriptor, setFlagsRequest, argument);
+}
+
+// struct fsxattr: u32 flags, extent size, extents, project id; the rest is padding
+const fsxattrSize = 28;
+const projectIdAt = 12;
+
+/** The project id for quotas. @throws SystemCallError ENOTTY or EOPNOTSUPP where there is none */
+export function getProjectId(descriptor: number): number {
+  const argument = Buffer.alloc(fsxattrSize);
+  callIoctl(undefined, descriptor, getXattrRequest, argument);
+  return argument.readUInt32LE(projectIdAt);
+}
+
+/** Sets the project id for quotas. */
+export function setProjectId(descriptor: number, projectId: number): void {
+  const argument = Buffer.alloc(fsxattrSize);
+  callIoctl(undefined, descriptor, getXattrRequest, argument);
+  argument.writeUInt32LE(projectId, projectIdAt);
+  callIoctl(undefined, descriptor, setXattrRequest, argument);
+}
+
+/** The ATTR_* bits of a file on FAT: hidden 2, system 4, archive 0x20. */
+export function getFatAttributes(descriptor: number): number {
+  const argument = Buffer.alloc(4);
+  callIoctl(undefined, descriptor, fatGetAttributes, argument);
+  return argument.readUInt32LE(0);
+}
+
+/** Sets the ATTR_* bits of a file on FAT. */
+export function setFatAttributes(descriptor: number, attributes: number): void {
+  const argument = Buffer.alloc(4);
+  argument.writeUInt32LE(attributes, 0);
+  callIoctl(undefined, descriptor, fatSetAttributes, argument);
+}

@@ -1,0 +1,147 @@
+/**
+ * Host tools: found, run and, when they fail, reported with their last words.
+ *
+ * The table is what `imgtool doctor` lists and the set-up installs from: one row per program that
+ * imgtool runs, with the Debian package that brings it.
+ * @module
+ */
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { AbortedError, EnvironmentError, ProcessError } from "@imgtool/core";
+import { execa, type ExecaError } from "execa";
+import { endGroupOnAbort } from "./process-group.ts";
+
+export interface HostTool {
+  /** Debian package that holds the program. */
+  readonly package: string;
+  /** What imgtool runs it for. */
+  readonly purpose: string;
+}
+
+/** Every host program that imgtool may run. */
+export const hostTools: Readonly<Record<string, HostTool>> = {
+  mmdebstrap: { package: "mmdebstrap", purpose: "install Debian and Ubuntu packages into a tree" },
+  "apt-get": { package: "apt", purpose: "find and download the packages" },
+  bwrap: { package: "bubblewrap", purpose: "run scripts and package managers isolated from this machine" },
+  mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
+  // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
+  mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
+  xz: { package: "xz-utils", purpose: "compress outputs with xz" },
+};
+
+// A user's PATH often lacks the folders where programs for root live.
+const sbin: readonly string[] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/** PATH as imgtool's children get it. */
+export function toolPath(): string {
+  const path = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin";
+  return [...new Set([...path.split(":"), ...sbin])].join(":");
+}
+
+/** The path of a program, or undefined when it is nowhere on PATH. */
+export async function findTool(name: string): Promise<string | undefined> {
+  for (const folder of toolPath().split(":")) {
+    const path = join(folder, name);
+    try {
+      await access(path, constants.X_OK);
+      return path;
+    } catch {
+      // not in this folder
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The path of a program that must be there.
+ * @throws EnvironmentError `tool-missing` with the command that installs it
+ */
+export async function requireTool(name: string): Promise<string> {
+  const path = await findTool(name);
+  if (path !== undefined) return path;
+  const tool = hostTools[name];
+  throw new EnvironmentError(
+    `the program ${name} is missing${tool === undefined ? "" : `: it is needed to ${tool.purpose}`}`,
+    {
+      code: "tool-missing",
+      hint: tool === undefined ? `install ${name}` : `apt-get install ${tool.package}`,
+      data: { tool: name, package: tool?.package },
+    },
+  );
+}
+
+export interface RunToolOptions {
+  readonly cwd?: string;
+  /** The child's whole environment besides PATH, HOME and LC_ALL; the parent's is not inherited. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string | Uint8Array | Readable;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with each line of standard output as it comes; the output is then not collected. */
+  readonly onStdoutLine?: (line: string) => void;
+  /** Called with each line of standard error as it comes; its tail is kept for the error. */
+  readonly onStderrLine?: (line: string) => void;
+  /** Exit codes that count as success. Default [0]. */
+  readonly success?: readonly number[];
+}
+
+export interface ToolResult {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const tailLines = 20;
+
+/**
+ * Runs a host program to its end with a clean environment (LC_ALL=C.UTF-8, TZ=UTC).
+ * @throws EnvironmentError `tool-missing`, ProcessError `process-failed` with the last lines of its
+ *   output in `data.output`, AbortedError when the signal fires (the child is terminated first)
+ */
+export async function runTool(
+  name: string,
+  args: readonly string[],
+  options: RunToolOptions = {},
+): Promise<ToolResult> {
+  const path = await requireTool(name);
+  const tail: string[] = [];
+  const child = execa(path, args, {
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: { PATH: toolPath(), HOME: process.env["HOME"] ?? "/root", LC_ALL: "C.UTF-8", TZ: "UTC", ...options.env },
+    extendEnv: false,
+    ...(options.input === undefined ? { stdin: "ignore" as const } : { input: options.input }),
+    detached: true,
+    reject: false,
+    stripFinalNewline: false,
+    buffer: { stdout: options.onStdoutLine === undefined, stderr: options.onStderrLine === undefined },
+    maxBuffer: 64 * 1024 ** 2,
+  });
+  endGroupOnAbort(child.nodeChildProcess, options.signal);
+  const watch = async (stream: AsyncIterable<unknown>, call: (line: string) => void): Promise<void> => {
+    for await (const line of stream) {
+      const text = String(line);
+      tail.push(text);
+      if (tail.length > tailLines) tail.shift();
+      call(text);
+    }
+  };
+  const watchers: Promise<void>[] = [];
+  if (options.onStdoutLine !== undefined)
+    watchers.push(watch(child.iterable({ from: "stdout" }), options.onStdoutLine));
+  if (options.onStderrLine !== undefined)
+    watchers.push(watch(child.iterable({ from: "stderr" }), options.onStderrLine));
+  const [result] = await Promise.all([child, ...watchers]);
+  const exitCode = result.exitCode ?? 128;
+  const failed = result.signal !== undefined || !(options.success ?? [0]).includes(exitCode);
+  if (failed && options.signal?.aborted === true) throw new AbortedError(`${name} was interrupted`);
+  if (failed) {
+    const collected = `${result.stdout ?? ""}${result.stderr ?? ""}`.trimEnd().split("\n").slice(-tailLines);
+    const output = (tail.length > 0 ? tail : collected).join("\n");
+    const how = result.signal === undefined ? `exited with ${exitCode}` : `was killed by ${result.signal}`;
+    throw new ProcessError(`${name} ${how}${output === "" ? "" : `\n${output}`}`, {
+      data: { tool: name, args, exitCode, signal: result.signal, output },
+      ...((result as Partial<ExecaError>).cause === undefined ? {} : { cause: (result as Partial<ExecaError>).cause }),
+    });
+  }
+  return { exitCode, stdout: result.stdout ?? "", stderr: result.stderr ?? "" };
+}

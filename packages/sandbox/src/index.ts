@@ -1,0 +1,7 @@
+/**
+ * Runs programs inside an image's tree, or beside it, isolated from the host.
+ * @module
+ */
+export { runIsolated, type IsolateOptions } from "./isolate.ts";
+export { buildroot, runInSandbox, type Bind, type SandboxOptions } from "./sandbox.ts";
+export { resolveInTree } from "./tree-path.ts";

@@ -1,0 +1,210 @@
+/**
+ * Runs a project's script on an image's tree: beside it, with the host's programs, or inside it.
+ *
+ * The script gets mount, process, IPC and host name namespaces of its own and, unless it may use the
+ * network, an empty network namespace. Of the host it sees /usr and a few files of /etc, read-only.
+ * /work is a scratch file system; what the script is given is mounted there.
+ * @module
+ */
+import { access, constants, lstat, mkdtemp, readlink, rm, rmdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { ConfigError, errorMessage, ImgtoolError, ProcessError, systemErrorCode } from "@imgtool/core";
+import { pathExists } from "@imgtool/host";
+import { chrootHelper } from "./helpers.ts";
+import { commonArguments, runBubblewrap } from "./isolate.ts";
+import { resolveInTree } from "./tree-path.ts";
+
+export interface Bind {
+  /** Path on this machine. */
+  readonly source: string;
+  /** Path in the sandbox, absolute, below /work. */
+  readonly target: string;
+  readonly writable?: boolean;
+}
+
+export interface SandboxOptions {
+  /** The program on this machine; it is mounted at /work/<its name> and run there. */
+  readonly script: string;
+  readonly args?: readonly string[];
+  readonly tree: string;
+  /** Runs in the image, with the image's programs, instead of beside it. Default false. */
+  readonly inside?: boolean;
+  readonly binds?: readonly Bind[];
+  /** The whole environment besides PATH, HOME, LC_ALL and TZ. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default false. */
+  readonly network?: boolean;
+  /** Working directory in the sandbox. Default /work. */
+  readonly workdir?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with each line of standard output and standard error. */
+  readonly onOutputLine?: (line: string) => void;
+}
+
+const tailLines = 20;
+
+/** Where the tree is mounted for a script that runs beside it. */
+export const buildroot = "/buildroot";
+
+const helperFolder = "/run/imgtool/bin";
+
+/**
+ * Runs a script to its end.
+ * @throws ConfigError `script-not-executable`, ProcessError `script-failed` with the script, its exit
+ *   status and its last lines; AbortedError when the signal fires: everything it started is killed
+ */
+export async function runInSandbox(options: SandboxOptions): Promise<void> {
+  const { script, tree, inside = false, signal } = options;
+  const name = basename(script);
+  await requireExecutable(script);
+
+  const mountPoints = inside ? ["proc", "dev", "run", "tmp", "work"] : [];
+  const absent = await absentIn(tree, mountPoints);
+  const helpers = await mkdtemp(join(tmpdir(), "imgtool-helpers-"));
+  const tail: string[] = [];
+  const onLine = (line: string): void => {
+    tail.push(line);
+    if (tail.length > tailLines) tail.shift();
+    options.onOutputLine?.(line);
+  };
+  try {
+    await writeFile(join(helpers, "mkosi-chroot"), chrootHelper, { mode: 0o755 });
+    const root = inside ? insideArguments(tree) : await outsideArguments(tree, helpers);
+    const args = [
+      ...commonArguments,
+      ...(options.network === true ? [] : ["--unshare-net"]),
+      ...root,
+      ...(inside && options.network === true ? await resolverArguments(tree) : []),
+      "--tmpfs",
+      "/work",
+      ...(options.binds ?? []).flatMap((bind) => [
+        bind.writable === true ? "--bind" : "--ro-bind",
+        bind.source,
+        bind.target,
+      ]),
+      "--ro-bind",
+      script,
+      `/work/${name}`,
+      "--chdir",
+      options.workdir ?? "/work",
+      "--hostname",
+      "localhost",
+      "--",
+      `/work/${name}`,
+      ...(options.args ?? []),
+    ];
+    const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    await runBubblewrap(args, {
+      env: { HOME: "/root", PATH: inside ? path : `${helperFolder}:${path}`, ...options.env },
+      signal,
+      onStdoutLine: onLine,
+      onStderrLine: onLine,
+    });
+  } catch (error) {
+    throw scriptError(error, options, tail);
+  } finally {
+    await rm(helpers, { recursive: true, force: true });
+    await removeMountPoints(tree, absent);
+  }
+}
+
+async function outsideArguments(tree: string, helpers: string): Promise<string[]> {
+  const args = ["--ro-bind", "/usr", "/usr"];
+  for (const folder of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"])
+    args.push(...(await rootFolder(`/${folder}`)));
+  // What programs need to find libraries, names, certificates and the network.
+  for (const file of [
+    "alternatives",
+    "ca-certificates",
+    "group",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "nsswitch.conf",
+    "passwd",
+    "pki",
+    "protocols",
+    "resolv.conf",
+    "services",
+    "ssl",
+  ])
+    args.push("--ro-bind-try", `/etc/${file}`, `/etc/${file}`);
+  args.push("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp");
+  args.push("--dir", "/root", "--ro-bind", helpers, helperFolder, "--bind", tree, buildroot);
+  return args;
+}
+
+/** A folder of the host's root as the host has it: a link into /usr, or a folder. */
+async function rootFolder(path: string): Promise<string[]> {
+  try {
+    return (await lstat(path)).isSymbolicLink() ? ["--symlink", await readlink(path), path] : ["--ro-bind", path, path];
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+function insideArguments(tree: string): string[] {
+  return ["--bind", tree, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"];
+}
+
+/** The host's resolv.conf in the place where the image looks for its own. */
+async function resolverArguments(tree: string): Promise<string[]> {
+  const place = await resolveInTree(tree, "etc/resolv.conf", { followLast: true });
+  const target = place.slice(tree.replace(/\/+$/, "").length);
+  // Made by the mount when it is in /run, which is a scratch file system; elsewhere it must exist.
+  return target.startsWith("/run/") || (await pathExists(place)) ? ["--ro-bind-try", "/etc/resolv.conf", target] : [];
+}
+
+async function requireExecutable(script: string): Promise<void> {
+  try {
+    await access(script, constants.X_OK);
+  } catch (error) {
+    throw new ConfigError(
+      `the script ${script} ${systemErrorCode(error) === "ENOENT" ? "is missing" : "is not executable"}`,
+      {
+        code: systemErrorCode(error) === "ENOENT" ? "script-not-found" : "script-not-executable",
+        ...(systemErrorCode(error) === "ENOENT" ? {} : { hint: `chmod +x ${script}` }),
+        data: { script },
+        cause: error,
+      },
+    );
+  }
+}
+
+function scriptError(error: unknown, options: SandboxOptions, tail: readonly string[]): unknown {
+  if (!(error instanceof ProcessError)) return error;
+  const { script, inside = false } = options;
+  const { exitCode, signal } = error.data;
+  const how = typeof signal === "string" ? `was killed by ${signal}` : `exited with ${String(exitCode)}`;
+  const output = tail.join("\n");
+  const noInterpreter = tail.some((line) => /^bwrap: execvp .*: No such file or directory/.test(line));
+  return new ProcessError(`the script ${script} ${how}${output === "" ? "" : `:\n${output}`}`, {
+    code: "script-failed",
+    ...(noInterpreter && inside
+      ? { hint: "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name" }
+      : {}),
+    data: { script, inside, exitCode, signal, output },
+    cause: error instanceof ImgtoolError ? error : errorMessage(error),
+  });
+}
+
+/** The places of those names that the tree does not have: bwrap makes them, and they are not the image's. */
+async function absentIn(tree: string, names: readonly string[]): Promise<string[]> {
+  const absent: string[] = [];
+  for (const name of names) if (!(await pathExists(join(tree, name)))) absent.push(name);
+  return absent;
+}
+
+async function removeMountPoints(tree: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    try {
+      await rmdir(join(tree, name));
+    } catch (error) {
+      // A script that failed before bwrap mounted anything left nothing to remove.
+      if (systemErrorCode(error) !== "ENOENT") throw error;
+    }
+  }
+}
