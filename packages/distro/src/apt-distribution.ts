@@ -1,0 +1,176 @@
+/**
+ * Debian and Ubuntu: packages planned and downloaded by apt, installed by mmdebstrap.
+ * @module
+ */
+import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ConfigError, EnvironmentError, silentProgress, systemErrorCode } from "@imgtool/core";
+import { requireTool } from "@imgtool/host";
+import { resolveInTree, runIsolated } from "@imgtool/sandbox";
+import { AptRoot, hostAptConfiguration } from "./apt.ts";
+import { aptError } from "./apt-errors.ts";
+import { formatDeb822Sources } from "./apt-sources.ts";
+import { debianArchitecture, readHostRepositories, repositoriesFor, type DebianFamily } from "./debian.ts";
+import type { Distribution, InstallOptions, InstallResult, RemoveOptions, Repository } from "./distribution.ts";
+import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.ts";
+import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
+
+/** A distribution of the Debian family. */
+export function aptDistribution(family: DebianFamily): Distribution {
+  return {
+    name: family.name,
+    prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
+    install: async (options) => await install(family, options),
+    remove: async (options) => await remove(family, options),
+    listPackages: listDpkgPackages,
+    cleanMetadata: cleanDpkgMetadata,
+    cleanVolatile: cleanDpkgVolatile,
+  };
+}
+
+async function install(family: DebianFamily, options: InstallOptions): Promise<InstallResult> {
+  const { tree, workspace, release, signal } = options;
+  const progress = options.progress ?? silentProgress;
+  const keyCheck = options.repositoryKeyCheck ?? true;
+  const withRecommends = options.withRecommends ?? false;
+  const architecture = debianArchitecture(options.architecture);
+  checkNames(options.packages);
+  requireRoot();
+  await requireTool("mmdebstrap");
+  await requireTool("bwrap");
+
+  const components = [...new Set(["main", ...(options.repositories ?? [])])];
+  const chosen = { release, architecture, mirror: options.mirror, components };
+  const host = await readHostRepositories(family.name);
+  const repositories = repositoriesFor(family, { ...chosen, host });
+  if (keyCheck) await requireKeyrings(family, repositories);
+  const hostConfiguration = await hostAptConfiguration(signal);
+
+  const common = { family, release, architecture, repositories, keyCheck, withRecommends, hostConfiguration };
+  const packageCache = options.packageCache === undefined ? undefined : join(options.packageCache, "apt", family.name);
+  const apt = new AptRoot({ ...common, root: join(workspace, "apt"), packageCache, progress, signal });
+  await apt.create();
+  await apt.update();
+  const plan = await apt.plan(options.packages);
+  const downloaded = await apt.download(plan);
+
+  await runMmdebstrap({
+    ...common,
+    tree,
+    apt,
+    workspace,
+    packages: plan.packages,
+    count: plan.files.length,
+    withDocs: options.withDocs ?? true,
+    sourceDateEpoch: options.sourceDateEpoch,
+    progress,
+    signal,
+  });
+  await cleanDpkgVolatile(tree);
+  await rm(join(workspace, "apt"), { recursive: true, force: true });
+  // The image gets the distribution's own servers: which mirror built it must not show in its bytes.
+  const published = repositoriesFor(family, chosen);
+  await writeSources(tree, `${release}.sources`, published);
+  return {
+    packages: await listDpkgPackages(tree),
+    repositories,
+    downloaded: { files: downloaded.length, bytes: downloaded.reduce((total, file) => total + file.size, 0) },
+  };
+}
+
+async function remove(family: DebianFamily, options: RemoveOptions): Promise<void> {
+  if (options.packages.length === 0) return;
+  checkNames(options.packages);
+  const { tree, signal } = options;
+  using task = (options.progress ?? silentProgress).start({ label: "remove packages", total: options.packages.length });
+  const lines: string[] = [];
+  const onLine = (line: string): void => {
+    lines.push(line);
+    const name = /^(?:Removing|Purging configuration files for) (\S+)/.exec(line)?.[1];
+    if (name !== undefined) task.detail(name);
+  };
+  const architecture = debianArchitecture(options.architecture);
+  const folder = await mkdtemp(join(tmpdir(), "imgtool-apt-"));
+  try {
+    const configuration = join(folder, "apt.conf");
+    await writeFile(configuration, removalConfiguration(tree, architecture));
+    const args = ["--yes", "--auto-remove", "--allow-remove-essential", "purge", "--", ...options.packages];
+    const env = { DEBIAN_FRONTEND: "noninteractive", APT_CONFIG: configuration, SYSTEMD_OFFLINE: "1" };
+    await runIsolated("apt-get", args, { tree, env, signal, onStdoutLine: onLine, onStderrLine: onLine });
+  } catch (cause) {
+    throw aptError({ doing: "remove packages", family, release: "", output: lines.join("\n"), cause });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  await cleanDpkgVolatile(tree);
+  task.done(`${options.packages.length} packages`);
+}
+
+/**
+ * apt runs beside the tree, dpkg inside it. Neither the host's configuration of apt nor the image's is
+ * read: their hooks are commands that would run on this machine.
+ */
+function removalConfiguration(tree: string, architecture: string): string {
+  return [
+    `Dir "${tree}";`,
+    `Dir::State::status "${tree}/var/lib/dpkg/status";`,
+    `Dir::Etc::parts "/dev/null";`,
+    `Dir::Etc::main "/dev/null";`,
+    `Dir::Log "/dev/null";`,
+    `Dir::Bin::dpkg "dpkg";`,
+    `DPkg::Chroot-Directory "${tree}";`,
+    `DPkg::Use-Pty "false";`,
+    `APT::Architecture "${architecture}";`,
+    "",
+  ].join("\n");
+}
+
+/** Names go to apt's command line, and to mmdebstrap as a list that commas and spaces separate. */
+function checkNames(names: readonly string[]): void {
+  for (const name of names) {
+    if (/^[A-Za-z0-9?~][^\s,]*$/.test(name)) continue;
+    throw new ConfigError(`not a package name: "${name}"`, {
+      code: "package-name-invalid",
+      hint: "Packages= takes names like systemd, or name=version",
+      data: { package: name },
+    });
+  }
+}
+
+function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new EnvironmentError("installing packages needs root: files of an image belong to many users", {
+    code: "root-needed",
+    hint: "run it with sudo",
+  });
+}
+
+async function requireKeyrings(family: DebianFamily, repositories: readonly Repository[]): Promise<void> {
+  for (const { signedBy } of repositories) {
+    if (signedBy === undefined) continue;
+    try {
+      await access(signedBy);
+    } catch (error) {
+      throw new EnvironmentError(`the keyring ${signedBy} is missing: ${family.name}'s packages cannot be verified`, {
+        code: "keyring-missing",
+        hint: `apt-get install ${family.keyringPackage}`,
+        data: { keyring: signedBy, package: family.keyringPackage, distribution: family.name },
+        cause: error,
+      });
+    }
+  }
+}
+
+async function writeSources(tree: string, name: string, repositories: readonly Repository[]): Promise<void> {
+  const listDpkg = await listDpkgPackages(tree);
+  if (!listDpkg.some((entry) => entry.name === "apt")) return;
+  const folder = await resolveInTree(tree, "etc/apt/sources.list.d", { followLast: true });
+  await mkdir(folder, { recursive: true });
+  try {
+    await writeFile(join(folder, name), formatDeb822Sources(repositories), { flag: "wx", mode: 0o644 });
+  } catch (error) {
+    // The skeleton brought one of its own.
+    if (systemErrorCode(error) !== "EEXIST") throw error;
+  }
+}

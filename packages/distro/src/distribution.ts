@@ -1,0 +1,88 @@
+/**
+ * What every distribution does for a build. One file per package manager implements it; the builder
+ * knows this interface only.
+ * @module
+ */
+import type { Progress } from "@imgtool/core";
+
+/** A package as it is installed in a tree. */
+export interface InstalledPackage {
+  readonly name: string;
+  readonly version: string;
+  /** The distribution's own name of the architecture: amd64, all, … */
+  readonly architecture: string;
+  /** Name of the source package, where it differs from `name`. */
+  readonly source?: string;
+}
+
+/** One suite of a package archive. */
+export interface Repository {
+  readonly uri: string;
+  readonly suite: string;
+  readonly components: readonly string[];
+  /** Keyring on this machine that its signatures are checked against. */
+  readonly signedBy?: string;
+}
+
+export interface InstallOptions {
+  /** The image's tree, prepared with `prepareTree`. */
+  readonly tree: string;
+  /** An empty folder for the package manager's own files; on the file system of `tree` if possible. */
+  readonly workspace: string;
+  readonly release: string;
+  /** systemd's architecture name: x86-64, arm64, … */
+  readonly architecture: string;
+  /** Packages besides the base system: `name`, `name=version`. */
+  readonly packages: readonly string[];
+  /** URI of the archive; without it this machine's own where it has one, else the distribution's. */
+  readonly mirror?: string | undefined;
+  /** Components (Debian, Ubuntu) besides the default ones. */
+  readonly repositories?: readonly string[];
+  /** Whether signatures of the archive are checked. Default true. */
+  readonly repositoryKeyCheck?: boolean;
+  /** Whether recommended packages come along. Default false. */
+  readonly withRecommends?: boolean;
+  /** Whether documentation is unpacked. Default true. */
+  readonly withDocs?: boolean;
+  /** Folder that keeps downloads from build to build; any number of builds may share it at a time. */
+  readonly packageCache?: string | undefined;
+  readonly sourceDateEpoch?: number;
+  readonly progress?: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface InstallResult {
+  readonly packages: readonly InstalledPackage[];
+  readonly repositories: readonly Repository[];
+  /** What was not in the package cache. */
+  readonly downloaded: { readonly files: number; readonly bytes: number };
+}
+
+export interface RemoveOptions {
+  readonly tree: string;
+  readonly packages: readonly string[];
+  readonly architecture: string;
+  readonly progress?: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Distribution {
+  readonly name: string;
+  /** Makes what must be in an empty tree before anything else: the usr-merge links. */
+  prepareTree(tree: string, architecture: string): Promise<void>;
+  /**
+   * Installs the base system and packages.
+   * @throws NotFoundError for a package or release that the archive does not have, NetworkError when
+   *   the archive cannot be reached, IntegrityError for a signature that does not fit,
+   *   EnvironmentError for a missing tool, keyring or space, ProcessError for all else
+   */
+  install(options: InstallOptions): Promise<InstallResult>;
+  /** Uninstalls packages, and what came along for them only. */
+  remove(options: RemoveOptions): Promise<void>;
+  /** The packages in a tree, sorted by name. */
+  listPackages(tree: string): Promise<InstalledPackage[]>;
+  /** Removes the package manager's database: the image can no longer install or remove packages. */
+  cleanMetadata(tree: string): Promise<void>;
+  /** Removes what differs from build to build: logs, caches, backups of the database. */
+  cleanVolatile(tree: string): Promise<void>;
+}
