@@ -1,0 +1,61 @@
+/**
+ * What all file system writers share: one interface, one driver per file.
+ * @module
+ */
+import { ConfigError, formatSize, type Progress } from "@imgtool/core";
+import type { BlockWriter } from "../sparse-file.ts";
+import type { TreeNode } from "../tree/node.ts";
+
+export interface FilesystemOptions {
+  /** What the file system shall hold; see `scanTree`. */
+  readonly tree: TreeNode;
+  /** Folder for temporary files, which begin with `scratchName`. */
+  readonly scratch: string;
+  readonly scratchName?: string;
+  readonly uuid: string;
+  /** Seed of ext4's directory hashes, a UUID. Default: `uuid`. */
+  readonly hashSeed?: string;
+  readonly label?: string;
+  /** Seconds since 1970: when the file system says it was made. Default 0. */
+  readonly sourceDateEpoch?: number | undefined;
+  /** Bytes the file system shall have; undefined: as small as it can be, on a 4 KiB grain. */
+  readonly size?: number | undefined;
+  /** Nothing will ever be written to it: room for a journal and for more files can be saved. */
+  readonly readOnly?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: Progress | undefined;
+}
+
+/** A file system whose size is known and whose bytes can be written. */
+export interface PreparedFilesystem {
+  /** Bytes: a multiple of 4096. */
+  readonly size: number;
+  /** Writes it, once, to where everything is zero still. */
+  write(target: BlockWriter): Promise<void>;
+}
+
+export interface FilesystemDriver {
+  readonly name: string;
+  /** Whether a booted system can write to it. */
+  readonly writable: boolean;
+  /** Host programs it runs. */
+  readonly tools: readonly string[];
+  /** The least that systemd-repart gives a partition of this format, in bytes. */
+  readonly minimumSize: number;
+  /** Longest label in bytes; 0: the format has none. */
+  readonly labelLimit: number;
+  prepare(options: FilesystemOptions): Promise<PreparedFilesystem>;
+}
+
+/** The error for a tree that is larger than the partition it shall go into. */
+export function doesNotFit(filesystem: string, needed: number, size: number): ConfigError {
+  const missing = needed - size;
+  return new ConfigError(
+    `the tree needs an ${filesystem} file system of ${formatSize(needed)} (${needed} bytes), ${formatSize(missing)} (${missing} bytes) more than the ${formatSize(size)} there are`,
+    {
+      code: "filesystem-full",
+      hint: "raise SizeMinBytes= and SizeMaxBytes=, set Minimize=best, or leave files out",
+      data: { filesystem, needed, size, missing },
+    },
+  );
+}

@@ -1,0 +1,92 @@
+/**
+ * squashfs by mksquashfs(1), which takes the tree as an archive: so times are clamped, files are left
+ * out, and order, owners and attributes are what the tree says, whatever the machine's readdir gives.
+ * @module
+ */
+import { closeSync, openSync } from "node:fs";
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { ProcessError, throwIfAborted } from "@imgtool/core";
+import { runTool } from "@imgtool/host";
+import { noSpace, writeError } from "../sparse-file.ts";
+import { walk, type TreeNode } from "../tree/node.ts";
+import { tarStream } from "../tree/tar.ts";
+import { readRun } from "./data-runs.ts";
+import { doesNotFit, type FilesystemDriver, type FilesystemOptions } from "./filesystem.ts";
+
+// mksquashfs's own default, 15, takes 6.7 times as long for 7 % less (measured on Debian's /usr/bin).
+const level = "9";
+
+export const squashfs: FilesystemDriver = {
+  name: "squashfs",
+  writable: false,
+  tools: ["mksquashfs"],
+  minimumSize: 4096,
+  labelLimit: 0,
+  async prepare(options) {
+    const path = join(options.scratch, `${options.scratchName ?? "filesystem"}.squashfs`);
+    // mksquashfs appends to a file that is there.
+    await rm(path, { force: true });
+    try {
+      await make(path, options);
+      const { size } = await stat(path);
+      if (options.size !== undefined && size > options.size) throw doesNotFit("squashfs", size, options.size);
+      return {
+        size: options.size ?? size,
+        write: async (target) => {
+          const file = openSync(path, "r");
+          try {
+            // In pieces, so that an interruption does not wait for the whole.
+            for (let offset = 0; offset < size; offset += 2 ** 26) {
+              throwIfAborted(options.signal);
+              const length = Math.min(2 ** 26, size - offset);
+              readRun(file, Buffer.from(path), { offset, length }, (at, wanted) => target.room(at, wanted));
+            }
+          } finally {
+            closeSync(file);
+          }
+          await rm(path, { force: true });
+        },
+      };
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  },
+};
+
+async function make(path: string, { tree, sourceDateEpoch, signal }: FilesystemOptions): Promise<void> {
+  let failure: unknown;
+  const archive = Readable.from(
+    (function* (): Generator<Buffer> {
+      try {
+        yield* tarStream(tree);
+      } catch (error) {
+        failure = error;
+        throw error;
+      }
+    })(),
+    { objectMode: false },
+  );
+  const root: TreeNode = tree;
+  // mksquashfs 4.5 gives the root of an archive the current time, whatever -root-time says; it clamps
+  // every time to SOURCE_DATE_EPOCH, though, which is also the time the file system is made at.
+  let latest = Math.max(0, sourceDateEpoch ?? root.seconds);
+  if (sourceDateEpoch === undefined) for (const { node } of walk(root)) latest = Math.max(latest, node.seconds);
+  try {
+    throwIfAborted(signal);
+    await runTool(
+      "mksquashfs",
+      [
+        ["-", path, "-tar", "-no-progress", "-quiet", "-comp", "zstd", "-Xcompression-level", level],
+        ["-root-mode", root.mode.toString(8)],
+        ["-root-uid", String(root.uid), "-root-gid", String(root.gid)],
+      ].flat(),
+      { input: archive, signal, env: { SOURCE_DATE_EPOCH: String(latest) } },
+    );
+  } catch (error) {
+    if (error instanceof ProcessError && /no space left/i.test(error.message)) throw noSpace(path, error);
+    throw writeError(path, failure ?? error);
+  }
+}

@@ -1,0 +1,13 @@
+/**
+ * Disk images without root: GPT, file systems, dm-verity.
+ * @module
+ */
+export * from "./definitions.ts";
+export * from "./filesystems/filesystem.ts";
+export * from "./filesystems/index.ts";
+export * from "./make-disk.ts";
+export * from "./partition-types.ts";
+export * from "./repart-file.ts";
+export * from "./tree/node.ts";
+export * from "./tree/scan.ts";
+export * from "./verity-file.ts";

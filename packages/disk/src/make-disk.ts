@@ -1,0 +1,328 @@
+/**
+ * Assembles a disk image: file systems from a tree, their hash trees, and the partition table, written
+ * straight into a sparse file. No loop devices, no device-mapper, no mounts, no root.
+ * @module
+ */
+import { closeSync, fsyncSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
+import { checkDefinitions, describeDefinition, type PartitionDefinition } from "./definitions.ts";
+import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
+import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
+import { encodeGpt } from "./gpt.ts";
+import { diskUuid, fileSystemUuid, veritySalt, verityPartitionUuids, verityUuid } from "./identifiers.ts";
+import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
+import { minimumSize, planDisk, type Placement } from "./plan.ts";
+import { SparseFile } from "./sparse-file.ts";
+import { excludedFromRoot } from "./tree/exclude.ts";
+import { scanTree } from "./tree/scan.ts";
+import { makeVerity, veritySize } from "./verity-file.ts";
+
+export interface DiskOptions {
+  /** Path of the image that is made. Removed again after an error. */
+  readonly output: string;
+  /** Directory that CopyFiles= begin at. */
+  readonly tree: string;
+  readonly definitions: readonly PartitionDefinition[];
+  /** UUID that all identifiers derive from. */
+  readonly seed: string;
+  /** By systemd's name: "x86-64", "arm64", … */
+  readonly architecture: string;
+  /** 512 (default), 1024, 2048 or 4096. */
+  readonly sectorSize?: number;
+  /** Seconds since 1970; times after it become it. */
+  readonly sourceDateEpoch?: number | undefined;
+  /** Bytes of the disk. Default: as small as it can be. */
+  readonly size?: number;
+  /** Folder for temporary files. Default: that of the output. */
+  readonly workspace?: string;
+  readonly progress?: Progress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DiskPartition {
+  /** Number in the partition table, from 1. */
+  readonly number: number;
+  /** Name of the type: "root-x86-64"; a UUID where it has no name. */
+  readonly type: string;
+  readonly typeUuid: string;
+  readonly label: string;
+  readonly uuid: string;
+  readonly flags: bigint;
+  /** Bytes from the start of the disk. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly format?: string;
+  /** Hexadecimal; of data and hash partitions. */
+  readonly rootHash?: string;
+  /** Name for the partition as a file of its own; undefined when it shall not be split off. */
+  readonly splitName?: string;
+}
+
+export interface DiskResult {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly diskUuid: string;
+  /** Hexadecimal; of the partition of the type root, or else of the first with a hash tree. */
+  readonly rootHash?: string;
+  readonly partitions: readonly DiskPartition[];
+}
+
+interface Part {
+  readonly identified: IdentifiedPartition;
+  readonly definition: PartitionDefinition;
+  readonly minimized: boolean;
+  prepared: PreparedFilesystem | undefined;
+  placement: Placement;
+}
+
+/**
+ * Makes the image. The same tree, definitions, seed and time give the same bytes.
+ * @throws ConfigError for definitions that cannot be met: `definition-invalid`, `partition-type-unknown`,
+ *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`; EnvironmentError
+ *   `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
+ */
+export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
+  checkDefinitions(options.definitions);
+  const identified = identifyPartitions(options.definitions, options);
+  const parts = options.definitions.map((definition, index): Part => {
+    const one = identified[index] as IdentifiedPartition;
+    if (definition.format !== undefined && definition.format !== "empty") findFilesystem(definition.format);
+    const minimized = definition.minimize !== undefined && definition.minimize !== "off";
+    return {
+      identified: one,
+      definition,
+      minimized,
+      prepared: undefined,
+      placement: { placed: false, offset: 0, size: 0 },
+    };
+  });
+  try {
+    const result = await assemble(options, parts);
+    return result;
+  } catch (error) {
+    await rm(options.output, { force: true });
+    throw error;
+  }
+}
+
+async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<DiskResult> {
+  for (const [index, part] of parts.entries())
+    if (part.minimized) part.prepared = await prepare(options, parts, index, undefined);
+  const plan = planDisk(
+    parts.map((part, index) => request(parts, part, index)),
+    options.size,
+    options.sectorSize,
+  );
+  for (const [index, part] of parts.entries()) {
+    part.placement = plan.placements[index] ?? part.placement;
+    if (part.placement.placed && !part.minimized)
+      part.prepared = await prepare(options, parts, index, part.placement.size);
+  }
+
+  using file = new SparseFile(options.output);
+  file.setSize(plan.size);
+  const progress = options.progress ?? silentProgress;
+  for (const { prepared, placement, identified } of parts) {
+    if (prepared === undefined || !placement.placed) continue;
+    throwIfAborted(options.signal);
+    using task = progress.start({ label: `write ${identified.label}`, unit: "bytes", total: prepared.size });
+    await prepared.write(file.window(placement.offset, (count) => task.advance(count)));
+    task.done(formatSize(prepared.size));
+  }
+  file.flush();
+
+  const rootHashes = await hashParts(options, parts);
+  const disk = diskUuid(options.seed);
+  const partitions = describe(parts, rootHashes);
+  const regions = encodeGpt({
+    diskUuid: disk,
+    size: plan.size,
+    ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
+    partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
+  });
+  for (const { offset, bytes } of regions) file.write(offset, bytes);
+  file.close();
+  const written = openSync(options.output, "r");
+  try {
+    fsyncSync(written);
+  } finally {
+    closeSync(written);
+  }
+  const rootHash = (
+    partitions.find((one) => one.type.startsWith("root") && one.rootHash !== undefined) ??
+    partitions.find((one) => one.rootHash !== undefined)
+  )?.rootHash;
+  return {
+    path: options.output,
+    size: plan.size,
+    diskUuid: disk,
+    ...(rootHash === undefined ? {} : { rootHash }),
+    partitions,
+  };
+}
+
+async function prepare(
+  options: DiskOptions,
+  parts: readonly Part[],
+  index: number,
+  size: number | undefined,
+): Promise<PreparedFilesystem | undefined> {
+  const { definition, identified } = parts[index] as Part;
+  if (definition.format === undefined || definition.format === "empty") return undefined;
+  throwIfAborted(options.signal);
+  const driver = findFilesystem(definition.format);
+  const copy = definition.copyFiles ?? [];
+  const tree = await scanTree({
+    tree: options.tree,
+    copy,
+    exclude: [
+      ...(definition.excludeFiles ?? []),
+      ...copy.flatMap((rule) =>
+        excludedFromRoot(
+          identified.type,
+          rule,
+          parts.map((part) => part.identified.type),
+        ),
+      ),
+    ],
+    makeDirectories: definition.makeDirectories ?? [],
+    sourceDateEpoch: options.sourceDateEpoch,
+    signal: options.signal,
+  });
+  const uuid = fileSystemUuid(identified.uuid);
+  return await prepareFilesystem(definition.format, {
+    tree,
+    scratch: options.workspace ?? dirname(options.output),
+    scratchName: `.partition-${index + 1}`,
+    uuid,
+    hashSeed: uuid,
+    // As systemd-repart: the partition's label, as far as the format has room.
+    label: truncate(identified.label, driver.labelLimit),
+    sourceDateEpoch: options.sourceDateEpoch,
+    size,
+    readOnly: identified.readOnly,
+    signal: options.signal,
+    progress: options.progress,
+  });
+}
+
+/** The longest beginning of a text that has at most so many bytes. */
+function truncate(text: string, limit: number): string {
+  let whole = "";
+  let length = 0;
+  for (const character of text) {
+    length += Buffer.byteLength(character);
+    if (length > limit) break;
+    whole += character;
+  }
+  return whole;
+}
+
+function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
+  const { definition, minimized } = part;
+  let content = part.prepared?.size;
+  if (definition.verity === "hash" && minimized) {
+    const data = partner(parts, part);
+    if (data?.prepared === undefined)
+      throw new ConfigError(
+        `${describeDefinition(definition, index)}: Minimize= needs it for the data partition, too`,
+        { code: "definition-invalid" },
+      );
+    content = veritySize(data.prepared.size);
+  }
+  const format = definition.format;
+  const minimum = minimumSize({
+    sizeMin: definition.sizeMin,
+    content,
+    format: format === undefined || format === "empty" ? undefined : findFilesystem(format).minimumSize,
+    minimized: minimized && content !== undefined,
+  });
+  if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
+    throw new ConfigError(
+      `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
+      {
+        code: "filesystem-full",
+        data: { needed: content, size: definition.sizeMax, missing: content - definition.sizeMax },
+      },
+    );
+  return {
+    name: part.identified.label,
+    priority: definition.priority ?? 0,
+    weight: definition.weight ?? 1000,
+    paddingWeight: definition.paddingWeight ?? 0,
+    minimum,
+    maximum: definition.sizeMax ?? Infinity,
+    paddingMinimum: definition.paddingMin ?? 0,
+    paddingMaximum: definition.paddingMax ?? Infinity,
+  };
+}
+
+function partner(parts: readonly Part[], part: Part): Part | undefined {
+  const wanted = part.definition.verity === "hash" ? "data" : "hash";
+  return parts.find(
+    (other) => other.definition.verity === wanted && other.definition.verityMatchKey === part.definition.verityMatchKey,
+  );
+}
+
+/** Makes the hash trees; the root hash of each data and hash partition. */
+async function hashParts(options: DiskOptions, parts: readonly Part[]): Promise<Map<Part, Uint8Array>> {
+  const hashes = new Map<Part, Uint8Array>();
+  for (const [index, part] of parts.entries()) {
+    if (part.definition.verity !== "hash" || !part.placement.placed) continue;
+    const data = partner(parts, part);
+    if (data?.prepared === undefined || !data.placement.placed) continue;
+    const dataSize = data.prepared.size;
+    const needed = veritySize(dataSize);
+    if (needed > part.placement.size)
+      throw new ConfigError(
+        `${describeDefinition(part.definition, index)}: the hash tree needs ${needed} bytes, ${needed - part.placement.size} more than the ${part.placement.size} there are`,
+        {
+          code: "hash-tree-full",
+          hint: "raise SizeMinBytes= or set Minimize=best",
+          data: { needed, size: part.placement.size, missing: needed - part.placement.size },
+        },
+      );
+    const { rootHash } = await makeVerity({
+      data: options.output,
+      dataOffset: data.placement.offset,
+      dataSize,
+      output: options.output,
+      outputOffset: part.placement.offset,
+      uuid: verityUuid(options.seed),
+      salt: veritySalt(options.seed),
+      progress: options.progress,
+      signal: options.signal,
+    });
+    hashes.set(part, rootHash);
+    hashes.set(data, rootHash);
+  }
+  return hashes;
+}
+
+function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Array>): DiskPartition[] {
+  return parts
+    .filter((part) => part.placement.placed)
+    .map((part, index): DiskPartition => {
+      const { identified, definition, placement } = part;
+      const rootHash = rootHashes.get(part);
+      const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
+      const uuid = (definition.verity === "hash" ? uuids?.hash : uuids?.data) ?? identified.uuid;
+      return {
+        number: index + 1,
+        type: identified.type.name,
+        typeUuid: identified.type.uuid,
+        label: identified.label,
+        uuid,
+        flags: identified.flags,
+        offset: placement.offset,
+        size: placement.size,
+        ...(definition.format === undefined ? {} : { format: definition.format }),
+        ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
+        ...(definition.splitName === "-" ? {} : { splitName: definition.splitName ?? identified.label }),
+      };
+    });
+}

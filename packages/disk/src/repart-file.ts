@@ -1,0 +1,198 @@
+/**
+ * Reads partition definition files: repart.d(5), the [Partition] section. Fields that imgtool cannot act
+ * on are errors, not silence: an image without the encryption that was asked for would be a surprise.
+ * @module
+ */
+import { ConfigError, parseSize } from "@imgtool/core";
+import type { CopyFiles, PartitionDefinition } from "./definitions.ts";
+import { nearestName } from "./partition-types.ts";
+import { isUuid } from "./uuid.ts";
+
+export interface RepartWarning {
+  /** With file and line. */
+  readonly message: string;
+  readonly line: number;
+}
+
+export interface ParseDefinitionOptions {
+  /** Replaces specifiers ("%A") in values; an error it throws is reported with file and line. */
+  readonly expand?: (value: string) => string;
+}
+
+export interface ParsedDefinition {
+  readonly definition: PartitionDefinition;
+  readonly warnings: readonly RepartWarning[];
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+type Draft = Mutable<Partial<PartitionDefinition>>;
+/** Puts a value into the draft; throws an Error whose message says what was expected. */
+type Setter = (draft: Draft, value: string) => void;
+
+function choice<T extends string>(value: string, ...choices: readonly T[]): T {
+  const found = choices.find((one) => one === value);
+  if (found === undefined) throw new Error(`expected ${choices.join(", ")}`);
+  return found;
+}
+
+function boolean(value: string): boolean {
+  if (/^(?:1|yes|y|true|t|on)$/i.test(value)) return true;
+  if (/^(?:0|no|n|false|f|off)$/i.test(value)) return false;
+  throw new Error("expected yes or no");
+}
+
+function integer(minimum: number, maximum: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (!/^[+-]?\d+$/.test(value) || number < minimum || number > maximum)
+      throw new Error(`expected a whole number from ${minimum} to ${maximum}`);
+    return number;
+  };
+}
+
+// As systemd-repart: a minimum is rounded down to the grain, a maximum up.
+const sizeDown = (value: string): number => Math.floor(parseSize(value) / 4096) * 4096;
+const sizeUp = (value: string): number => Math.ceil(parseSize(value) / 4096) * 4096;
+const words = (value: string): string[] => value.split(/\s+/).filter(Boolean);
+const weight = integer(0, 1_000_000);
+
+function absolute(path: string): string {
+  if (!path.startsWith("/")) throw new Error("expected an absolute path");
+  return path;
+}
+
+function copyRule(value: string): CopyFiles {
+  const [source = "", target = source, ...rest] = value.split(":");
+  if (rest.length > 0) throw new Error("expected SOURCE or SOURCE:TARGET");
+  return { source: absolute(source), target: absolute(target) };
+}
+
+const fields: Readonly<Record<string, Setter>> = {
+  Type: (draft, value) => (draft.type = value),
+  Label: (draft, value) => (draft.label = value),
+  UUID(draft, value) {
+    if (value === "null") draft.uuid = "00000000-0000-0000-0000-000000000000";
+    else if (isUuid(value)) draft.uuid = value;
+    else throw new Error("expected a UUID");
+  },
+  Priority: (draft, value) => (draft.priority = integer(-(2 ** 31), 2 ** 31 - 1)(value)),
+  Weight: (draft, value) => (draft.weight = weight(value)),
+  PaddingWeight: (draft, value) => (draft.paddingWeight = weight(value)),
+  SizeMinBytes: (draft, value) => (draft.sizeMin = sizeDown(value)),
+  SizeMaxBytes: (draft, value) => (draft.sizeMax = sizeUp(value)),
+  PaddingMinBytes: (draft, value) => (draft.paddingMin = sizeDown(value)),
+  PaddingMaxBytes: (draft, value) => (draft.paddingMax = sizeUp(value)),
+  Format: (draft, value) => (draft.format = value),
+  CopyFiles: (draft, value) => (draft.copyFiles = [...(draft.copyFiles ?? []), ...words(value).map(copyRule)]),
+  ExcludeFiles: (draft, value) => (draft.excludeFiles = [...(draft.excludeFiles ?? []), ...words(value).map(absolute)]),
+  MakeDirectories: (draft, value) =>
+    (draft.makeDirectories = [...(draft.makeDirectories ?? []), ...words(value).map(absolute)]),
+  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash")),
+  VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
+  Minimize(draft, value) {
+    if (/^(?:off|guess|best)$/.test(value)) draft.minimize = choice(value, "off", "guess", "best");
+    else draft.minimize = boolean(value) ? "best" : "off";
+  },
+  Flags(draft, value) {
+    if (!/^(?:0x[0-9a-f]{1,16}|\d{1,19})$/i.test(value)) throw new Error("expected a number of 64 bits");
+    draft.flags = BigInt(value);
+  },
+  ReadOnly: (draft, value) => (draft.readOnly = boolean(value)),
+  NoAuto: (draft, value) => (draft.noAuto = boolean(value)),
+  GrowFileSystem: (draft, value) => (draft.growFileSystem = boolean(value)),
+  SplitName: (draft, value) => (draft.splitName = value),
+};
+
+/** Fields that say something about later changes only, or whose meaning imgtool's output already has. */
+const ignored = new Set(["FactoryReset", "MountPoint", "Compression", "CompressionLevel", "VolumeLabel"]);
+
+/** Fields whose request must not be passed over. */
+const unsupported = new Set(
+  (
+    "CopyBlocks DefaultSubvolume Encrypt EncryptedVolume ExcludeFilesTarget KeyFile MakeSymlinks Subvolumes " +
+    "SupplementFor TPM2PCRs VerityDataBlockSizeBytes VerityHashBlockSizeBytes"
+  ).split(" "),
+);
+
+/**
+ * Parses a definition file.
+ * @param text the file's content
+ * @param file its name, for messages
+ * @throws ConfigError `definition-invalid` with file and line
+ */
+export function parseDefinition(text: string, file: string, options: ParseDefinitionOptions = {}): ParsedDefinition {
+  const draft: Draft = { origin: file };
+  const warnings: RepartWarning[] = [];
+  let section: string | undefined;
+  for (const [line, content] of joinLines(text)) {
+    const refuse = (message: string, hint?: string): never => {
+      throw new ConfigError(`${file}:${line}: ${message}`, {
+        code: "definition-invalid",
+        ...(hint === undefined ? {} : { hint }),
+        data: { file, line },
+      });
+    };
+    const warn = (message: string): void => void warnings.push({ message: `${file}:${line}: ${message}`, line });
+    const header = /^\[(.*)\]$/.exec(content);
+    if (header !== null) {
+      section = header[1];
+      if (section !== "Partition" && section?.startsWith("X-") !== true) warn(`unknown section [${section ?? ""}]`);
+      continue;
+    }
+    const equals = content.indexOf("=");
+    if (equals < 1) refuse(`expected Field=value, found "${content}"`);
+    if (section === undefined) refuse(`"${content}" stands before any section`, "begin the file with [Partition]");
+    if (section !== "Partition") continue;
+    const name = content.slice(0, equals).trim();
+    const value = content.slice(equals + 1).trim();
+    const set = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (set !== undefined && value === "") {
+      // As in all of systemd's files, an empty value takes back what was set before.
+      delete draft[draftKey(name)];
+    } else if (set !== undefined) {
+      try {
+        set(draft, options.expand?.(value) ?? value);
+      } catch (error) {
+        refuse(`${name}=${value}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    } else if (ignored.has(name)) warn(`${name}= has no effect here`);
+    else if (unsupported.has(name)) {
+      if (!/^(?:|off|no)$/.test(value)) refuse(`${name}=${value}: imgtool cannot do this`);
+    } else if (!name.startsWith("X-")) {
+      const nearest = nearestName(name, [...Object.keys(fields), ...ignored, ...unsupported]);
+      warn(`unknown field ${name}=${nearest === undefined ? "" : `: did you mean ${nearest}=?`}`);
+    }
+  }
+  const { type } = draft;
+  if (type === undefined)
+    throw new ConfigError(`${file}: the section [Partition] has no Type=`, {
+      code: "definition-invalid",
+      data: { file },
+    });
+  return { definition: { ...draft, type }, warnings };
+}
+
+/** `SizeMinBytes` is kept as `sizeMin`. */
+function draftKey(field: string): keyof Draft {
+  if (field === "UUID") return "uuid";
+  return `${field.charAt(0).toLowerCase()}${field.slice(1).replace(/Bytes$/, "")}` as keyof Draft;
+}
+
+/** Lines with content, comments left out, those that end in a backslash joined with the next. */
+function* joinLines(text: string): Generator<[line: number, content: string]> {
+  let start = 0;
+  let joined = "";
+  for (const [index, raw] of text.split("\n").entries()) {
+    const line = raw.trim();
+    if (/^[#;]/.test(line)) continue;
+    if (joined === "") start = index + 1;
+    if (line.endsWith("\\")) {
+      joined += `${line.slice(0, -1)} `;
+      continue;
+    }
+    const content = (joined + line).trim();
+    joined = "";
+    if (content !== "") yield [start, content];
+  }
+  if (joined.trim() !== "") yield [start, joined.trim()];
+}

@@ -1,0 +1,266 @@
+/**
+ * Reads a directory tree into nodes: what CopyFiles=, ExcludeFiles= and MakeDirectories= of a partition
+ * select, with modification times clamped to SOURCE_DATE_EPOCH.
+ * @module
+ */
+import { lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import {
+  ConfigError,
+  EnvironmentError,
+  NotFoundError,
+  compareBytes,
+  errorMessage,
+  throwIfAborted,
+} from "@imgtool/core";
+import type { NodeKind, TreeNode } from "./node.ts";
+import { resolveInTree } from "./resolve.ts";
+import { readXattrs } from "./xattrs.ts";
+
+export interface CopyRule {
+  /** Absolute path within the tree. */
+  readonly source: string;
+  /** Absolute path within the file system. */
+  readonly target: string;
+}
+
+export interface ScanOptions {
+  /** The directory that paths of the rules begin at. */
+  readonly tree: string;
+  /** Default: everything, to the same place. */
+  readonly copy?: readonly CopyRule[];
+  /** Absolute paths within the tree left out; with a trailing slash the directory stays and its content goes. */
+  readonly exclude?: readonly string[];
+  /** Absolute paths of directories the file system shall have. */
+  readonly makeDirectories?: readonly string[];
+  /** Times after this (seconds since 1970) become this; also the time of directories that are made. */
+  readonly sourceDateEpoch?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const slash = Buffer.from("/");
+
+/**
+ * Scans a tree. Memory: one node per file, no content.
+ * @throws NotFoundError `copy-source-missing`, ConfigError `copy-conflict`, EnvironmentError `tree-read`
+ */
+export async function scanTree(options: ScanOptions): Promise<TreeNode> {
+  const scanner = new Scanner(options);
+  const rules = options.copy ?? [{ source: "/", target: "/" }];
+  const root = makeDirectory(options.sourceDateEpoch);
+  root.links = 1;
+  let whole: TreeNode = root;
+  for (const rule of rules) whole = await scanner.copy(rule, whole);
+  for (const path of options.makeDirectories ?? []) {
+    let node = whole;
+    for (const name of split(path)) node = childDirectory(node, name, options.sourceDateEpoch);
+  }
+  sortChildren(whole);
+  return whole;
+}
+
+class Scanner {
+  readonly #options: ScanOptions;
+  readonly #hardLinks = new Map<string, TreeNode>();
+  readonly #whole = new Set<string>();
+  readonly #contents = new Set<string>();
+  #count = 0;
+
+  constructor(options: ScanOptions) {
+    this.#options = options;
+    for (const path of options.exclude ?? []) {
+      const key = split(path).join("/");
+      (path.endsWith("/") ? this.#contents : this.#whole).add(key);
+    }
+  }
+
+  async copy(rule: CopyRule, root: TreeNode): Promise<TreeNode> {
+    split(rule.source);
+    let read: TreeNode | undefined;
+    try {
+      const { tree, names } = resolveInTree(this.#options.tree, rule.source);
+      read = await this.#read(Buffer.from([tree, ...names].join("/") || "/"), Buffer.from(names.join("/")));
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT")
+        throw new NotFoundError(`${rule.source}: not in the tree ${this.#options.tree}`, {
+          code: "copy-source-missing",
+          data: { source: rule.source, tree: this.#options.tree },
+          cause: error,
+        });
+      throw error;
+    }
+    if (read === undefined) return root;
+    const names = split(rule.target);
+    const last = names.pop();
+    if (last === undefined) {
+      if (read.kind !== "directory")
+        throw new ConfigError(`CopyFiles=${rule.source}:/ copies something that is no directory over the root`, {
+          code: "copy-conflict",
+        });
+      return merge(root, read);
+    }
+    let parent = root;
+    for (const name of names) parent = childDirectory(parent, name, this.#options.sourceDateEpoch);
+    attach(parent, Buffer.from(last), read);
+    return root;
+  }
+
+  async #read(path: Buffer, inner: Buffer): Promise<TreeNode | undefined> {
+    const key = inner.toString();
+    if (this.#whole.has(key)) return undefined;
+    if (++this.#count % 1000 === 0) {
+      throwIfAborted(this.#options.signal);
+      await setImmediate();
+    }
+    const stat = lstatSync(path, { bigint: true });
+    const hard = !stat.isDirectory() && stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined;
+    const known = hard === undefined ? undefined : this.#hardLinks.get(hard);
+    if (known !== undefined) {
+      known.links++;
+      return known;
+    }
+    const node: TreeNode = {
+      kind: kindOf(Number(stat.mode)),
+      source: path,
+      mode: Number(stat.mode) & 0o7777,
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      ...clamp(stat.mtimeNs, this.#options.sourceDateEpoch),
+      size: stat.isFile() ? Number(stat.size) : 0,
+      target: stat.isSymbolicLink() ? readlinkSync(path, { encoding: "buffer" }) : undefined,
+      device:
+        stat.isBlockDevice() || stat.isCharacterDevice()
+          ? { major: deviceMajor(stat.rdev), minor: deviceMinor(stat.rdev) }
+          : undefined,
+      xattrs: readXattrs(path),
+      links: 1,
+      children: [],
+    };
+    if (hard !== undefined) this.#hardLinks.set(hard, node);
+    if (!stat.isDirectory() || this.#contents.has(key)) return node;
+    let names: Buffer[];
+    try {
+      names = readdirSync(path, { encoding: "buffer" });
+    } catch (error) {
+      throw new EnvironmentError(`cannot read the directory ${path.toString()}: ${errorMessage(error)}`, {
+        code: "tree-read",
+        data: { path: path.toString() },
+        cause: error,
+      });
+    }
+    for (const name of names.sort(compareBytes)) {
+      const child = await this.#read(
+        Buffer.concat([path, slash, name]),
+        inner.length === 0 ? name : Buffer.concat([inner, slash, name]),
+      );
+      if (child !== undefined) node.children.push({ name, node: child });
+    }
+    return node;
+  }
+}
+
+function split(path: string): string[] {
+  const names = path.split("/").filter((name) => name !== "" && name !== ".");
+  if (names.includes(".."))
+    throw new ConfigError(`the path "${path}" must not contain ".."`, { code: "path-invalid", data: { found: path } });
+  return names;
+}
+
+function kindOf(mode: number): NodeKind {
+  switch (mode & 0o170000) {
+    case 0o040000:
+      return "directory";
+    case 0o120000:
+      return "symlink";
+    case 0o020000:
+      return "character";
+    case 0o060000:
+      return "block";
+    case 0o010000:
+      return "fifo";
+    case 0o140000:
+      return "socket";
+    default:
+      return "file";
+  }
+}
+
+// Linux's st_rdev: gnu_dev_major(3) and gnu_dev_minor(3).
+function deviceMajor(device: bigint): number {
+  return Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n));
+}
+
+function deviceMinor(device: bigint): number {
+  return Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n));
+}
+
+function clamp(nanoseconds: bigint, epoch: number | undefined): { seconds: number; nanoseconds: number } {
+  const billion = 1_000_000_000n;
+  if (epoch !== undefined && nanoseconds > BigInt(epoch) * billion) return { seconds: epoch, nanoseconds: 0 };
+  const rest = ((nanoseconds % billion) + billion) % billion;
+  return { seconds: Number((nanoseconds - rest) / billion), nanoseconds: Number(rest) };
+}
+
+function makeDirectory(epoch: number | undefined): TreeNode {
+  return {
+    kind: "directory",
+    source: undefined,
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    seconds: epoch ?? 0,
+    nanoseconds: 0,
+    size: 0,
+    target: undefined,
+    device: undefined,
+    xattrs: [],
+    links: 1,
+    children: [],
+  };
+}
+
+function childDirectory(parent: TreeNode, name: string, epoch: number | undefined): TreeNode {
+  const bytes = Buffer.from(name);
+  const existing = parent.children.find((child) => child.name.equals(bytes));
+  if (existing !== undefined) {
+    if (existing.node.kind !== "directory")
+      throw new ConfigError(`"${name}" is to be a directory but the tree has a ${existing.node.kind} there`, {
+        code: "copy-conflict",
+        data: { name },
+      });
+    return existing.node;
+  }
+  const node = makeDirectory(epoch);
+  parent.children.push({ name: bytes, node });
+  return node;
+}
+
+/** The later copy's attributes win, children are joined. */
+function merge(before: TreeNode, after: TreeNode): TreeNode {
+  // By name: joining two directories of 100,000 files by search would be quadratic.
+  const byName = new Map(before.children.map(({ name, node }) => [name.toString("latin1"), { name, node }]));
+  for (const { name, node } of after.children) {
+    const key = name.toString("latin1");
+    const existing = byName.get(key)?.node;
+    byName.set(key, { name, node: existing === undefined ? node : replace(existing, node) });
+  }
+  return { ...after, children: [...byName.values()] };
+}
+
+function replace(existing: TreeNode, node: TreeNode): TreeNode {
+  if (existing.kind === "directory" && node.kind === "directory") return merge(existing, node);
+  existing.links--;
+  return node;
+}
+
+function attach(parent: TreeNode, name: Buffer, node: TreeNode): void {
+  const index = parent.children.findIndex((child) => child.name.equals(name));
+  const existing = parent.children[index];
+  if (existing === undefined) parent.children.push({ name, node });
+  else parent.children[index] = { name, node: replace(existing.node, node) };
+}
+
+function sortChildren(node: TreeNode): void {
+  node.children.sort((a, b) => compareBytes(a.name, b.name));
+  for (const child of node.children) if (child.node.kind === "directory") sortChildren(child.node);
+}

@@ -1,0 +1,196 @@
+/**
+ * Makes the hash partition for a file system image: worker threads hash the data, then the few higher
+ * levels are built here. Memory: a megabyte per worker, whatever the size of the image.
+ * @module
+ */
+import { hash } from "node:crypto";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { abortedError, EnvironmentError, throwIfAborted, type Progress, type Task } from "@imgtool/core";
+import { writeError } from "./sparse-file.ts";
+import { blocksPerHashBlock, VerityRangeHasher, type VerityRangeTarget } from "./verity-range.ts";
+import type { VerityWorkerData, VerityWorkerMessage } from "./verity-worker.ts";
+import { encodeVeritySuperblock, VerityTree, verityBlockSize, verityLayout } from "./verity.ts";
+
+/** Data blocks per piece: 16 MiB. */
+const piece = 32 * blocksPerHashBlock;
+/** A thread takes a tenth of a second to start, in which one thread hashes about this much (measured). */
+const bytesPerWorker = 64 * 1024 ** 2;
+
+export interface VerityFileOptions {
+  /** File with the data, which begins at `dataOffset` (default 0) and has `dataSize` bytes. */
+  readonly data: string;
+  readonly dataOffset?: number;
+  readonly dataSize: number;
+  /** File the superblock and the tree are written to, at `outputOffset` (default 0); made when missing. */
+  readonly output: string;
+  readonly outputOffset?: number;
+  readonly uuid: string;
+  readonly salt: Uint8Array;
+  /** Threads at most. Default: as many as the machine has processors. */
+  readonly threads?: number;
+  readonly progress?: Progress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface VerityFileResult {
+  readonly rootHash: Uint8Array;
+  /** Bytes of superblock and tree. */
+  readonly size: number;
+}
+
+/**
+ * Writes superblock and tree, and returns the root hash.
+ * @throws FormatError `verity-data-short`, EnvironmentError `no-space` or `write-failed`, AbortedError;
+ *   RangeError when `dataSize` is no multiple of 4096
+ */
+export async function makeVerity(options: VerityFileOptions): Promise<VerityFileResult> {
+  const dataBlocks = options.dataSize / verityBlockSize;
+  const layout = verityLayout(dataBlocks);
+  const outputOffset = options.outputOffset ?? 0;
+  const data = openSync(options.data, "r");
+  let tree: number | undefined;
+  try {
+    tree = openSync(options.output, outputOffset > 0 ? "r+" : "w+");
+    const output = tree;
+    const put = (offset: number, bytes: Uint8Array): void => {
+      for (let at = 0; at < bytes.length;)
+        at += writeSync(output, bytes, at, bytes.length - at, outputOffset + offset + at);
+    };
+    put(0, encodeVeritySuperblock({ uuid: options.uuid, salt: options.salt, dataBlocks }));
+    using task = options.progress?.start({ label: "hash tree", unit: "bytes", total: options.dataSize });
+    const [level] = layout.levels;
+    const rootHash =
+      level === undefined
+        ? hashSingleBlock(data, options)
+        : await hashLevels(
+            options,
+            layout.levels[0]?.offset ?? 0,
+            {
+              data,
+              dataOffset: options.dataOffset ?? 0,
+              dataBlocks,
+              tree,
+              levelOffset: outputOffset + level.offset,
+              salt: options.salt,
+            },
+            put,
+            task,
+          );
+    task?.done();
+    return { rootHash, size: layout.size };
+  } catch (error) {
+    throw writeError(options.output, error);
+  } finally {
+    closeSync(data);
+    if (tree !== undefined) closeSync(tree);
+  }
+}
+
+function hashSingleBlock(data: number, options: VerityFileOptions): Uint8Array {
+  const salted = Buffer.alloc(options.salt.length + verityBlockSize);
+  salted.set(options.salt);
+  readSync(data, salted, options.salt.length, verityBlockSize, options.dataOffset ?? 0);
+  return hash("sha256", salted, "buffer");
+}
+
+async function hashLevels(
+  options: VerityFileOptions,
+  levelStart: number,
+  target: VerityRangeTarget,
+  put: (offset: number, bytes: Uint8Array) => void,
+  task: Task | undefined,
+): Promise<Uint8Array> {
+  const wanted = Math.floor(options.dataSize / bytesPerWorker);
+  const threads = Math.min(options.threads ?? availableParallelism(), wanted);
+  const pieces = Math.ceil(target.dataBlocks / piece);
+  const advance = (): void => task?.advance(piece * verityBlockSize);
+  if (threads > 1) await hashInWorkers(target, pieces, threads, advance, options.signal);
+  else {
+    const hasher = new VerityRangeHasher(target);
+    for (let index = 0; index < pieces; index++) {
+      throwIfAborted(options.signal);
+      hasher.hash(index * piece, piece);
+      advance();
+      await setImmediate();
+    }
+  }
+  // Level 0 now plays the part of the data: its blocks' digests make the levels above it.
+  const blocks = Math.ceil(target.dataBlocks / blocksPerHashBlock);
+  const upper = new VerityTree({
+    dataBlocks: blocks,
+    salt: options.salt,
+    hash: (bytes) => hash("sha256", bytes, "buffer"),
+    write: put,
+  });
+  const buffer = Buffer.alloc(256 * verityBlockSize);
+  for (let block = 0; block < blocks;) {
+    throwIfAborted(options.signal);
+    const length = Math.min(256, blocks - block) * verityBlockSize;
+    const read = readSync(
+      target.tree,
+      buffer,
+      0,
+      length,
+      (options.outputOffset ?? 0) + levelStart + block * verityBlockSize,
+    );
+    if (read % verityBlockSize !== 0 || read === 0)
+      throw new EnvironmentError(`${options.output}: short read`, { code: "write-failed" });
+    upper.update(buffer.subarray(0, read));
+    block += read / verityBlockSize;
+    await setImmediate();
+  }
+  return upper.finish();
+}
+
+async function hashInWorkers(
+  target: VerityRangeTarget,
+  pieces: number,
+  threads: number,
+  advance: () => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const next = new Int32Array(new SharedArrayBuffer(4));
+  const url = new URL(import.meta.url.endsWith(".ts") ? "./verity-worker.ts" : "./verity-worker.js", import.meta.url);
+  const stop = (): void => void Atomics.store(next, 0, pieces);
+  signal?.addEventListener("abort", stop);
+  try {
+    // Every worker is waited for, even after an error: they use this thread's file descriptors.
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: Math.min(threads, pieces) }, async () => {
+        const workerData: VerityWorkerData = { target, next, pieces, piece };
+        const worker = new Worker(url, { workerData });
+        try {
+          await new Promise<void>((resolve, reject) => {
+            worker.on("message", (message: VerityWorkerMessage) => {
+              if (message.type === "piece") advance();
+              else if (message.type === "done") resolve();
+              else
+                reject(
+                  Object.assign(new Error(message.message), message.errno === undefined ? {} : { code: message.errno }),
+                );
+            });
+            worker.on("error", reject);
+            worker.on("exit", (code) => reject(new Error(`a hashing thread ended with ${code}`)));
+          });
+        } catch (error) {
+          stop();
+          throw error;
+        } finally {
+          await worker.terminate();
+        }
+      }),
+    );
+    if (signal?.aborted === true) throw abortedError(signal);
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** Bytes of a hash partition for so many bytes of data. */
+export function veritySize(dataSize: number): number {
+  return verityLayout(dataSize / verityBlockSize).size;
+}

@@ -1,0 +1,224 @@
+/** Whole disks, judged by the programs that will read them. */
+import { mkdirSync, readFileSync, readdirSync, writeFileSync, openSync, readSync, closeSync, statSync } from "node:fs";
+import { needPrograms, run, temporaryFolder, tryRun } from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { decodeGpt, gptFlags } from "../src/gpt.ts";
+import {
+  defaultDefinitions,
+  makeDisk,
+  type DiskOptions,
+  type DiskResult,
+  type PartitionDefinition,
+} from "../src/index.ts";
+import { epoch, makeFixture } from "./fixture.ts";
+
+const seed = "01234567-89ab-cdef-0123-456789abcdef";
+
+async function make(
+  tree: string,
+  output: string,
+  definitions: readonly PartitionDefinition[],
+  options: Partial<DiskOptions> = {},
+): Promise<DiskResult> {
+  const common = { seed, architecture: "x86-64", sourceDateEpoch: epoch };
+  return await makeDisk({ ...common, tree, output, definitions, ...options });
+}
+
+/** Copies a partition to a file of its own. */
+function extract(disk: DiskResult, index: number, path: string): string {
+  const { offset, size } = disk.partitions[index] ?? { offset: 0, size: 0 };
+  const bytes = Buffer.alloc(size);
+  const file = openSync(disk.path, "r");
+  readSync(file, bytes, 0, size, offset);
+  closeSync(file);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+test.for([
+  ["ext4", ["e2fsck", "-fn"]],
+  ["erofs", ["fsck.erofs"]],
+  ["squashfs", ["unsquashfs", "-s"]],
+] as const)(
+  "a verified root of %s passes every judge",
+  { tags: ["system"] },
+  async ([format, [program, ...args]], context) => {
+    needPrograms(
+      context,
+      "sgdisk",
+      "veritysetup",
+      program,
+      "setfattr",
+      ...(format === "squashfs" ? ["mksquashfs"] : []),
+    );
+    using folder = temporaryFolder();
+    mkdirSync(folder.join("tree"));
+    makeFixture(folder.join("tree"));
+    const disk = await make(folder.join("tree"), folder.join("disk"), defaultDefinitions({ format, verity: true }));
+    expect(run("sgdisk", ["-v", disk.path])).toContain("No problems found");
+    const data = extract(disk, 0, folder.join("data"));
+    const hash = extract(disk, 1, folder.join("hash"));
+    run(program, [...args, data]);
+    run("veritysetup", ["verify", data, hash, disk.rootHash ?? ""]);
+    // The way a hash tree behind its data is checked.
+    writeFileSync(folder.join("both"), Buffer.concat([readFileSync(data), readFileSync(hash)]));
+    const both = [
+      `--hash-offset=${statSync(data).size}`,
+      folder.join("both"),
+      folder.join("both"),
+      disk.rootHash ?? "",
+    ];
+    run("veritysetup", ["verify", ...both]);
+    const changed = readFileSync(data);
+    changed[changed.length - 5000] = (changed[changed.length - 5000] as number) ^ 1;
+    writeFileSync(data, changed);
+    expect(tryRun("veritysetup", ["verify", data, hash, disk.rootHash ?? ""]).status).not.toBe(0);
+    const uuids = disk.partitions.map(({ uuid }) => uuid.replaceAll("-", "")).join("");
+    expect(uuids).toBe(disk.rootHash);
+  },
+);
+
+test("systemd-dissect reads os-release from the image", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "systemd-dissect", "setfattr");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  makeFixture(folder.join("tree"), { many: 3 });
+  const disk = await make(folder.join("tree"), folder.join("image.raw"), defaultDefinitions({ format: "ext4" }));
+  const dissected = tryRun("systemd-dissect", ["--json=short", "--no-pager", disk.path]);
+  if (dissected.status !== 0) {
+    context.skip(`systemd-dissect cannot work here: ${dissected.stderr.slice(0, 100)}`);
+    return;
+  }
+  const text = dissected.stdout.toString("utf8");
+  expect(text).toContain("ID=fixture");
+  expect(text).toContain(disk.partitions[0]?.uuid ?? "no partition");
+});
+
+test.for(["ext4", "erofs", "squashfs"])(
+  "two copies of a tree, made in different order, give the same disk of %s",
+  { tags: ["system"] },
+  async (format, context) => {
+    needPrograms(context, "setfattr", ...(format === "squashfs" ? ["mksquashfs"] : []));
+    using folder = temporaryFolder();
+    const images: Buffer[] = [];
+    for (const reverse of [false, true]) {
+      const tree = folder.join(`tree-${reverse}`);
+      mkdirSync(tree);
+      makeFixture(tree, { reverse, many: 300 });
+      const disk = await make(tree, folder.join(`disk-${reverse}`), defaultDefinitions({ format, verity: true }));
+      images.push(readFileSync(disk.path));
+      // The next one is made in another second.
+      await new Promise((resolve) => setTimeout(resolve, 1100));
+    }
+    expect(images[0]?.equals(images[1] as Buffer)).toBe(true);
+  },
+);
+
+test("several partitions: selection, mount points, labels, flags, sectors of 4096 bytes", async (context) => {
+  needPrograms(context, "debugfs");
+  using folder = temporaryFolder();
+  const tree = folder.join("tree");
+  for (const path of ["home/user", "proc/1", "opt/big", "etc", "var/tmp/x"])
+    mkdirSync(`${tree}/${path}`, { recursive: true });
+  writeFileSync(`${tree}/home/user/file`, "mine");
+  writeFileSync(`${tree}/etc/passwd`, "root");
+  const definitions: PartitionDefinition[] = [
+    {
+      type: "root",
+      format: "ext4",
+      minimize: "best",
+      makeDirectories: ["/made/deep"],
+      copyFiles: [{ source: "/", target: "/" }],
+      excludeFiles: ["/opt"],
+    },
+    {
+      type: "home",
+      format: "ext4",
+      copyFiles: [{ source: "/home", target: "/" }],
+      readOnly: true,
+      sizeMax: 40 * 1024 ** 2,
+    },
+    { type: "home", format: "empty" },
+    { type: "swap", sizeMin: 1024 ** 2, sizeMax: 1024 ** 2 },
+  ];
+  const disk = await make(tree, folder.join("disk"), definitions, { sectorSize: 4096, size: 200 * 1024 ** 2 });
+  const head = Buffer.alloc(32_768);
+  const file = openSync(disk.path, "r");
+  readSync(file, head, 0, head.length, 0);
+  closeSync(file);
+  expect(decodeGpt(head, { sectorSize: 4096 }).partitions.map(({ label, flags }) => [label, flags])).toEqual([
+    ["root-x86-64", gptFlags.growFileSystem],
+    ["home", gptFlags.readOnly],
+    ["_empty", gptFlags.growFileSystem | gptFlags.noAuto],
+    ["swap", 0n],
+  ]);
+  const list = (index: number, path: string): string[] =>
+    run("debugfs", ["-R", `ls -p ${path}`, extract(disk, index, folder.join("part"))])
+      .split("\n")
+      .flatMap((line) => line.split("/")[5] ?? [])
+      .filter((name) => !/^\.\.?$/.test(name))
+      .sort();
+  expect(list(0, "/")).toEqual(["etc", "home", "lost+found", "made", "proc", "var"]);
+  expect(list(0, "/home")).toEqual([]);
+  expect(list(0, "/proc")).toEqual([]);
+  expect(list(0, "/var/tmp")).toEqual([]);
+  expect(list(0, "/made")).toEqual(["deep"]);
+  expect(list(1, "/")).toEqual(["lost+found", "user"]);
+  expect(disk.partitions[1]?.size).toBe(40 * 1024 ** 2);
+});
+
+test("errors leave nothing behind", async () => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree", "file"), Buffer.alloc(3_000_000, 1));
+  mkdirSync(folder.join("out"));
+  const root = { type: "root", format: "erofs", copyFiles: [{ source: "/", target: "/" }] };
+  const small = { sizeMin: 1024 ** 2, sizeMax: 1024 ** 2 };
+  const cases: readonly [PartitionDefinition[], Partial<DiskOptions>, string][] = [
+    [[{ ...root, ...small }], {}, "filesystem-full"],
+    [[{ ...root, minimize: "best", sizeMax: 1024 ** 2 }], {}, "filesystem-full"],
+    [[{ ...root, minimize: "best" }], { size: 2 * 1024 ** 2 }, "disk-too-small"],
+    [[{ ...root, format: "exfat" }], {}, "filesystem-unknown"],
+    [[{ ...root, type: "rooot" }], {}, "partition-type-unknown"],
+    [[{ ...root, copyFiles: [{ source: "/missing", target: "/" }] }], {}, "copy-source-missing"],
+    [[{ ...root, copyFiles: [{ source: "/../etc", target: "/" }] }], {}, "path-invalid"],
+    [[{ ...root, verity: "data", verityMatchKey: "a" }], {}, "definition-invalid"],
+    [[{ ...root, label: "x".repeat(40) }], {}, "label-too-long"],
+    [[], {}, "definition-invalid"],
+    [[{ ...root, minimize: "best" }], { signal: AbortSignal.abort() }, "aborted"],
+    [
+      [
+        { ...root, minimize: "best", verity: "data", verityMatchKey: "a" },
+        { type: "root-verity", verity: "hash", verityMatchKey: "a", sizeMin: 4096, sizeMax: 4096 },
+      ],
+      {},
+      "hash-tree-full",
+    ],
+  ];
+  for (const [definitions, options, code] of cases) {
+    await expect(make(folder.join("tree"), folder.join("out", "disk"), definitions, options)).rejects.toMatchObject({
+      code,
+    });
+    expect([code, ...readdirSync(folder.join("out"))]).toEqual([code]);
+  }
+});
+
+test("a full disk is an error of the machine and leaves nothing", { tags: ["system"] }, async (context) => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  mkdirSync(folder.join("full"));
+  if (tryRun("mount", ["-t", "tmpfs", "-o", "size=2m", "none", folder.join("full")]).status !== 0) {
+    context.skip("needs to mount a tmpfs");
+    return;
+  }
+  try {
+    writeFileSync(folder.join("tree", "file"), Buffer.alloc(5_000_000, 1));
+    for (const format of ["ext4", "erofs"]) {
+      const made = make(folder.join("tree"), folder.join("full", "disk"), defaultDefinitions({ format, verity: true }));
+      await expect(made).rejects.toMatchObject({ code: "no-space", name: "EnvironmentError" });
+      expect(readdirSync(folder.join("full"))).toEqual([]);
+    }
+  } finally {
+    run("umount", [folder.join("full")]);
+  }
+});
