@@ -1,0 +1,306 @@
+/**
+ * The HTTP client of stores and index files: read-only, many requests at once over kept connections,
+ * repeated when the network or the server fails for a moment. Proxies come from the environment.
+ * @module
+ */
+import { writeSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { abortedError, concatBytes, ImgtoolError, throwIfAborted, type NetworkError } from "@imgtool/core";
+import { makeAtomically } from "@imgtool/host";
+import type { Agent, Dispatcher } from "undici";
+import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
+import { exchange, type BodySink, type ExchangeResult } from "./http-exchange.ts";
+import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
+import { storeError } from "./local-errors.ts";
+import { parseHttpUrl, redirected, type HttpTarget } from "./http-target.ts";
+
+export interface HttpClientOptions extends RetryOptions {
+  /** Most requests under way at once; with HTTP/1.1 also the most connections. Default 32. */
+  readonly concurrency?: number;
+  /** Milliseconds to wait for a connection. Default 10000. */
+  readonly connectTimeout?: number;
+  /** Milliseconds to wait for the answer's first byte. Default 30000. */
+  readonly headersTimeout?: number;
+  /** Milliseconds to wait for the body's next byte. Default 30000. */
+  readonly bodyTimeout?: number;
+  /** Whether HTTP/2 is used where a server offers it (https only). Default true. */
+  readonly http2?: boolean;
+  /** Whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment count. Default true. */
+  readonly proxy?: boolean;
+  /** Certificates in PEM form that are trusted, instead of those of Node.js. */
+  readonly certificateAuthority?: string;
+  /** Headers of every request, for example Authorization. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Counts of a client since it was made. */
+export interface HttpStatistics {
+  /** Requests sent, repetitions included. */
+  requests: number;
+  /** Bytes of bodies received. */
+  bytes: number;
+  /** Requests sent again after a failure. */
+  retries: number;
+}
+
+export interface FetchOptions {
+  /** Largest body that is taken, in bytes. */
+  readonly maxSize: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const maxRedirects = 5;
+
+/**
+ * After a request has failed for good, others to the same client are not repeated for so long: with
+ * a server that is down, thousands of chunks would otherwise each wait for all their repetitions.
+ */
+const downMilliseconds = 15_000;
+
+export class HttpClient {
+  readonly statistics: HttpStatistics = { requests: 0, bytes: 0, retries: 0 };
+  readonly #options: HttpClientOptions;
+  #dispatcher: Promise<Dispatcher> | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+  #downUntil = 0;
+
+  constructor(options: HttpClientOptions = {}) {
+    this.#options = options;
+    this.#free = Math.max(options.concurrency ?? 32, 1);
+    // compressed transfer would only cost time: chunks are compressed already
+    this.#headers = { "user-agent": "imgtool", "accept-encoding": "identity", ...options.headers };
+  }
+
+  /** Whether the server has it: a HEAD request. */
+  async exists(target: HttpTarget, signal?: AbortSignal): Promise<boolean> {
+    return (await this.#request(target, "HEAD", 0, signal, () => noSink)) !== undefined;
+  }
+
+  /** The body, or undefined where the server answers that there is none (404, 410). */
+  async get(target: HttpTarget, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    let sink = new MemorySink();
+    const result = await this.#request(target, "GET", maxBytes, signal, () => (sink = new MemorySink()));
+    return result === undefined ? undefined : sink.bytes();
+  }
+
+  /**
+   * The content of a URL.
+   * @throws NotFoundError `http-not-found`; FormatError `http-too-large`; NetworkError; AbortedError
+   */
+  async fetchBytes(url: string | URL, options: FetchOptions): Promise<Uint8Array> {
+    const target = parseHttpUrl(url);
+    const bytes = await this.get(target, options.maxSize, options.signal);
+    if (bytes === undefined) throw notFound(target);
+    return bytes;
+  }
+
+  /**
+   * Copies the content of a URL to a file, which appears when it is whole.
+   * @returns its length in bytes
+   * @throws as fetchBytes
+   */
+  async fetchFile(url: string | URL, path: string, options: FetchOptions): Promise<number> {
+    const target = parseHttpUrl(url);
+    return makeAtomically(path, async (temporary) => {
+      const handle = await open(temporary, "wx", 0o644);
+      try {
+        let position = 0;
+        // Written synchronously: a piece takes microseconds, and pausing the connection for each one
+        // made undici parse the rest of its buffer again and again.
+        const makeSink = (): BodySink => {
+          position = 0; // a repeated request overwrites
+          return {
+            start() {},
+            write(piece) {
+              try {
+                for (let done = 0; done < piece.length;)
+                  done += writeSync(handle.fd, piece, done, piece.length - done, position + done);
+              } catch (error) {
+                throw storeError(error, "write", path);
+              }
+              position += piece.length;
+            },
+          };
+        };
+        const result = await this.#request(target, "GET", options.maxSize, options.signal, makeSink);
+        if (result === undefined) throw notFound(target);
+        await handle.truncate(position);
+        return position;
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  /** Ends all connections; requests under way fail. */
+  async close(): Promise<void> {
+    await (await this.#dispatcher)?.destroy();
+  }
+
+  async #request(
+    first: HttpTarget,
+    method: "GET" | "HEAD",
+    maxBytes: number,
+    signal: AbortSignal | undefined,
+    makeSink: () => BodySink,
+  ): Promise<ExchangeResult | undefined> {
+    await this.#enter(signal);
+    try {
+      let target = first;
+      for (let redirects = 0; ; redirects++) {
+        const result = await this.#repeat(target, method, maxBytes, signal, makeSink);
+        const { status, headers } = result;
+        if (status === 404 || status === 410) return undefined;
+        if (status === 200) {
+          const encoding = headers["content-encoding"] ?? "identity";
+          if (encoding !== "identity") throw encodingError(target, String(encoding));
+          return result;
+        }
+        const location = headers["location"];
+        const next =
+          status >= 301 && status <= 308 && typeof location === "string" ? redirected(target, location) : undefined;
+        if (next === undefined || redirects === maxRedirects) throw statusError(target, status);
+        target = next;
+      }
+    } finally {
+      this.#leave();
+    }
+  }
+
+  async #repeat(
+    target: HttpTarget,
+    method: "GET" | "HEAD",
+    maxBytes: number,
+    signal: AbortSignal | undefined,
+    makeSink: () => BodySink,
+  ): Promise<ExchangeResult> {
+    const { authorization } = target;
+    const headers = authorization === undefined ? this.#headers : { ...this.#headers, authorization };
+    const retries = this.#options.retries ?? 5;
+    const dispatcher = await (this.#dispatcher ??= makeDispatcher(this.#options));
+    for (let attempt = 1; ; attempt++) {
+      throwIfAborted(signal);
+      let failure: NetworkError;
+      let retryAfter: string | undefined;
+      try {
+        this.statistics.requests++;
+        const result = await exchange(dispatcher, target, { method, headers, maxBytes, signal }, makeSink());
+        this.statistics.bytes += result.received;
+        if (!isTransientStatus(result.status)) {
+          this.#downUntil = 0;
+          return result;
+        }
+        failure = statusError(target, result.status);
+        const header = result.headers["retry-after"];
+        if (typeof header === "string") retryAfter = header;
+      } catch (error) {
+        if (error instanceof ImgtoolError) throw error;
+        failure = connectionError(target, error);
+        if (!isTransientError(error)) throw failure;
+      }
+      if (attempt > retries || performance.now() < this.#downUntil) {
+        this.#downUntil = performance.now() + downMilliseconds;
+        throw failure;
+      }
+      await wait(retryDelay(attempt, this.#options, retryAfter), signal);
+      this.statistics.retries++;
+    }
+  }
+
+  /** Waits for one of the `concurrency` places. */
+  async #enter(signal: AbortSignal | undefined): Promise<void> {
+    throwIfAborted(signal);
+    if (this.#free > 0) {
+      this.#free--;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
+        if (signal !== undefined) reject(abortedError(signal));
+      };
+      const enter = (): void => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.push(enter);
+    });
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}
+
+const noSink: BodySink = { start() {}, write() {} };
+
+class MemorySink implements BodySink {
+  #whole: Buffer | undefined;
+  #length = 0;
+  readonly #pieces: Uint8Array[] = [];
+
+  start(length: number | undefined): void {
+    // within the caller's limit: exchange() has checked it
+    if (length !== undefined) this.#whole = Buffer.allocUnsafeSlow(length);
+  }
+
+  write(piece: Uint8Array): void {
+    // a body that is longer than announced is reported by exchange(); undici cuts it off
+    if (this.#whole === undefined) this.#pieces.push(piece);
+    else if (this.#length + piece.length <= this.#whole.length) this.#whole.set(piece, this.#length);
+    this.#length += piece.length;
+  }
+
+  bytes(): Uint8Array {
+    return this.#whole ?? concatBytes(this.#pieces);
+  }
+}
+
+// undici takes a tenth of a second to load: commands that need no network do not wait for it
+async function makeDispatcher(options: HttpClientOptions): Promise<Dispatcher> {
+  const { Agent, EnvHttpProxyAgent } = await import("undici");
+  const connectTimeout = options.connectTimeout ?? 10_000;
+  const ca = options.certificateAuthority;
+  const connect = { timeout: connectTimeout, ...(ca === undefined ? {} : { ca }) };
+  const common: Agent.Options = {
+    connections: Math.max(options.concurrency ?? 32, 1),
+    connect,
+    headersTimeout: options.headersTimeout ?? 30_000,
+    bodyTimeout: options.bodyTimeout ?? 30_000,
+    allowH2: options.http2 ?? true,
+  };
+  const { env } = process;
+  const proxied = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"].some((name) => (env[name] ?? "") !== "");
+  if ((options.proxy ?? true) && proxied)
+    return new EnvHttpProxyAgent({ ...common, requestTls: connect, connectTimeout });
+  return new Agent(common);
+}
+
+/** fetchBytes() of a client that is used once. */
+export async function fetchBytes(url: string | URL, options: FetchOptions & HttpClientOptions): Promise<Uint8Array> {
+  const client = new HttpClient(options);
+  try {
+    return await client.fetchBytes(url, options);
+  } finally {
+    await client.close();
+  }
+}
+
+/** fetchFile() of a client that is used once. */
+export async function fetchFile(
+  url: string | URL,
+  path: string,
+  options: FetchOptions & HttpClientOptions,
+): Promise<number> {
+  const client = new HttpClient(options);
+  try {
+    return await client.fetchFile(url, path, options);
+  } finally {
+    await client.close();
+  }
+}

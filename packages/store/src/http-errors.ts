@@ -1,0 +1,68 @@
+/**
+ * What can go wrong with a server, as errors that say what to do about it.
+ * @module
+ */
+import { errorMessage, NetworkError, NotFoundError, systemErrorCode } from "@imgtool/core";
+import type { HttpTarget } from "./http-target.ts";
+
+/** The server's answer to a URL that it does not have. */
+export function notFound(target: HttpTarget): NotFoundError {
+  return new NotFoundError(`there is no ${target.shown}`, {
+    code: "http-not-found",
+    hint: "check the URL",
+    data: { url: target.shown },
+  });
+}
+
+/** An answer other than 200 and 404. */
+export function statusError(target: HttpTarget, status: number): NetworkError {
+  const hints: Readonly<Record<number, string>> = {
+    401: "write user name and password into the URL: https://user:password@host/",
+    403: "check that the server lets you read; object storage answers 403 for what is missing unless it may be listed",
+    407: "write the proxy's user name and password into HTTPS_PROXY",
+  };
+  const hint = hints[status] ?? (status >= 500 ? "try again later" : undefined);
+  return new NetworkError(`the server answers ${target.shown} with status ${status}, expected 200`, {
+    code: "http-status",
+    data: { url: target.shown, expected: 200, found: status },
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** The stored form would be lost: a chunk's compression is told from its own bytes. */
+export function encodingError(target: HttpTarget, encoding: string): NetworkError {
+  return new NetworkError(`the server compresses ${target.shown} on the way (${encoding}), though asked not to`, {
+    code: "http-encoding",
+    hint: "switch off Content-Encoding for chunks and indexes on the server",
+    data: { url: target.shown, expected: "identity", found: encoding },
+  });
+}
+
+const timeouts: Readonly<Record<string, string>> = {
+  UND_ERR_CONNECT_TIMEOUT: "no connection in time",
+  UND_ERR_HEADERS_TIMEOUT: "no answer in time",
+  UND_ERR_BODY_TIMEOUT: "the answer stopped midway",
+};
+
+/** A connection that could not be made, broke, or timed out. */
+export function connectionError(target: HttpTarget, cause: unknown): NetworkError {
+  const code = systemErrorCode(cause) ?? "";
+  const timeout = timeouts[code];
+  const options = { data: { url: target.shown, errno: code }, cause };
+  if (timeout !== undefined) {
+    return new NetworkError(`cannot read ${target.shown}: ${timeout}`, {
+      ...options,
+      code: "http-timeout",
+      hint: "check the connection to the server, or try again later",
+    });
+  }
+  // Happy Eyeballs: what failed for each address is in an AggregateError without a message
+  const inner: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
+  return new NetworkError(`cannot read ${target.shown}: ${errorMessage(inner) || code}`, {
+    ...options,
+    code: "http-connection",
+    hint: /CERT|SIGNED|_ALTNAME_/.test(code)
+      ? "the server's certificate is not trusted: point NODE_EXTRA_CA_CERTS to a PEM file with its authority"
+      : "check that the server runs, its name, and HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+  });
+}

@@ -1,0 +1,181 @@
+/**
+ * One request and its answer on undici's dispatcher: its lowest interface, which makes no streams and
+ * no promises per piece of the body. Sizes are limited while the body comes in.
+ * @module
+ */
+import { abortedError, FormatError } from "@imgtool/core";
+import type { Dispatcher } from "undici";
+import type { HttpTarget } from "./http-target.ts";
+
+type Controller = Dispatcher.DispatchController;
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** Takes the body of a 200 answer piece by piece, synchronously: pieces are not kept beyond the call. */
+export interface BodySink {
+  /** Called before the first piece; `length` is the announced one. */
+  start(length: number | undefined): void;
+  write(piece: Uint8Array): void;
+}
+
+export interface ExchangeRequest {
+  readonly method: "GET" | "HEAD";
+  readonly headers: Readonly<Record<string, string>>;
+  /** Most bytes of the body that are taken. */
+  readonly maxBytes: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface ExchangeResult {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Bytes of body that came in. */
+  readonly received: number;
+}
+
+/** Error pages are read to keep the connection, but not further than this. */
+const maxErrorPage = 65_536;
+
+/** The body does not have the announced length: the exchange is worth repeating. */
+class TruncatedBody extends Error {
+  readonly code = "body-length";
+}
+
+/**
+ * Sends a request and waits until its answer has been taken whole.
+ * @throws FormatError `http-too-large`; AbortedError; what undici or the sink throws otherwise
+ */
+export function exchange(
+  dispatcher: Dispatcher,
+  target: HttpTarget,
+  request: ExchangeRequest,
+  sink: BodySink,
+): Promise<ExchangeResult> {
+  return new Promise((resolve, reject) => {
+    const handler = new ExchangeHandler(target, request, sink, resolve, reject);
+    if (handler.settled) return;
+    dispatcher.dispatch(
+      {
+        origin: target.origin,
+        path: target.path + target.query,
+        method: request.method,
+        headers: { ...request.headers },
+      },
+      handler,
+    );
+  });
+}
+
+class ExchangeHandler implements Dispatcher.DispatchHandler {
+  settled = false;
+  readonly #target: HttpTarget;
+  readonly #request: ExchangeRequest;
+  readonly #sink: BodySink;
+  readonly #resolve: (result: ExchangeResult) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #onAbort: () => void;
+  #controller: Controller | undefined;
+  #status = 0;
+  #headers: Headers = {};
+  #announced: number | undefined;
+  #received = 0;
+
+  constructor(
+    target: HttpTarget,
+    request: ExchangeRequest,
+    sink: BodySink,
+    resolve: (result: ExchangeResult) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#target = target;
+    this.#request = request;
+    this.#sink = sink;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    const { signal } = request;
+    this.#onAbort = () => {
+      if (signal !== undefined) this.#fail(abortedError(signal));
+    };
+    if (signal?.aborted === true) this.#onAbort();
+    else signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller;
+    // cancelled while it waited for a connection
+    if (this.settled) controller.abort(new Error("cancelled"));
+  }
+
+  onResponseStart(_controller: Controller, status: number, headers: Headers): void {
+    if (status < 200) return;
+    this.#status = status;
+    this.#headers = headers;
+    const announced = headers["content-length"];
+    this.#announced = typeof announced === "string" && /^\d+$/.test(announced) ? Number(announced) : undefined;
+    if (status !== 200 || this.#request.method === "HEAD") return;
+    if ((this.#announced ?? 0) > this.#request.maxBytes) this.#failTooLarge(this.#announced ?? 0);
+    else this.#sink.start(this.#announced);
+  }
+
+  onResponseData(controller: Controller, piece: Buffer): void {
+    if (this.settled) return;
+    this.#received += piece.length;
+    if (this.#status !== 200) {
+      if (this.#received > maxErrorPage) {
+        this.#end();
+        controller.abort(new Error("the error page is too long"));
+      }
+      return;
+    }
+    if (this.#received > this.#request.maxBytes) {
+      this.#failTooLarge(this.#received);
+      return;
+    }
+    try {
+      this.#sink.write(piece);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onResponseEnd(): void {
+    this.#end();
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    this.#fail(error);
+  }
+
+  #end(): void {
+    const { method } = this.#request;
+    if (method === "GET" && this.#status === 200 && this.#announced !== undefined) {
+      if (this.#announced !== this.#received) {
+        this.#fail(new TruncatedBody(`expected ${this.#announced} bytes, found ${this.#received}`));
+        return;
+      }
+    }
+    if (this.#settle()) this.#resolve({ status: this.#status, headers: this.#headers, received: this.#received });
+  }
+
+  #failTooLarge(found: number): void {
+    const { maxBytes } = this.#request;
+    this.#fail(
+      new FormatError(`${this.#target.shown} is too large: expected at most ${maxBytes} bytes, found ${found}`, {
+        code: "http-too-large",
+        data: { url: this.#target.shown, maxBytes, found },
+      }),
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#settle()) return;
+    this.#reject(error);
+    this.#controller?.abort(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  #settle(): boolean {
+    if (this.settled) return false;
+    this.settled = true;
+    this.#request.signal?.removeEventListener("abort", this.#onAbort);
+    return true;
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Chunk stores: one interface, one driver per file; compression of chunks.
+ * @module
+ */
+export * from "./chunk-path.ts";
+export {
+  type Codec,
+  type Compression,
+  compressChunk,
+  compressionLevel,
+  compressions,
+  decompressChunk,
+  sniffCodec,
+} from "./codecs.ts";
+export * from "./digest.ts";
+export { type HttpStore, type HttpStoreOptions, openHttpStore } from "./http.ts";
+export {
+  type FetchOptions,
+  fetchBytes,
+  fetchFile,
+  HttpClient,
+  type HttpClientOptions,
+  type HttpStatistics,
+} from "./http-client.ts";
+export type { RetryOptions } from "./http-retry.ts";
+export { isHttpUrl, parseHttpUrl } from "./http-target.ts";
+export * from "./limits.ts";
+export { SyncLocalStore, type SyncLocalStoreOptions } from "./local-files.ts";
+export { refreshAge } from "./local-refresh.ts";
+export { type LocalStoreOptions, openLocalStore } from "./local.ts";
+export * from "./open.ts";
+export { openChunk, readChunk } from "./read-chunk.ts";
+export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";
+export * from "./store.ts";

@@ -1,0 +1,494 @@
+/**
+ * What every store driver must do, tested the same way for all: each driver's test calls
+ * storeContract() with a function that opens it over a directory of chunk files.
+ * @module
+ */
+import {
+  appendFileSync,
+  existsSync,
+  lutimesSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { AbortedError } from "@imgtool/core";
+import { randomBytes, temporaryFolder } from "@imgtool/testkit";
+import { describe, expect, test } from "vitest";
+import {
+  chunkName,
+  chunkPath,
+  compressChunk,
+  compressions,
+  openLocalStore,
+  readChunk,
+  refreshAge,
+  type ChunkName,
+  type Compression,
+  type PruneStore,
+  type ReadStore,
+  type StoreEntry,
+  type WriteStore,
+} from "../src/index.ts";
+
+/** How a driver can be made to fail for a chunk. */
+export type Failure = "once" | "always" | "slow";
+
+export interface OpenedStore {
+  readonly store: ReadStore;
+  /** The same store, for drivers that can write. */
+  readonly writable?: WriteStore;
+  /** The same store, for drivers that can list and remove. */
+  readonly prunable?: PruneStore;
+  /** Makes the next reads of the chunk fail, where the driver can fail in this way. */
+  readonly fail?: (name: ChunkName, failure: Failure) => void;
+  readonly close?: () => Promise<void>;
+}
+
+/** Opens the driver under test over a directory of chunk files. */
+export type OpenDriver = (root: string) => Promise<OpenedStore>;
+
+export interface Driver {
+  readonly open: OpenDriver;
+  readonly failures: readonly Failure[];
+  readonly writable: boolean;
+  readonly prunable?: boolean;
+}
+
+const plain = Buffer.concat([randomBytes(3000, "contract"), Buffer.alloc(4000, "contract ")]);
+const name = chunkName(plain);
+const size = plain.length;
+const absent = chunkName(Buffer.from("absent"));
+
+/** Puts a chunk's file where casync would. */
+export function layChunk(
+  root: string,
+  bytes: Uint8Array,
+  compression: Compression = "zstd",
+  as: ChunkName = chunkName(bytes),
+): string {
+  const path = join(root, chunkPath(as, compression !== "none"));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, compressChunk(bytes, compression).bytes);
+  return path;
+}
+
+const hostileNames: readonly string[] = [
+  "",
+  "..",
+  "../../../../etc/passwd",
+  `${name.slice(0, 60)}/../`,
+  name.toUpperCase(),
+  `${name}\n`,
+  `${name}0`,
+  name.slice(1),
+  `${name.slice(0, 63)}\0`,
+  `../${name.slice(3)}`,
+  `%2e%2e${name.slice(6)}`,
+];
+
+export function storeContract(title: string, driver: Driver): void {
+  describe(`contract: ${title}`, () => {
+    readContract(driver);
+    if (driver.writable) writeContract(driver);
+    if (driver.prunable === true) pruneContract(driver);
+  });
+}
+
+/** The failure, if the driver under test can be made to fail so. */
+function only(driver: Driver, failure: Failure): readonly Failure[] {
+  return driver.failures.filter((possible) => possible === failure);
+}
+
+/** A test's body that gets the driver opened over a new directory. */
+function opened(driver: Driver, check: (root: string, opened: OpenedStore) => Promise<void>): () => Promise<void> {
+  return async () => {
+    using folder = temporaryFolder();
+    const opened = await driver.open(folder.path);
+    try {
+      await check(folder.path, opened);
+    } finally {
+      await opened.store.close();
+      await opened.close?.();
+    }
+  };
+}
+
+function readContract(driver: Driver): void {
+  test(
+    "a chunk that is missing is no error until every store was asked",
+    opened(driver, async (_root, { store }) => {
+      expect([await store.has(absent), await store.get(absent)]).toEqual([false, undefined]);
+      await expect(readChunk([store, store], absent, size)).rejects.toMatchObject({
+        code: "chunk-missing",
+        exitCode: 4,
+        data: { chunk: absent, stores: [store.location, store.location] },
+      });
+    }),
+  );
+
+  test(
+    "a chunk that is marked as missing is missing",
+    opened(driver, async (root, { store }) => {
+      mkdirSync(join(root, absent.slice(0, 4)));
+      symlinkSync("/dev/null", join(root, chunkPath(absent, false)));
+      expect([await store.has(absent), await store.get(absent)]).toEqual([false, undefined]);
+    }),
+  );
+
+  test(
+    "a chunk that is present is read, compressed in any way or plain",
+    opened(driver, async (root, { store }) => {
+      for (const compression of compressions) {
+        const bytes = Buffer.concat([plain, Buffer.from(compression)]);
+        layChunk(root, bytes, compression);
+        expect(await store.has(chunkName(bytes))).toBe(true);
+        expect((await store.get(chunkName(bytes)))?.compressed).toBe(compression !== "none");
+        expect(Buffer.compare(await readChunk([store], chunkName(bytes), bytes.length), bytes)).toBe(0);
+      }
+      const sha256 = chunkName(plain, "sha256");
+      layChunk(root, plain, "zstd", sha256);
+      expect(Buffer.compare(await readChunk([store], sha256, size, "sha256"), plain)).toBe(0);
+    }),
+  );
+
+  test(
+    "a chunk that is altered is refused, and the next store is asked",
+    opened(driver, async (root, { store }) => {
+      const other = Buffer.from(plain);
+      other[100] = (other[100] ?? 0) ^ 1;
+      layChunk(root, other, "zstd", name);
+      const error = { code: "chunk-altered", exitCode: 3 };
+      await expect(readChunk([store], name, size)).rejects.toMatchObject({
+        ...error,
+        data: { chunk: name, store: store.location, expected: name, found: chunkName(other) },
+      });
+      await expect(readChunk([store], name, size + 1)).rejects.toMatchObject(error);
+      await expect(readChunk([store], name, size - 1)).rejects.toMatchObject(error);
+      using folder = temporaryFolder();
+      const second = await openLocalStore(folder.path);
+      await expect(readChunk([store, second], name, size)).rejects.toMatchObject(error);
+      layChunk(folder.path, plain);
+      expect(Buffer.compare(await readChunk([store, second], name, size), plain)).toBe(0);
+    }),
+  );
+
+  test(
+    "a chunk that is truncated, empty or followed by other bytes is refused",
+    opened(driver, async (root, { store }) => {
+      for (const compression of ["zstd", "xz", "gzip", "none"] as const) {
+        const bytes = Buffer.concat([plain, Buffer.from(`truncated ${compression}`)]);
+        const path = layChunk(root, bytes, compression);
+        const length = readFileSync(path).length;
+        for (const shorter of [length - 1, length >> 1, 5]) {
+          truncateSync(path, shorter);
+          await expect(readChunk([store], chunkName(bytes), bytes.length)).rejects.toMatchObject({
+            code: "chunk-altered",
+          });
+        }
+        truncateSync(path, 0);
+        await expect(readChunk([store], chunkName(bytes), bytes.length)).rejects.toMatchObject({ name: /Error$/ });
+      }
+      appendFileSync(layChunk(root, plain, "none"), "more");
+      await expect(readChunk([store], name, size)).rejects.toMatchObject({ code: "chunk-altered" });
+    }),
+  );
+
+  test(
+    "a chunk that is larger than declared is refused before it is read",
+    opened(driver, async (root, { store }) => {
+      const large = randomBytes(3_000_000, "large");
+      layChunk(root, large, "none");
+      await expect(store.get(chunkName(large), undefined, 100_000)).rejects.toMatchObject({ exitCode: 3 });
+      await expect(readChunk([store], chunkName(large), 65_536)).rejects.toMatchObject({ exitCode: 3 });
+      layChunk(root, new Uint8Array(64 * 1024 ** 2), "zstd", name);
+      await expect(readChunk([store], name, 65_536)).rejects.toMatchObject({ code: "chunk-altered" });
+    }),
+  );
+
+  test(
+    "names that try to leave the store are refused",
+    opened(driver, async (_root, { store, writable }) => {
+      for (const hostile of hostileNames) {
+        const refusal = { code: "chunk-name-invalid", exitCode: 3 };
+        await expect(store.has(hostile)).rejects.toMatchObject(refusal);
+        await expect(store.get(hostile)).rejects.toMatchObject(refusal);
+        await expect(readChunk([store], hostile, size)).rejects.toMatchObject(refusal);
+        await expect(writable?.put(hostile, compressChunk(plain)) ?? store.get(hostile)).rejects.toMatchObject(refusal);
+      }
+    }),
+  );
+
+  test(
+    "many reads at once are all answered",
+    opened(driver, async (root, { store }) => {
+      const chunks = Array.from({ length: 120 }, (_, i) => randomBytes(2000 + i, `many ${i}`));
+      for (const bytes of chunks) layChunk(root, bytes);
+      const read = await Promise.all(chunks.map((bytes) => readChunk([store], chunkName(bytes), bytes.length)));
+      for (const [i, bytes] of chunks.entries()) expect(read[i]).toHaveLength(bytes.length);
+    }),
+  );
+
+  test(
+    "a signal that has fired ends a read",
+    opened(driver, async (root, { store }) => {
+      layChunk(root, plain);
+      const signal = AbortSignal.abort();
+      await expect(store.has(name, signal)).rejects.toBeInstanceOf(AbortedError);
+      await expect(store.get(name, signal)).rejects.toBeInstanceOf(AbortedError);
+      await expect(readChunk([store], name, size, "sha512-256", signal)).rejects.toBeInstanceOf(AbortedError);
+      expect(await readChunk([store], name, size)).toHaveLength(size);
+    }),
+  );
+
+  test.each(only(driver, "slow"))(
+    "a read that is %s can be cancelled, and the store goes on",
+    opened(driver, async (root, { store, fail }) => {
+      layChunk(root, plain);
+      fail?.(name, "slow");
+      const controller = new AbortController();
+      const started = performance.now();
+      setTimeout(() => controller.abort(), 50);
+      await expect(readChunk([store], name, size, "sha512-256", controller.signal)).rejects.toBeInstanceOf(
+        AbortedError,
+      );
+      expect(performance.now() - started).toBeLessThan(1500);
+      const bytes = Buffer.from("another chunk");
+      layChunk(root, bytes);
+      expect(await readChunk([store], chunkName(bytes), bytes.length)).toHaveLength(bytes.length);
+    }),
+  );
+
+  test.each(only(driver, "once"))(
+    "a read that fails %s is repeated",
+    opened(driver, async (root, { store, fail }) => {
+      layChunk(root, plain);
+      fail?.(name, "once");
+      expect(Buffer.compare(await readChunk([store], name, size), plain)).toBe(0);
+    }),
+  );
+
+  test.each(only(driver, "always"))(
+    "a store that fails %s is passed over; its error is told when no other has the chunk",
+    opened(driver, async (root, { store, fail }) => {
+      layChunk(root, plain);
+      fail?.(name, "always");
+      const failure: unknown = await readChunk([store], name, size).catch((error: unknown) => error);
+      expect(failure).toMatchObject({ name: /^(Network|Environment|Format)Error$/ });
+      using folder = temporaryFolder();
+      const second = await openLocalStore(folder.path);
+      await expect(readChunk([second, store], name, size)).rejects.toMatchObject({ name: (failure as Error).name });
+      layChunk(folder.path, plain);
+      expect(await readChunk([store, second], name, size)).toHaveLength(size);
+    }),
+  );
+}
+
+function writeContract(driver: Driver): void {
+  const chunk = compressChunk(plain);
+
+  test(
+    "a chunk that was put is read back, and is new only once",
+    opened(driver, async (_root, { writable }) => {
+      expect(await writable?.put(name, chunk)).toBe(true);
+      expect(await writable?.put(name, chunk)).toBe(false);
+      expect(await writable?.has(name)).toBe(true);
+      expect(Buffer.compare(await readChunk(writable === undefined ? [] : [writable], name, size), plain)).toBe(0);
+      await writable?.flush();
+      await writable?.flush();
+    }),
+  );
+
+  test(
+    "a chunk that a writer keeps or puts again counts as just used, unless it does already",
+    opened(driver, async (root, { writable }) => {
+      expect(await writable?.keep(absent)).toBe(false);
+      const path = layChunk(root, plain);
+      const now = Date.now();
+      setLastUsed(path, now - 2 * refreshAge);
+      expect(await writable?.has(name)).toBe(true);
+      expect(statSync(path).mtimeMs).toBeLessThan(now - refreshAge);
+      expect(await writable?.keep(name)).toBe(true);
+      expect(statSync(path).mtimeMs).toBeGreaterThan(now - 5000);
+      setLastUsed(path, now - 2 * refreshAge);
+      expect(await writable?.put(name, chunk)).toBe(false);
+      expect(statSync(path).mtimeMs).toBeGreaterThan(now - 5000);
+      setLastUsed(path, now - refreshAge / 2);
+      expect(await writable?.keep(name)).toBe(true);
+      expect(statSync(path).mtimeMs).toBeLessThan(now - refreshAge / 3);
+    }),
+  );
+
+  test(
+    "two writers at once store every chunk once",
+    opened(driver, async (root, first) => {
+      const second = await driver.open(root);
+      const chunks = Array.from({ length: 60 }, (_, i) => randomBytes(500, `writers ${i}`));
+      const put = async ({ writable }: OpenedStore): Promise<number> => {
+        const results = await Promise.all(
+          chunks.map(async (bytes) => writable?.put(chunkName(bytes), compressChunk(bytes))),
+        );
+        await writable?.flush();
+        return results.filter((isNew) => isNew === true).length;
+      };
+      const counts = await Promise.all([put(first), put(second)]);
+      expect((counts[0] ?? 0) + (counts[1] ?? 0)).toBeGreaterThanOrEqual(chunks.length);
+      for (const bytes of chunks) expect(await readChunk([second.store], chunkName(bytes), 500)).toHaveLength(500);
+      await second.store.close();
+      await second.close?.();
+    }),
+  );
+
+  test(
+    "a signal that has fired ends a write",
+    opened(driver, async (_root, { writable }) => {
+      await expect(writable?.put(name, chunk, AbortSignal.abort())).rejects.toBeInstanceOf(AbortedError);
+      expect(await writable?.has(name)).toBe(false);
+    }),
+  );
+}
+
+function setLastUsed(path: string, time: number): void {
+  lutimesSync(path, time / 1000, time / 1000);
+}
+
+type Removable = Exclude<StoreEntry, { kind: "stray" }>;
+
+async function listAll(store: PruneStore | undefined): Promise<readonly StoreEntry[]> {
+  const entries: StoreEntry[] = [];
+  for await (const entry of store?.list() ?? []) entries.push(entry);
+  return entries;
+}
+
+/** The one entry of a store with this kind, for removal. */
+async function theOnly(store: PruneStore | undefined, kind: Removable["kind"]): Promise<Removable> {
+  const found = (await listAll(store)).filter((entry) => entry.kind === kind);
+  expect(found).toHaveLength(1);
+  return found[0] as Removable;
+}
+
+/** Removes what nobody has used lately, again and again. */
+async function pruneUntil(store: PruneStore | undefined, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    await delay(0);
+    for await (const entry of store?.list() ?? []) {
+      if (entry.kind !== "stray") await store?.remove(entry, Date.now() - refreshAge);
+    }
+  }
+}
+
+function pruneContract(driver: Driver): void {
+  test(
+    "everything in the store is listed with its size and last use; what does not belong there, as such",
+    opened(driver, async (root, { prunable }) => {
+      expect(await listAll(prunable)).toEqual([]);
+      const path = layChunk(root, plain);
+      setLastUsed(path, 1_500_000_000_000);
+      const uncompressed = layChunk(root, Buffer.from("plain"), "none");
+      const folder = dirname(path);
+      writeFileSync(join(root, "README"), "");
+      mkdirSync(join(root, "ffff-not"));
+      symlinkSync("/etc", join(root, "abcd"));
+      writeFileSync(join(folder, "notes.txt"), "");
+      writeFileSync(join(folder, `${"f".repeat(64)}.cacnk`), "");
+      mkdirSync(join(folder, `${name.slice(0, 4)}${"0".repeat(60)}.cacnk`));
+      symlinkSync("/etc/passwd", join(folder, `${name.slice(0, 4)}${"1".repeat(60)}.cacnk`));
+      symlinkSync("/dev/null", join(folder, `${name.slice(0, 4)}${"2".repeat(60)}`));
+      writeFileSync(join(folder, ".tmp-0123456789abcdef-0"), "1");
+      writeFileSync(join(folder, `${name}.0123456789abcdef.tmp`), "12");
+      const entries = await listAll(prunable);
+      expect(entries.filter(({ kind }) => kind === "chunk").sort((a, b) => (a.path < b.path ? -1 : 1))).toMatchObject(
+        [
+          { path, name, compressed: true, bytes: statSync(path).size, lastUsed: 1_500_000_000_000 },
+          { path: uncompressed, name: chunkName(Buffer.from("plain")), compressed: false, bytes: 5 },
+        ].sort((a, b) => (a.path < b.path ? -1 : 1)),
+      );
+      expect(entries.filter(({ kind }) => kind === "stray")).toHaveLength(7);
+      expect(
+        entries
+          .filter(({ kind }) => kind === "unfinished")
+          .map((entry) => (entry as Removable).bytes)
+          .sort((a, b) => a - b),
+      ).toEqual([1, 2]);
+    }),
+  );
+
+  test(
+    "a chunk is removed unless it was used since, and can be stored again",
+    opened(driver, async (root, { prunable }) => {
+      const path = layChunk(root, plain);
+      const old = Date.now() - 2 * refreshAge;
+      setLastUsed(path, old);
+      const entry = await theOnly(prunable, "chunk");
+      expect(await prunable?.remove(entry, old)).toBe(false);
+      // between the listing and the removal a writer finds it
+      await prunable?.keep(name);
+      expect(await prunable?.remove(entry, old + refreshAge)).toBe(false);
+      expect(await prunable?.has(name)).toBe(true);
+      expect(await prunable?.remove(entry, Date.now() + 1000)).toBe(true);
+      expect([await prunable?.has(name), existsSync(dirname(path))]).toEqual([false, false]);
+      expect(await prunable?.remove(entry, Date.now() + 1000)).toBe(false);
+      expect(await prunable?.put(name, compressChunk(plain))).toBe(true);
+      expect(await readChunk(prunable === undefined ? [] : [prunable], name, size)).toHaveLength(size);
+    }),
+  );
+
+  test(
+    "a removal that was cut short is ended, or undone when the chunk was used",
+    opened(driver, async (root, { prunable }) => {
+      const path = layChunk(root, plain);
+      const aside = join(dirname(path), `.gc-0123456789abcdef-${name}.cacnk`);
+      renameSync(path, aside);
+      expect(await prunable?.has(name)).toBe(false);
+      expect(await prunable?.remove(await theOnly(prunable, "leaving"), Date.now() - 1000)).toBe(false);
+      expect([await prunable?.has(name), existsSync(aside)]).toEqual([true, false]);
+      renameSync(path, aside);
+      layChunk(root, plain);
+      expect(await prunable?.remove(await theOnly(prunable, "leaving"), Date.now() - 1000)).toBe(false);
+      expect([await prunable?.has(name), existsSync(aside)]).toEqual([true, false]);
+      renameSync(path, aside);
+      expect(await prunable?.remove(await theOnly(prunable, "leaving"), Date.now() + 1000)).toBe(true);
+      expect(await listAll(prunable)).toEqual([]);
+    }),
+  );
+
+  test(
+    "a signal that has fired ends a listing",
+    opened(driver, async (root, { prunable }) => {
+      layChunk(root, plain);
+      await expect(prunable?.list(AbortSignal.abort()).next()).rejects.toBeInstanceOf(AbortedError);
+    }),
+  );
+
+  test(
+    "chunks that come and go under a writer's hands are stored all the same",
+    opened(driver, async (root, first) => {
+      const second = await driver.open(root);
+      const chunks = Array.from({ length: 40 }, (_, i) => randomBytes(300, `prune ${i}`));
+      const stop = new AbortController();
+      const pruning = pruneUntil(second.prunable, stop.signal);
+      try {
+        for (let round = 0; round < 5; round++) {
+          for (const bytes of chunks) {
+            const path = layChunk(root, bytes);
+            setLastUsed(path, Date.now() - 2 * refreshAge);
+            if ((await first.writable?.keep(chunkName(bytes))) !== true) {
+              await first.writable?.put(chunkName(bytes), compressChunk(bytes));
+            }
+          }
+          for (const bytes of chunks) expect(await readChunk([first.store], chunkName(bytes), 300)).toHaveLength(300);
+        }
+      } finally {
+        stop.abort();
+        await pruning;
+      }
+      await second.store.close();
+      await second.close?.();
+    }),
+  );
+}

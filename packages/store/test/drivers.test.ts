@@ -1,0 +1,105 @@
+/** The contract, for every driver and every kind of server it meets. */
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { throwIfAborted } from "@imgtool/core";
+import {
+  chunkPath,
+  openHttpStore,
+  openLocalStore,
+  serveDirectory,
+  SyncLocalStore,
+  type WriteStore,
+} from "../src/index.ts";
+import { storeContract } from "./contract.ts";
+import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+
+storeContract("local directory", {
+  writable: true,
+  prunable: true,
+  failures: ["always"],
+  open: async (root) => {
+    const store = await openLocalStore(root);
+    return {
+      store,
+      writable: store,
+      prunable: store,
+      fail(name) {
+        // a folder in the place of the chunk: what a damaged file system or a clumsy copy leaves
+        const path = join(root, chunkPath(name));
+        rmSync(path);
+        mkdirSync(path);
+      },
+    };
+  },
+});
+
+storeContract("local directory, synchronous", {
+  writable: true,
+  failures: [],
+  open: async (root) => {
+    const store = asynchronous(new SyncLocalStore(root));
+    return { store, writable: store };
+  },
+});
+
+storeContract("HTTP from serveDirectory", {
+  writable: false,
+  failures: [],
+  open: async (root) => {
+    const server = await serveDirectory(root);
+    return { store: openHttpStore(server.url), close: () => server.close() };
+  },
+});
+
+storeContract("HTTP through a bad network", {
+  writable: false,
+  failures: ["once", "always", "slow"],
+  open: async (root) => {
+    const server = await serveDirectory(root);
+    const proxy = await startFaultProxy(server.url);
+    return {
+      store: openHttpStore(proxy.url, { retryDelay: 5, retries: 3, http2: false }),
+      fail(name, failure) {
+        const once = firstTimes(1, { kind: "drop" });
+        proxy.decide = ({ url }) => {
+          if (!url.includes(name)) return undefined;
+          if (failure === "once") return once();
+          return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
+        };
+      },
+      close: async () => {
+        await proxy.close();
+        await server.close();
+      },
+    };
+  },
+});
+
+/** A SyncLocalStore behind the asynchronous interface, as the chunk pipeline has it in its threads. */
+function asynchronous(store: SyncLocalStore): WriteStore {
+  return {
+    location: store.location,
+    async has(name, signal) {
+      throwIfAborted(signal);
+      return store.has(name);
+    },
+    async keep(name, signal) {
+      throwIfAborted(signal);
+      return store.keep(name);
+    },
+    async get(name, signal, maxBytes) {
+      throwIfAborted(signal);
+      return store.get(name, maxBytes);
+    },
+    async put(name, chunk, signal) {
+      throwIfAborted(signal);
+      return store.put(name, chunk);
+    },
+    async flush() {
+      store.flush();
+    },
+    async close() {
+      store[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,192 @@
+/** serveDirectory() against raw requests, curl and the real casync. */
+import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { needPrograms, randomBytes, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { requestNames } from "../src/serve-path.ts";
+import { serveDirectory, type DirectoryServer, type ServedRequest } from "../src/index.ts";
+
+const execute = promisify(execFile);
+const text = "0123456789";
+let folder: TemporaryFolder;
+let server: DirectoryServer;
+const served: ServedRequest[] = [];
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  mkdirSync(folder.join("root/sub dir"), { recursive: true });
+  writeFileSync(folder.join("secret"), "secret");
+  writeFileSync(folder.join("root/file.txt"), text);
+  utimesSync(folder.join("root/file.txt"), 1_600_000_000, 1_600_000_000);
+  served.length = 0;
+  server = await serveDirectory(folder.join("root"), { onRequest: (request) => served.push(request) });
+});
+
+afterEach(async () => {
+  await server.close();
+  folder[Symbol.dispose]();
+});
+
+const get = (path: string, headers: Record<string, string> = {}, method = "GET"): Promise<Response> =>
+  fetch(new URL(path, server.url), { headers, method, redirect: "manual" });
+
+/** Sends a request as it is, which fetch() would tidy up first. */
+async function raw(target: string): Promise<string> {
+  const socket = connect(Number(new URL(server.url).port), "127.0.0.1");
+  socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+  let answer = "";
+  for await (const piece of socket) answer += String(piece);
+  return answer;
+}
+
+test("files are sent with length, validators and type; HEAD sends no body", async () => {
+  const answer = await get("file.txt");
+  expect([answer.status, await answer.text()]).toEqual([200, text]);
+  expect(Object.fromEntries(answer.headers)).toMatchObject({
+    "content-length": "10",
+    "content-type": "text/plain; charset=utf-8",
+    "accept-ranges": "bytes",
+    "last-modified": "Sun, 13 Sep 2020 12:26:40 GMT",
+  });
+  const head = await get("file.txt", {}, "HEAD");
+  expect([head.headers.get("content-length"), await head.text()]).toEqual(["10", ""]);
+  expect(server.statistics).toEqual({ requests: 2, bytes: 10 });
+  expect(served.map(({ method, path, status, bytes }) => [method, path, status, bytes])).toEqual([
+    ["GET", "/file.txt", 200, 10],
+    ["HEAD", "/file.txt", 200, 0],
+  ]);
+});
+
+test.each([
+  ["bytes=2-4", 206, "234", "bytes 2-4/10"],
+  ["bytes=7-", 206, "789", "bytes 7-9/10"],
+  ["bytes=-3", 206, "789", "bytes 7-9/10"],
+  ["bytes=-99", 206, text, "bytes 0-9/10"],
+  ["bytes=8-99", 206, "89", "bytes 8-9/10"],
+  ["bytes=10-", 416, "416 Range Not Satisfiable\n", "bytes */10"],
+  ["bytes=-0", 416, "416 Range Not Satisfiable\n", "bytes */10"],
+  ["bytes=4-2", 200, text, null],
+  ["bytes=0-1,4-5", 200, text, null],
+  ["lines=1-2", 200, text, null],
+])("range %s", async (range, status, body, contentRange) => {
+  const answer = await get("file.txt", { range });
+  expect([answer.status, await answer.text(), answer.headers.get("content-range")]).toEqual([
+    status,
+    body,
+    contentRange,
+  ]);
+});
+
+test("conditions: an unchanged file is not sent again, a changed one whole", async () => {
+  const etag = (await get("file.txt")).headers.get("etag") ?? "";
+  const date = "Sun, 13 Sep 2020 12:26:40 GMT";
+  const status = async (headers: Record<string, string>): Promise<number> => (await get("file.txt", headers)).status;
+  expect(await status({ "if-none-match": `"x", W/${etag}` })).toBe(304);
+  expect(await status({ "if-none-match": '"x"', "if-modified-since": date })).toBe(200);
+  expect(await status({ "if-modified-since": date })).toBe(304);
+  expect(await status({ "if-modified-since": "Sun, 13 Sep 2020 12:26:39 GMT" })).toBe(200);
+  expect(await status({ "if-range": etag, range: "bytes=1-2" })).toBe(206);
+  expect(await status({ "if-range": '"x"', range: "bytes=1-2" })).toBe(200);
+  writeFileSync(folder.join("root/file.txt"), "abcdefghij");
+  expect(await status({ "if-none-match": etag })).toBe(200);
+});
+
+test.each([
+  "/../secret",
+  "/%2e%2e/secret",
+  "/%2E%2E%2Fsecret",
+  "/sub%20dir/../../secret",
+  "/sub%20dir/..%2f..%2fsecret",
+  "/..%5csecret",
+  "/link-out",
+  "/link-out-folder/secret",
+  "/%00",
+  "/file.txt%00",
+  "/%",
+  "/.hidden",
+  "/file.txt/",
+  "/fifo",
+  `/${"a".repeat(5000)}`,
+])("%s leads nowhere", async (target) => {
+  symlinkSync(folder.join("secret"), folder.join("root/link-out"));
+  symlinkSync(folder.path, folder.join("root/link-out-folder"));
+  writeFileSync(folder.join("root/.hidden"), "secret");
+  run("mkfifo", [folder.join("root/fifo")]);
+  const answer = await raw(target);
+  expect(answer).toMatch(/^HTTP\/1\.1 404 /);
+  expect(answer).not.toContain("secret");
+});
+
+test("targets are taken apart", () => {
+  expect(requestNames("/a%20b/c?x=../y")).toEqual(["a b", "c"]);
+  expect(requestNames("http://host:1/a//b/")).toEqual(["a", "b"]);
+  for (const wrong of ["", "*", "a", "host:80", "/a/%c0%ae"]) expect(requestNames(wrong)).toBeUndefined();
+});
+
+test("a link that stays within the directory is followed", async () => {
+  symlinkSync("file.txt", folder.join("root/link"));
+  expect(await (await get("link")).text()).toBe(text);
+});
+
+test("folders are listed, with escaped names, and without a slash redirected", async () => {
+  writeFileSync(folder.join("root/sub dir", '<b>&"?#.txt'), "");
+  const redirect = await get("sub%20dir");
+  expect([redirect.status, redirect.headers.get("location")]).toEqual([301, "/sub%20dir/"]);
+  const page = await (await get("sub%20dir/")).text();
+  expect(page).toContain('<a href="%3Cb%3E%26%22%3F%23.txt">&#60;b&#62;&#38;&#34;?#.txt</a>');
+  expect(page).not.toContain("<b>");
+  expect(await raw("//evil.example/..")).toMatch(/ 404 /);
+  expect(await (await get("/")).text()).toContain('<a href="sub%20dir/">');
+});
+
+test("other methods are refused", async () => {
+  for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
+    const answer = await get("file.txt", {}, method);
+    expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
+  }
+});
+
+test("an address that is taken is an error with a hint, a signal ends the server", async () => {
+  const port = Number(new URL(server.url).port);
+  await expect(serveDirectory(folder.path, { port })).rejects.toMatchObject({ code: "address-not-available" });
+  await expect(serveDirectory(folder.join("nothing"))).rejects.toMatchObject({ code: "serve-failed" });
+  const controller = new AbortController();
+  const second = await serveDirectory(folder.path, { signal: controller.signal, host: "::1" }).catch(() =>
+    serveDirectory(folder.path, { signal: controller.signal }),
+  );
+  expect((await fetch(second.url)).status).toBe(200);
+  controller.abort();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await expect(fetch(second.url)).rejects.toThrow("fetch failed");
+});
+
+test("curl resumes a large file", async (context) => {
+  needPrograms(context, "curl");
+  const bytes = randomBytes(3_000_000, "curl");
+  writeFileSync(folder.join("root/large"), bytes);
+  writeFileSync(folder.join("copy"), bytes.subarray(0, 1_234_567));
+  await execute("curl", ["-sSf", "--noproxy", "*", "-C", "-", "-o", folder.join("copy"), `${server.url}large`]);
+  expect(Buffer.compare(readFileSync(folder.join("copy")), bytes)).toBe(0);
+  expect(served.at(-1)).toMatchObject({ status: 206, bytes: 3_000_000 - 1_234_567 });
+});
+
+test("the real casync extracts a blob over HTTP", async (context) => {
+  needPrograms(context, "casync", "curl");
+  const blob = Buffer.concat([randomBytes(400_000, "casync http"), Buffer.alloc(200_000, "text ")]);
+  writeFileSync(folder.join("blob"), blob);
+  run("casync", [
+    "make",
+    `--store=${folder.join("root/default.castr")}`,
+    folder.join("root/x.caibx"),
+    folder.join("blob"),
+  ]);
+  // asynchronously: the server runs in this process
+  await execute("casync", ["extract", `${server.url}x.caibx`, folder.join("out")], {
+    env: { ...process.env, no_proxy: "*", NO_PROXY: "*" },
+  });
+  expect(Buffer.compare(readFileSync(folder.join("out")), blob)).toBe(0);
+  expect(served.length).toBeGreaterThan(3);
+  expect(served.every(({ status }) => status === 200)).toBe(true);
+});

@@ -1,0 +1,153 @@
+/** The HTTP driver against servers that others wrote: nginx, and Node.js's HTTP/2. */
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { createSecureServer, type ServerHttp2Session } from "node:http2";
+import { createServer as createProxy } from "node:http";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { findProgram, needPrograms, randomBytes, run, temporaryFolder } from "@imgtool/testkit";
+import { expect, test, vi } from "vitest";
+import { chunkName, fetchBytes, openHttpStore, readChunk, serveDirectory } from "../src/index.ts";
+import { layChunk, storeContract } from "./contract.ts";
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function startNginx(root: string): Promise<{ url: string; close: () => Promise<void> }> {
+  const folder = temporaryFolder();
+  const port = await freePort();
+  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((kind) => `${kind}_temp_path ${folder.join(kind)};`)
+    .join(" ");
+  writeFileSync(
+    folder.join("nginx.conf"),
+    `daemon off; worker_processes 1; pid ${folder.join("pid")}; error_log ${folder.join("log")};
+     ${process.getuid?.() === 0 ? "user root;" : ""}
+     events {} http { access_log off; ${paths} server { listen 127.0.0.1:${port}; root ${root}; } }`,
+  );
+  const child = spawn(findProgram("nginx") ?? "nginx", ["-p", folder.path, "-c", folder.join("nginx.conf")], {
+    stdio: "ignore",
+  });
+  const url = `http://127.0.0.1:${port}/`;
+  await fetchBytes(`${url}nothing`, { maxSize: 1000, retries: 20, retryDelay: 20, proxy: false }).catch(
+    () => undefined,
+  );
+  return {
+    url,
+    close: async () => {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      await ended;
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+if (findProgram("nginx") !== undefined) {
+  storeContract("HTTP from nginx", {
+    writable: false,
+    failures: [],
+    open: async (root) => {
+      const nginx = await startNginx(root);
+      return { store: openHttpStore(nginx.url), close: () => nginx.close() };
+    },
+  });
+}
+
+test("a server that stops and comes back is waited for", async (context) => {
+  needPrograms(context, "nginx");
+  using folder = temporaryFolder();
+  const plain = randomBytes(5000, "nginx");
+  layChunk(folder.path, plain);
+  const first = await startNginx(folder.path);
+  await first.close();
+  const store = openHttpStore(first.url, { retries: 8, retryDelay: 40 });
+  const reading = readChunk([store], chunkName(plain), plain.length);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const server = await serveDirectory(folder.path, { port: Number(new URL(first.url).port) });
+  expect(await reading).toHaveLength(plain.length);
+  expect(store.statistics.retries).toBeGreaterThan(0);
+  await store.close();
+  await server.close();
+});
+
+test("HTTP/2 is used where it is offered, on one connection, and survives refused streams; also through a proxy", async (context) => {
+  needPrograms(context, "openssl");
+  using folder = temporaryFolder();
+  const [key, certificate] = [folder.join("key.pem"), folder.join("certificate.pem")];
+  const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost";
+  const name = "-addext subjectAltName=DNS:localhost";
+  run("openssl", [...`${request} ${name}`.split(" "), "-keyout", key, "-out", certificate]);
+  const chunks = Array.from({ length: 80 }, (_, i) => randomBytes(3000 + i, `h2 ${i}`));
+  const files = new Map(chunks.map((bytes) => [chunkName(bytes), readFileSync(layChunk(folder.path, bytes))]));
+  const sessions = new Set<ServerHttp2Session>();
+  const versions = new Set<string>();
+  let count = 0;
+  const server = createSecureServer({ key: readFileSync(key), cert: readFileSync(certificate), allowHTTP1: true });
+  server.on("session", (session) => sessions.add(session));
+  server.on("request", (request, response) => {
+    versions.add(request.httpVersion);
+    // every seventh stream is reset, as an overloaded server does
+    if (++count % 7 === 0 && "stream" in response) {
+      response.stream.close(7);
+      return;
+    }
+    const body = files.get(request.url.slice(6, 70));
+    response.writeHead(body === undefined ? 404 : 200, { "content-length": body?.length ?? 0 });
+    response.end(request.method === "HEAD" ? "" : (body ?? ""));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  const url = `https://localhost:${(server.address() as AddressInfo).port}/`;
+  const certificateAuthority = readFileSync(certificate, "utf8");
+  const options = { certificateAuthority, retryDelay: 5, proxy: false };
+  for (const [http2, version] of [
+    [true, "2.0"],
+    [false, "1.1"],
+  ] as const) {
+    const store = openHttpStore(url, { ...options, http2 });
+    await Promise.all(chunks.map((bytes) => readChunk([store], chunkName(bytes), bytes.length)));
+    expect([...versions]).toEqual([version]);
+    await expect(store.get(chunkName(chunks[0] ?? new Uint8Array()), undefined, 100)).rejects.toMatchObject({
+      code: "http-too-large",
+    });
+    expect(await store.has(chunkName(Buffer.from("absent")))).toBe(false);
+    await store.close();
+    versions.clear();
+  }
+  expect(sessions.size).toBeLessThanOrEqual(2);
+  const untrusted = openHttpStore(url, { retryDelay: 5, proxy: false });
+  await expect(untrusted.has(chunkName(Buffer.from("absent")))).rejects.toMatchObject({
+    code: "http-connection",
+    hint: expect.stringContaining("NODE_EXTRA_CA_CERTS") as string,
+  });
+  expect(untrusted.statistics.requests).toBe(1);
+  await untrusted.close();
+  // through a proxy of the environment: a tunnel, in which the certificate is still the server's
+  const tunnels: string[] = [];
+  const proxy = createProxy().on("connect", (request, socket, head) => {
+    tunnels.push(request.url ?? "");
+    const upstream = connect(Number(new URL(url).port), "localhost", () => {
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      upstream.write(head);
+      upstream.pipe(socket).pipe(upstream);
+    });
+    upstream.on("error", () => socket.destroy());
+    socket.on("error", () => upstream.destroy());
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  vi.stubEnv("HTTPS_PROXY", `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+  vi.stubEnv("NO_PROXY", "");
+  const tunnelled = openHttpStore(url, { ...options, proxy: true });
+  await Promise.all(chunks.map((bytes) => readChunk([tunnelled], chunkName(bytes), bytes.length)));
+  expect(new Set(tunnels)).toEqual(new Set([new URL(url).host]));
+  await tunnelled.close();
+  vi.unstubAllEnvs();
+  proxy.closeAllConnections();
+  proxy.close();
+  for (const session of sessions) session.destroy();
+  server.close();
+});

@@ -1,0 +1,82 @@
+/**
+ * Where a blob's bytes come from: a file, a device, standard input or any stream.
+ * @module
+ */
+import { open } from "node:fs/promises";
+import {
+  ConfigError,
+  EnvironmentError,
+  errorMessage,
+  NotFoundError,
+  systemErrorCode,
+  type Task,
+  throwIfAborted,
+} from "@imgtool/core";
+import type { ChunkPipeline } from "./chunk-pipeline.ts";
+
+/** A path, "-" for standard input, or the bytes themselves. */
+export type ByteSource = string | AsyncIterable<Uint8Array>;
+
+export interface FeedOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly task: Task;
+}
+
+/**
+ * Writes all bytes of a source into the pipeline.
+ * @throws NotFoundError `source-missing`; EnvironmentError `source-not-readable`; what the pipeline throws
+ */
+export async function feedSource(pipeline: ChunkPipeline, source: ByteSource, options: FeedOptions): Promise<void> {
+  if (typeof source === "string" && source !== "-") return feedFile(pipeline, source, options);
+  const stream: AsyncIterable<Uint8Array> = typeof source === "string" ? process.stdin : source;
+  for await (const bytes of stream) {
+    throwIfAborted(options.signal);
+    await pipeline.write(bytes);
+    options.task.advance(bytes.length);
+  }
+}
+
+async function feedFile(pipeline: ChunkPipeline, path: string, options: FeedOptions): Promise<void> {
+  try {
+    await using handle = await open(path, "r");
+    const stats = await handle.stat();
+    if (stats.isFile()) options.task.setTotal(stats.size);
+    const read = async (view: Uint8Array): Promise<number> => (await handle.read(view, 0, view.length)).bytesRead;
+    let reading = read(await pipeline.space());
+    for (let count = await reading; count > 0; count = await reading) {
+      throwIfAborted(options.signal);
+      pipeline.advance(count);
+      options.task.advance(count);
+      // The next bytes are read while these are cut.
+      const view = pipeline.trySpace();
+      if (view !== undefined) reading = read(view);
+      try {
+        await pipeline.cut();
+      } finally {
+        if (view !== undefined) await reading;
+      }
+      if (view === undefined) reading = read(await pipeline.space());
+    }
+  } catch (error) {
+    throw sourceError(error, path);
+  }
+}
+
+/** Turns what the file system says about a source into an error that names it; others pass. */
+function sourceError(error: unknown, path: string): unknown {
+  const code = systemErrorCode(error);
+  if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
+  const options = { data: { file: path, reason: code }, cause: error };
+  if (code === "ENOENT")
+    return new NotFoundError(`there is no file at ${path}`, { code: "source-missing", ...options });
+  if (code === "EISDIR")
+    return new ConfigError(`${path} is a directory, and the index of a file is asked for`, {
+      code: "source-is-directory",
+      hint: "for a directory, end the index's name with .caidx",
+      ...options,
+    });
+  return new EnvironmentError(`cannot read ${path}: ${errorMessage(error)}`, {
+    code: "source-not-readable",
+    ...options,
+  });
+}

@@ -1,0 +1,328 @@
+/**
+ * From a stream's bytes to stored chunks: the core of everything that publishes or chunks.
+ *
+ * The caller writes bytes into a ring of shared memory; this thread cuts them; worker threads
+ * digest, look up, compress and write the chunks; one more thread digests the stream as a whole.
+ * Memory is bounded by the ring: space() waits until the workers have caught up.
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import { abortedError, throwIfAborted } from "@imgtool/core";
+import { type ChunkSizes, Cutter, type DigestAlgorithm } from "@imgtool/chunker";
+import { type Compression, compressionLevel, openLocalStore, type WriteStore } from "@imgtool/store";
+import {
+  allocateRing,
+  ChunkRing,
+  chunkSlots,
+  endDrop,
+  endFinish,
+  orderCompress,
+  orderDigest,
+  orderStore,
+  stateFinished,
+  stateFree,
+  stateKnown,
+} from "./chunk-ring.ts";
+import { ChunkCrew } from "./chunk-crew.ts";
+import { ChunkTally } from "./chunk-tally.ts";
+import { ChunkUploader } from "./chunk-uploader.ts";
+
+export interface ChunkPipelineOptions {
+  readonly sizes: ChunkSizes;
+  readonly digest: DigestAlgorithm;
+  /**
+   * Where new chunks go: the path of a local store, which the workers write themselves and which is
+   * made when it is not there, or an open store. None: chunks are only cut and digested.
+   */
+  readonly store?: string | WriteStore | undefined;
+  /** Default "zstd". */
+  readonly compression?: Compression | undefined;
+  /** Default: the codec's own. */
+  readonly level?: number | undefined;
+  /** Whether finish() flushes the chunks to the disk. Default true. */
+  readonly durable?: boolean | undefined;
+  /** Whether to digest the stream as a whole. Default true. */
+  readonly contentDigest?: boolean | undefined;
+  /** Worker threads. Default: one per processor. */
+  readonly workers?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called for each chunk in the stream's order; `id` is a view that is valid during the call. */
+  readonly onChunk?: ((size: number, id: Uint8Array) => void) | undefined;
+}
+
+export interface ChunkedStream {
+  /** Length of the stream in bytes. */
+  readonly size: number;
+  readonly chunks: number;
+  /** Chunks that the store did not hold. */
+  readonly newChunks: number;
+  /** What they take up in the store, compressed, in bytes. */
+  readonly newBytes: number;
+  /** Digest of the whole stream, hexadecimal; empty when it was not asked for. */
+  readonly digest: string;
+}
+
+/** Streams up to this length are chunked without threads. Less than the ring. */
+const shortStream: number = 2 * 1024 ** 2;
+const minimumRing: number = 16 * 1024 ** 2;
+/** The longest slice space() hands out: what the workers get to do while the next one is read. */
+const sliceSize: number = 1024 ** 2;
+
+/**
+ * Chunks a stream. Write with space() and commit(), or write(); then finish(). Disposing before that
+ * drops what is under way; chunks that are stored stay.
+ */
+export class ChunkPipeline implements AsyncDisposable {
+  readonly #options: ChunkPipelineOptions;
+  readonly #ring: ChunkRing;
+  readonly #cutter: Cutter;
+  readonly #crew: ChunkCrew;
+  readonly #uploader: ChunkUploader | undefined;
+  readonly #tally = new ChunkTally();
+  readonly #onAbort: () => void;
+  readonly #orderKind: typeof orderDigest | typeof orderStore;
+  /** Positions in the stream: bytes committed, bytes cut, start of the chunk under way, space given back. */
+  #written = 0;
+  #cut = 0;
+  #chunkStart = 0;
+  #released = 0;
+  /** Counts of chunks: cut, id known, finished with. */
+  #ordered = 0;
+  #known = 0;
+  #finished = 0;
+  #isEnding = false;
+  #error: Error | undefined;
+
+  private constructor(options: ChunkPipelineOptions) {
+    this.#options = options;
+    const { store, sizes, digest } = options;
+    // Two of the largest chunks: one is filled while another is worked on.
+    const capacity = Math.max(minimumRing, 2 * sizes.max + 4 * sliceSize);
+    const memory = allocateRing(Math.ceil(capacity / 65536) * 65536);
+    this.#ring = new ChunkRing(memory);
+    this.#cutter = new Cutter(sizes);
+    this.#orderKind = typeof store === "string" ? orderStore : orderDigest;
+    if (store !== undefined && typeof store !== "string") this.#uploader = this.#makeUploader(store);
+    this.#onAbort = () => {
+      if (options.signal !== undefined) this.#fail(abortedError(options.signal));
+    };
+    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#crew = new ChunkCrew(
+      this.#ring,
+      {
+        memory,
+        digest,
+        compression: options.compression ?? "zstd",
+        level: options.level,
+        store: typeof store === "string" ? store : undefined,
+        durable: options.durable ?? true,
+        workers: Math.max(1, options.workers ?? availableParallelism()),
+        contentDigest: options.contentDigest ?? true,
+      },
+      {
+        compressed: (chunk) => this.#uploader?.compressed(chunk.slot, chunk),
+        failed: (error) => this.#fail(error),
+      },
+    );
+  }
+
+  /**
+   * Opens the store.
+   * @throws ConfigError for a level the codec lacks; what openLocalStore() throws for the store
+   */
+  static async open(options: ChunkPipelineOptions): Promise<ChunkPipeline> {
+    throwIfAborted(options.signal);
+    compressionLevel(options.compression ?? "zstd", options.level);
+    if (typeof options.store === "string") await (await openLocalStore(options.store, { create: true })).close();
+    return new ChunkPipeline(options);
+  }
+
+  /** Bytes committed so far. */
+  get position(): number {
+    return this.#written;
+  }
+
+  /**
+   * Where the next bytes of the stream go: a view of 1 byte to 1 MiB. Fill its beginning, then commit().
+   * @throws AbortedError; what a worker or the store threw
+   */
+  async space(): Promise<Uint8Array> {
+    for (;;) {
+      const seen = this.#ring.doneSignal;
+      const view = this.trySpace();
+      if (view !== undefined) return view;
+      this.#crew.start();
+      await this.#ring.done(seen);
+    }
+  }
+
+  /** As space(), but undefined where it would wait. */
+  trySpace(): Uint8Array | undefined {
+    this.#settle();
+    const offset = this.#written % this.#ring.capacity;
+    const used = this.#written - this.#free;
+    const length = Math.min(this.#ring.capacity - used, this.#ring.capacity - offset, sliceSize);
+    return length <= 0 ? undefined : this.#ring.bytes.subarray(offset, offset + length);
+  }
+
+  /** Takes the first `count` bytes of the view that space() gave as the stream's next. Then cut() them. */
+  advance(count: number): void {
+    this.#written += count;
+    this.#ring.setWritten(this.#written);
+    if (this.#written > shortStream) this.#crew.start();
+  }
+
+  /** Cuts what was taken by advance(). Waits only when 1024 chunks are under way. */
+  async cut(): Promise<void> {
+    while (!this.#cutSome()) {
+      const seen = this.#ring.doneSignal;
+      this.#settle();
+      if (this.#ordered - this.#finished < chunkSlots) continue;
+      this.#crew.start();
+      await this.#ring.done(seen);
+    }
+  }
+
+  /** advance() and cut(). */
+  commit(count: number): Promise<void> {
+    this.advance(count);
+    return this.cut();
+  }
+
+  /** Copies bytes of any length into the stream. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let from = 0; from < bytes.length;) {
+      const view = this.trySpace() ?? (await this.space());
+      const count = Math.min(view.length, bytes.length - from);
+      view.set(bytes.subarray(from, from + count));
+      from += count;
+      this.advance(count);
+      if (!this.#cutSome()) await this.cut();
+    }
+  }
+
+  /**
+   * Ends the stream and waits until every chunk is stored and, if durable, flushed.
+   * @throws AbortedError; what a worker or the store threw
+   */
+  async finish(): Promise<ChunkedStream> {
+    await this.cut();
+    if (this.#ordered - this.#finished >= chunkSlots) this.#crew.start();
+    while (this.#ordered - this.#finished >= chunkSlots) await this.#wait();
+    if (this.#written > this.#chunkStart) {
+      this.#order(this.#written);
+      this.#ring.signalOrders(1);
+    }
+    this.#isEnding = true;
+    this.#crew.help();
+    while (this.#finished < this.#ordered) await this.#wait();
+    this.#crew.finish();
+    while (!this.#crew.through) await this.#wait();
+    if (this.#uploader !== undefined && (this.#options.durable ?? true)) await this.#uploader.flush();
+    return { size: this.#written, digest: this.#crew.contentDigest, ...this.#tally.counts() };
+  }
+
+  /** Ends the threads; what is not finished is dropped. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#ring.setEnd(this.#ring.end === endFinish ? endFinish : endDrop);
+    this.#uploader?.drop();
+    await this.#crew[Symbol.asyncDispose]();
+    await this.#uploader?.settled();
+  }
+
+  /** Waits for news from the workers and takes them in. */
+  async #wait(): Promise<void> {
+    const seen = this.#ring.doneSignal;
+    if (this.#settle()) return;
+    await this.#ring.done(seen);
+    this.#settle();
+  }
+
+  /** The position up to which the ring's space is free again. */
+  get #free(): number {
+    const digested = this.#options.contentDigest === false ? this.#written : this.#ring.digested;
+    return Math.min(this.#released, digested);
+  }
+
+  /** Cuts until the stream's end, or until no record is free: then false. */
+  #cutSome(): boolean {
+    const ring = this.#ring;
+    let ordered = 0;
+    let complete = true;
+    while (this.#cut < this.#written) {
+      const offset = this.#cut % ring.capacity;
+      const length = Math.min(this.#written - this.#cut, ring.capacity - offset);
+      if (this.#ordered - this.#finished >= chunkSlots) {
+        complete = false;
+        break;
+      }
+      const count = this.#cutter.next(ring.bytes, offset, offset + length);
+      this.#cut += count < 0 ? length : count;
+      if (count < 0) continue;
+      this.#order(this.#cut);
+      ordered++;
+    }
+    if (ordered > 0) ring.signalOrders(ordered);
+    return complete;
+  }
+
+  /** Gives the chunk that ends at a position to the workers. A record must be free. */
+  #order(end: number): void {
+    const slot = this.#ordered % chunkSlots;
+    this.#ring.setChunk(slot, this.#chunkStart % this.#ring.capacity, end - this.#chunkStart);
+    this.#ring.give(this.#orderKind, slot);
+    this.#ordered++;
+    this.#chunkStart = end;
+  }
+
+  /** Takes in what the workers have done, in the stream's order; returns whether there was anything. */
+  #settle(): boolean {
+    if (this.#error !== undefined) throw this.#error;
+    const ring = this.#ring;
+    const before = this.#known + this.#finished;
+    for (; this.#known < this.#ordered; this.#known++) {
+      const slot = this.#known % chunkSlots;
+      if (ring.state(slot) !== stateKnown || this.#uploader?.busy === true) break;
+      const id = ring.id(slot);
+      const length = ring.length(slot);
+      this.#options.onChunk?.(length, id);
+      const isFirst = this.#tally.add(id);
+      if (this.#uploader !== undefined && isFirst) this.#uploader.add(slot, id);
+      else {
+        if (ring.isNew(slot) && this.#orderKind === orderStore) this.#tally.addStored(id, ring.storedBytes(slot));
+        ring.setState(slot, stateFinished);
+      }
+    }
+    for (; this.#finished < this.#known; this.#finished++) {
+      const slot = this.#finished % chunkSlots;
+      if (ring.state(slot) !== stateFinished) break;
+      ring.setState(slot, stateFree);
+      this.#released += ring.length(slot);
+    }
+    return this.#known + this.#finished > before;
+  }
+
+  #makeUploader(store: WriteStore): ChunkUploader {
+    return new ChunkUploader(store, {
+      compress: (slot) => {
+        this.#ring.give(orderCompress, slot);
+        this.#ring.signalOrders(1);
+        if (this.#isEnding) this.#crew.help();
+      },
+      finished: (slot, storedBytes) => {
+        if (storedBytes !== undefined) this.#tally.addStored(this.#ring.id(slot), storedBytes);
+        this.#ring.setState(slot, stateFinished);
+        this.#ring.signalDone();
+      },
+      failed: (error) => this.#fail(error),
+    });
+  }
+
+  /** Remembers the first error, which the next call throws, and wakes whoever waits. */
+  #fail(error: Error): void {
+    this.#error ??= error;
+    this.#ring.setEnd(endDrop);
+    this.#ring.signalDone();
+  }
+}

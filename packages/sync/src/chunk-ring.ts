@@ -1,0 +1,232 @@
+/**
+ * The memory that the chunk pipeline's threads share: the stream's bytes in a ring, one record per
+ * chunk under way, and the counters that threads wait on.
+ *
+ * The main thread writes bytes, cuts them and gives orders; workers take orders by ticket and mark
+ * the chunk's record. Nothing is copied and no message is sent per chunk: with messages the main
+ * thread would spend more on them than on cutting.
+ * @module
+ */
+
+/** Bytes of a chunk id. Not imported: workers load no more than they need, as each load costs 20 ms. */
+const digestLength = 32;
+/** Chunks under way at most; a power of two, so that tickets may wrap around 2^32. */
+export const chunkSlots = 1024;
+const orderSlots = 2 * chunkSlots;
+
+/** What a worker does with a chunk. */
+export type Order = typeof orderDigest | typeof orderStore | typeof orderCompress;
+/** Compute its id. */
+export const orderDigest = 0;
+/** Compute its id and, unless the local store has it, compress and write it. */
+export const orderStore = 1;
+/** Compress it and post the bytes to the main thread. */
+export const orderCompress = 2;
+
+export interface Job {
+  readonly order: Order;
+  readonly slot: number;
+}
+
+/** Int32 words of a chunk's record. */
+const recordWords = 8;
+const [wordOffset, wordLength, wordState, wordStoredBytes, wordIsNew] = [0, 1, 2, 3, 4];
+
+/** A chunk's state: free, ordered, its id known, finished with. */
+export const stateFree = 0;
+const stateOrdered = 1;
+export const stateKnown = 2;
+export const stateFinished = 3;
+
+/** Int32 words of the counters. */
+const [wordGiven, wordTaken, wordOrderSignal, wordDoneSignal, wordContentSignal, wordEnd] = [0, 1, 2, 3, 4, 5];
+
+/** How the stream ends: all orders are given, or everything is dropped. 0 while it goes on. */
+export const endFinish = 1;
+export const endDrop = 2;
+
+/** What is handed to a worker as it starts. */
+export interface RingMemory {
+  readonly bytes: SharedArrayBuffer;
+  readonly records: SharedArrayBuffer;
+  readonly ids: SharedArrayBuffer;
+  readonly orders: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  readonly positions: SharedArrayBuffer;
+}
+
+/** Allocates a ring for so many bytes of the stream. */
+export function allocateRing(capacity: number): RingMemory {
+  return {
+    bytes: new SharedArrayBuffer(capacity),
+    records: new SharedArrayBuffer(chunkSlots * recordWords * 4),
+    ids: new SharedArrayBuffer(chunkSlots * digestLength),
+    orders: new SharedArrayBuffer(orderSlots * 4),
+    counters: new SharedArrayBuffer(8 * 4),
+    positions: new SharedArrayBuffer(2 * 8),
+  };
+}
+
+/** One thread's view of the shared memory. */
+export class ChunkRing {
+  readonly bytes: Uint8Array;
+  readonly #records: Int32Array;
+  readonly #ids: Uint8Array;
+  readonly #orders: Int32Array;
+  readonly #counters: Int32Array;
+  readonly #positions: BigInt64Array;
+
+  constructor(memory: RingMemory) {
+    this.bytes = new Uint8Array(memory.bytes);
+    this.#records = new Int32Array(memory.records);
+    this.#ids = new Uint8Array(memory.ids);
+    this.#orders = new Int32Array(memory.orders);
+    this.#counters = new Int32Array(memory.counters);
+    this.#positions = new BigInt64Array(memory.positions);
+  }
+
+  get capacity(): number {
+    return this.bytes.length;
+  }
+
+  // Records, by slot.
+
+  setChunk(slot: number, offset: number, length: number): void {
+    this.#records[slot * recordWords + wordOffset] = offset;
+    this.#records[slot * recordWords + wordLength] = length;
+    Atomics.store(this.#records, slot * recordWords + wordState, stateOrdered);
+  }
+  length(slot: number): number {
+    return this.#records[slot * recordWords + wordLength] as number;
+  }
+  state(slot: number): number {
+    return Atomics.load(this.#records, slot * recordWords + wordState);
+  }
+  setState(slot: number, state: number): void {
+    Atomics.store(this.#records, slot * recordWords + wordState, state);
+  }
+  storedBytes(slot: number): number {
+    return this.#records[slot * recordWords + wordStoredBytes] as number;
+  }
+  isNew(slot: number): boolean {
+    return this.#records[slot * recordWords + wordIsNew] === 1;
+  }
+  setOutcome(slot: number, storedBytes: number, isNew: boolean): void {
+    this.#records[slot * recordWords + wordStoredBytes] = storedBytes;
+    this.#records[slot * recordWords + wordIsNew] = isNew ? 1 : 0;
+  }
+  /** The chunk's 32-byte id: a view. */
+  id(slot: number): Uint8Array {
+    return this.#ids.subarray(slot * digestLength, (slot + 1) * digestLength);
+  }
+  /** The chunk's bytes: a view, or a copy where the chunk goes over the ring's end. */
+  chunk(slot: number): Uint8Array {
+    const offset = this.#records[slot * recordWords + wordOffset] as number;
+    const length = this.length(slot);
+    if (offset + length <= this.capacity) return this.bytes.subarray(offset, offset + length);
+    const copy = new Uint8Array(length);
+    copy.set(this.bytes.subarray(offset));
+    copy.set(this.bytes.subarray(0, length - (this.capacity - offset)), this.capacity - offset);
+    return copy;
+  }
+
+  // Orders, main thread to workers.
+
+  /** Gives an order without waking anyone; several are given, then signalled once. */
+  give(order: Order, slot: number): void {
+    const ticket = Atomics.load(this.#counters, wordGiven);
+    this.#orders[(ticket >>> 0) % orderSlots] = slot * 4 + order;
+    Atomics.store(this.#counters, wordGiven, (ticket + 1) | 0);
+  }
+  signalOrders(count: number): void {
+    Atomics.add(this.#counters, wordOrderSignal, 1);
+    Atomics.notify(this.#counters, wordOrderSignal, count);
+  }
+  /** Waits for the next order; undefined when there is none to come. Worker threads only. */
+  take(): Job | undefined {
+    const ticket = Atomics.add(this.#counters, wordTaken, 1);
+    for (;;) {
+      const signal = Atomics.load(this.#counters, wordOrderSignal);
+      const end = this.end;
+      if (end === endDrop) return undefined;
+      // The difference, not the order, of the counters: they wrap.
+      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) > 0) return this.#job(ticket);
+      if (end === endFinish) return undefined;
+      Atomics.wait(this.#counters, wordOrderSignal, signal);
+    }
+  }
+  /** The next order, or undefined when there is none now. For a ring without worker threads. */
+  takeNow(): Job | undefined {
+    const ticket = Atomics.load(this.#counters, wordTaken);
+    if (ticket === Atomics.load(this.#counters, wordGiven)) return undefined;
+    Atomics.store(this.#counters, wordTaken, (ticket + 1) | 0);
+    return this.#job(ticket);
+  }
+  #job(ticket: number): Job {
+    const word = this.#orders[(ticket >>> 0) % orderSlots] as number;
+    return { order: (word % 4) as Order, slot: Math.floor(word / 4) };
+  }
+
+  // What the main thread waits for.
+
+  /**
+   * Marks a chunk's id as known. The main thread is woken for every eighth chunk and when there are
+   * no more orders: woken for each, it would run between any two.
+   */
+  setKnown(slot: number): void {
+    this.setState(slot, stateKnown);
+    const left = (Atomics.load(this.#counters, wordGiven) - Atomics.load(this.#counters, wordTaken)) | 0;
+    if (slot % 8 === 7 || left <= 0) this.signalDone();
+  }
+
+  /** Tells the main thread that something is done. */
+  signalDone(): void {
+    Atomics.add(this.#counters, wordDoneSignal, 1);
+    Atomics.notify(this.#counters, wordDoneSignal);
+  }
+  get doneSignal(): number {
+    return Atomics.load(this.#counters, wordDoneSignal);
+  }
+  /** Resolves when signalDone() was called after `seen` was read from doneSignal. */
+  async done(seen: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#counters, wordDoneSignal, seen);
+    if (wait.async) await wait.value;
+  }
+
+  get end(): number {
+    return Atomics.load(this.#counters, wordEnd);
+  }
+  setEnd(end: number): void {
+    Atomics.store(this.#counters, wordEnd, end);
+    this.signalOrders(Infinity);
+    this.#signalContent();
+  }
+
+  // The stream as a whole, main thread to the content digest's thread.
+
+  get written(): number {
+    return Number(Atomics.load(this.#positions, 0));
+  }
+  setWritten(position: number): void {
+    Atomics.store(this.#positions, 0, BigInt(position));
+    this.#signalContent();
+  }
+  get digested(): number {
+    return Number(Atomics.load(this.#positions, 1));
+  }
+  setDigested(position: number): void {
+    Atomics.store(this.#positions, 1, BigInt(position));
+    this.signalDone();
+  }
+  get contentSignal(): number {
+    return Atomics.load(this.#counters, wordContentSignal);
+  }
+  /** Waits for more of the stream or its end. Worker threads only. */
+  waitContent(seen: number): void {
+    Atomics.wait(this.#counters, wordContentSignal, seen);
+  }
+  #signalContent(): void {
+    Atomics.add(this.#counters, wordContentSignal, 1);
+    Atomics.notify(this.#counters, wordContentSignal);
+  }
+}

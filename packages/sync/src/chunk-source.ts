@@ -1,0 +1,105 @@
+/**
+ * Where an extraction gets its chunks from: seeds first, then the stores in their order.
+ * @module
+ */
+import { hash } from "node:crypto";
+import { abortedError, compareBytes, systemErrorCode } from "@imgtool/core";
+import type { ChunkIndex } from "@imgtool/chunker";
+import { readChunk, type ReadStore } from "@imgtool/store";
+import type { Seed } from "./seed.ts";
+
+export interface ChunkSourceOptions {
+  readonly index: ChunkIndex;
+  readonly stores: readonly ReadStore[];
+  /** Asked before the stores, in this order. */
+  readonly seeds?: readonly Seed[] | undefined;
+}
+
+export interface ChunkSourceCounts {
+  /** Chunks that came from seeds, and from stores. */
+  readonly fromSeeds: number;
+  readonly fromStores: number;
+  /** Bytes that the stores handed out: compressed, as they are transferred. */
+  readonly bytesFetched: number;
+}
+
+/** Hands out the chunks of an index, verified, and counts where they came from. */
+export class ChunkSource {
+  readonly index: ChunkIndex;
+  readonly #stores: readonly ReadStore[];
+  readonly #seeds: readonly Seed[];
+  #fromSeeds = 0;
+  #fromStores = 0;
+  #bytesFetched = 0;
+  /** Id of a chunk of the maximum size that is all zeros; it is made when it is asked for first. */
+  #zeroId: Uint8Array | undefined;
+
+  constructor(options: ChunkSourceOptions) {
+    this.index = options.index;
+    this.#seeds = options.seeds ?? [];
+    this.#stores = options.stores.map((store) => this.#counted(store));
+  }
+
+  get counts(): ChunkSourceCounts {
+    return { fromSeeds: this.#fromSeeds, fromStores: this.#fromStores, bytesFetched: this.#bytesFetched };
+  }
+
+  /**
+   * The plain bytes of chunk i.
+   * @throws NotFoundError `chunk-missing`; IntegrityError `chunk-altered`; what a store throws
+   */
+  async get(i: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const size = this.index.size(i);
+    const id = this.index.id(i);
+    for (const seed of this.#seeds) {
+      const bytes = await readSeed(seed, id, size);
+      if (signal?.aborted === true) throw abortedError(signal);
+      if (bytes === undefined) continue;
+      this.#fromSeeds++;
+      return bytes;
+    }
+    const bytes = await readChunk(this.#stores, this.index.name(i), size, this.index.digest, signal);
+    this.#fromStores++;
+    return bytes;
+  }
+
+  /** Counts chunks that other threads have read from a store. */
+  addFromStores(chunks: number, bytesFetched: number): void {
+    this.#fromStores += chunks;
+    this.#bytesFetched += bytesFetched;
+  }
+
+  /**
+   * Whether chunk i is known to be all zeros without reading it. Long runs of zeros have no cut
+   * before the maximum size, so that one digest tells nearly all of them.
+   */
+  isZero(i: number): boolean {
+    const { max } = this.index.sizes;
+    if (this.index.size(i) !== max) return false;
+    this.#zeroId ??= hash(this.index.digest, new Uint8Array(max), "buffer");
+    return compareBytes(this.#zeroId, this.index.id(i)) === 0;
+  }
+
+  #counted(store: ReadStore): ReadStore {
+    return {
+      location: store.location,
+      has: (name, signal) => store.has(name, signal),
+      get: async (name, ...rest) => {
+        const chunk = await store.get(name, ...rest);
+        this.#bytesFetched += chunk?.bytes.length ?? 0;
+        return chunk;
+      },
+      close: () => store.close(),
+    };
+  }
+}
+
+/** A seed is a shortcut: one that cannot be read (a failing disk, a file cut short) is passed over. */
+async function readSeed(seed: Seed, id: Uint8Array, size: number): Promise<Uint8Array | undefined> {
+  try {
+    return await seed.read(id, size);
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    return undefined;
+  }
+}

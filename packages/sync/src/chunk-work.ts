@@ -1,0 +1,75 @@
+/**
+ * What is done to each chunk: its id is computed and, for local stores, it is looked up, compressed
+ * and written. Everything is synchronous: a worker thread has nothing else to do.
+ * @module
+ */
+import { hash } from "node:crypto";
+import type { DigestAlgorithm } from "@imgtool/chunker";
+import { compressChunk, type Compression, SyncLocalStore } from "@imgtool/store/blocking";
+import { type ChunkRing, endDrop, type Job, orderCompress, orderStore, type RingMemory } from "./chunk-ring.ts";
+
+export interface ChunkWorkOptions {
+  readonly memory: RingMemory;
+  readonly digest: DigestAlgorithm;
+  readonly compression: Compression;
+  readonly level: number | undefined;
+  /** Directory of a local store. */
+  readonly store: string | undefined;
+  readonly durable: boolean;
+}
+
+/** Bytes for the main thread, which stores them itself. */
+export interface CompressedChunk {
+  readonly slot: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly compressed: boolean;
+}
+
+/** Carries out the orders in a ring. Disposing drops what is not flushed. */
+export class ChunkWork implements Disposable {
+  readonly #ring: ChunkRing;
+  readonly #options: ChunkWorkOptions;
+  readonly #store: SyncLocalStore | undefined;
+  readonly #onCompressed: (chunk: CompressedChunk) => void;
+
+  constructor(ring: ChunkRing, options: ChunkWorkOptions, onCompressed: (chunk: CompressedChunk) => void) {
+    this.#ring = ring;
+    this.#options = options;
+    this.#onCompressed = onCompressed;
+    if (options.store !== undefined) this.#store = new SyncLocalStore(options.store, { durable: options.durable });
+  }
+
+  /** Carries out one order. */
+  do({ order, slot }: Job): void {
+    if (order === orderCompress) {
+      const { bytes, compressed } = this.#compress(this.#ring.chunk(slot));
+      // a copy of exactly these bytes, whose memory a message can move
+      this.#onCompressed({ slot, bytes: new Uint8Array(bytes), compressed });
+      return;
+    }
+    const chunk = this.#ring.chunk(slot);
+    const id = hash(this.#options.digest, chunk, "buffer");
+    this.#ring.id(slot).set(id);
+    if (order === orderStore) this.#put(slot, id.toString("hex"), chunk);
+    this.#ring.setKnown(slot);
+  }
+
+  /** Makes what was written visible and durable, unless the stream was dropped. */
+  flush(): void {
+    if (this.#ring.end !== endDrop) this.#store?.flush();
+  }
+
+  [Symbol.dispose](): void {
+    this.#store?.[Symbol.dispose]();
+  }
+
+  #put(slot: number, name: string, chunk: Uint8Array): void {
+    if (this.#store === undefined || this.#store.keep(name)) return this.#ring.setOutcome(slot, 0, false);
+    const stored = this.#compress(chunk);
+    return this.#ring.setOutcome(slot, stored.bytes.length, this.#store.put(name, stored));
+  }
+
+  #compress(chunk: Uint8Array): ReturnType<typeof compressChunk> {
+    return compressChunk(chunk, this.#options.compression, this.#options.level);
+  }
+}

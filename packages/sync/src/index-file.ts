@@ -1,0 +1,117 @@
+/**
+ * Index files on disk: written piece by piece as chunks become known, read whole.
+ * @module
+ */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { EnvironmentError, errorMessage, FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
+import { type ChunkSizes, IndexEncoder } from "@imgtool/chunker";
+
+const entrySize = 40;
+const bufferedEntries = 2048;
+
+/** Writes an index to a file; disposing closes the file. */
+export class IndexFileWriter implements Disposable {
+  readonly #encoder: IndexEncoder;
+  readonly #buffer = new Uint8Array(bufferedEntries * entrySize);
+  readonly #path: string;
+  readonly #descriptor: number;
+  #buffered = 0;
+  #closed = false;
+
+  /** @throws EnvironmentError `index-not-writable` */
+  constructor(path: string, flags: bigint, sizes: ChunkSizes) {
+    this.#encoder = new IndexEncoder(flags, sizes);
+    this.#path = path;
+    try {
+      this.#descriptor = openSync(path, "w");
+      this.#write(this.#encoder.head());
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** Adds the next chunk: its length in bytes and its 32-byte id. */
+  add(size: number, id: Uint8Array): void {
+    this.#encoder.entryInto(this.#buffer, this.#buffered, size, id);
+    this.#buffered += entrySize;
+    if (this.#buffered === this.#buffer.length) this.#flushBuffer();
+  }
+
+  /** Writes what is left and the tail. */
+  finish(): void {
+    this.#flushBuffer();
+    this.#write(this.#encoder.tail());
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#closed) closeSync(this.#descriptor);
+    this.#closed = true;
+  }
+
+  #flushBuffer(): void {
+    this.#write(this.#buffer.subarray(0, this.#buffered));
+    this.#buffered = 0;
+  }
+
+  #write(bytes: Uint8Array): void {
+    try {
+      for (let offset = 0; offset < bytes.length;) offset += writeSync(this.#descriptor, bytes, offset);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown): EnvironmentError {
+    if (error instanceof EnvironmentError) return error;
+    return new EnvironmentError(`cannot write the index ${this.#path}: ${errorMessage(error)}`, {
+      code: "index-not-writable",
+      data: { file: this.#path },
+      cause: error,
+    });
+  }
+}
+
+/** Largest index that is read: some 13 million chunks, 800 GiB of content at casync's chunk sizes. */
+export const maxIndexBytes: number = 512 * 1024 ** 2;
+
+/**
+ * The bytes of an index file.
+ * @throws NotFoundError `index-missing`; EnvironmentError `index-not-readable`; FormatError `index-too-large`
+ */
+export async function readIndexBytes(path: string): Promise<Uint8Array> {
+  let handle;
+  try {
+    handle = await open(path, "r");
+  } catch (error) {
+    if (systemErrorCode(error) !== "ENOENT") throw unreadable(path, error);
+    throw new NotFoundError(`there is no index at ${path}`, {
+      code: "index-missing",
+      data: { file: path },
+      cause: error,
+    });
+  }
+  try {
+    const { size } = await handle.stat();
+    if (size > maxIndexBytes) {
+      throw new FormatError(`${path}: the index has ${size} bytes, expected at most ${maxIndexBytes}`, {
+        code: "index-too-large",
+        data: { file: path, expected: maxIndexBytes, found: size },
+      });
+    }
+    return await handle.readFile();
+  } catch (error) {
+    if (systemErrorCode(error) === "EISDIR") throw unreadable(path, error);
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+function unreadable(path: string, error: unknown): EnvironmentError {
+  return new EnvironmentError(`cannot read the index ${path}: ${errorMessage(error)}`, {
+    code: "index-not-readable",
+    data: { file: path },
+    cause: error,
+  });
+}

@@ -1,0 +1,43 @@
+/**
+ * Reads an index from wherever it is.
+ * @module
+ */
+import { checkFlags } from "@imgtool/catar";
+import { type ChunkIndex, decodeIndex } from "@imgtool/chunker";
+import { fetchBytes, isHttpUrl, parseHttpUrl } from "@imgtool/store";
+import { maxIndexBytes, readIndexBytes } from "./index-file.ts";
+
+export interface ReadIndexOptions {
+  /**
+   * Fetches the bytes at a URL, of which there may be `maxSize`. Default: a plain HTTP request; hand
+   * in another for credentials, proxies or other protocols.
+   */
+  readonly load?: (
+    url: string,
+    options: { readonly maxSize: number; readonly signal?: AbortSignal | undefined },
+  ) => Promise<Uint8Array>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The index at a path or an http(s) URL.
+ * @throws NotFoundError `index-missing`; FormatError `index-…` or `catar-flags-…`; what `load` throws
+ */
+export async function readIndex(location: string, options: ReadIndexOptions = {}): Promise<ChunkIndex> {
+  const { load = fetchBytes, signal } = options;
+  if (!isHttpUrl(location)) return parseIndex(await readIndexBytes(location), location);
+  const bytes = await load(location, { maxSize: maxIndexBytes, signal });
+  // A URL may hold a password: messages name it without.
+  return parseIndex(bytes, parseHttpUrl(location).shown);
+}
+
+/**
+ * The index in bytes from elsewhere; `name` is what they are called in errors.
+ * @throws FormatError as decodeIndex(); `catar-flags-not-normal` when the features are not in normal
+ *   form, which casync refuses as well
+ */
+export function parseIndex(bytes: Uint8Array, name: string): ChunkIndex {
+  const index = decodeIndex(bytes, { name });
+  checkFlags(index.flags);
+  return index;
+}

@@ -1,0 +1,54 @@
+/**
+ * Compares a file that is there with the bytes that an archive has for it, as they come: a file that
+ * is equal stays, and costs reading instead of writing.
+ * @module
+ */
+import { closeSync, readSync } from "node:fs";
+import type { SparseFile } from "./sparse-file.ts";
+
+const pieceSize = 256 * 1024;
+
+export class FileComparison implements Disposable {
+  readonly descriptor: number;
+  readonly #buffer: Buffer;
+  #offset = 0;
+  #isOpen = true;
+
+  /** @param descriptor of the file; dispose() closes it */
+  constructor(descriptor: number, size: number) {
+    this.descriptor = descriptor;
+    this.#buffer = Buffer.allocUnsafe(Math.min(size, pieceSize));
+  }
+
+  /** Whether the file goes on with these bytes. When it does not, copyTo() still gives what was equal. */
+  goesOnWith(bytes: Uint8Array): boolean {
+    for (let at = 0; at < bytes.length;) {
+      const length = Math.min(this.#buffer.length, bytes.length - at);
+      const count = length === 0 ? 0 : readSync(this.descriptor, this.#buffer, 0, length, this.#offset + at);
+      if (count === 0 || !this.#buffer.subarray(0, count).equals(bytes.subarray(at, at + count))) return false;
+      at += count;
+    }
+    this.#offset += bytes.length;
+    return true;
+  }
+
+  /**
+   * Writes what was equal so far into a new file.
+   * @returns false when the file has become shorter meanwhile
+   */
+  copyTo(file: SparseFile): boolean {
+    for (let at = 0; at < this.#offset;) {
+      const length = Math.min(this.#buffer.length, this.#offset - at);
+      const count = readSync(this.descriptor, this.#buffer, 0, length, at);
+      if (count === 0) return false;
+      file.write(this.#buffer.subarray(0, count));
+      at += count;
+    }
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isOpen) closeSync(this.descriptor);
+    this.#isOpen = false;
+  }
+}

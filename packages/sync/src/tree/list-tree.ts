@@ -1,0 +1,101 @@
+/**
+ * What is in a tree, without extracting it.
+ * @module
+ */
+import type { CatarEvent, CatarNode, NodeKind } from "@imgtool/catar";
+import { archiveEvents, type TreeSource } from "./tree-source.ts";
+import { joinPath } from "./walk.ts";
+
+export interface ListedNode {
+  /** Names from the root on, joined by slashes; "." for the root. Bytes, not text. */
+  readonly path: Buffer;
+  readonly node: CatarNode;
+}
+
+export interface ListOptions {
+  /** Whether what is in subdirectories is listed, too. Default true. */
+  readonly recursive?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Yields every node of a tree, parents before their children. */
+export async function* listTree(source: TreeSource, options: ListOptions = {}): AsyncGenerator<ListedNode, void> {
+  const paths = new PathTracker(source);
+  for await (const event of archiveEvents(source, options.signal)) {
+    if (event.type !== "entry") continue;
+    const path = paths.enter(event);
+    if (path === undefined || (options.recursive === false && paths.depth > 1)) continue;
+    yield { path, node: event.node };
+  }
+}
+
+/** Knows the path of each node as its events come. */
+export class PathTracker {
+  readonly #names: Uint8Array[];
+  /** Names that are above the first node. */
+  readonly #above: number;
+  /** Whether the archive's root only carries the node that was asked for. */
+  readonly #isWrapped: boolean;
+
+  constructor(source: TreeSource) {
+    const subtree = "subtree" in source ? source.subtree : undefined;
+    this.#isWrapped = subtree !== undefined && subtree.name.toString("latin1") !== ".";
+    this.#names = [...(subtree?.parents ?? [])];
+    this.#above = this.#names.length;
+  }
+
+  /** Levels below the node that was asked for. */
+  get depth(): number {
+    return this.#names.length - this.#above - (this.#isWrapped ? 1 : 0);
+  }
+
+  /** The path of a node, "." for the root; undefined for a root that is none of the tree's. */
+  enter(event: Extract<CatarEvent, { readonly type: "entry" }>): Buffer | undefined {
+    this.#names.length = this.#above + Math.max(event.depth - 1, 0);
+    if (event.depth > 0) this.#names.push(event.name);
+    else return this.#isWrapped ? undefined : Buffer.from(".");
+    return joinPath(this.#names);
+  }
+}
+
+const typeLetters: Readonly<Record<NodeKind, string>> = {
+  directory: "d",
+  file: "-",
+  symlink: "l",
+  block: "b",
+  character: "c",
+  fifo: "p",
+  socket: "s",
+};
+
+/** A mode as ls has it: `drwxr-xr-x`. */
+export function formatMode(node: CatarNode): string {
+  const { mode } = node.metadata;
+  const triple = (shift: number, special: boolean, letter: string): string => {
+    const bits = (mode >> shift) & 7;
+    const execute = (bits & 1) !== 0;
+    const last = special ? (execute ? letter : letter.toUpperCase()) : execute ? "x" : "-";
+    return `${(bits & 4) === 0 ? "-" : "r"}${(bits & 2) === 0 ? "-" : "w"}${last}`;
+  };
+  return (
+    typeLetters[node.content.kind] +
+    triple(6, (mode & 0o4000) !== 0, "s") +
+    triple(3, (mode & 0o2000) !== 0, "s") +
+    triple(0, (mode & 0o1000) !== 0, "t")
+  );
+}
+
+/** A path with every byte that is no visible ASCII, and `\` and `#`, as three octal digits: as mtree wants it. */
+export function escapePath(path: Uint8Array): string {
+  let text = "";
+  for (const byte of path) {
+    const plain = byte > 0x20 && byte < 0x7f && byte !== 0x5c && byte !== 0x23;
+    text += plain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, "0")}`;
+  }
+  return text;
+}
+
+/** The line that `casync list` prints for a node. */
+export function formatListLine({ path, node }: ListedNode): string {
+  return `${formatMode(node)} ${escapePath(path)}`;
+}

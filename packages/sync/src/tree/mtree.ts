@@ -1,0 +1,99 @@
+/**
+ * The manifest of a tree in the format of mtree(5), with the keywords in casync's order. Two things
+ * are right here that casync 2 gets wrong: it claims every attribute of symlinks and special nodes to
+ * be set, where they have none, and it calls digests by the algorithm of its own default.
+ * @module
+ */
+import { createHash, type Hash } from "node:crypto";
+import { type CatarEvent, type CatarNode, features, type NodeKind, timeMask } from "@imgtool/catar";
+import { digestOfFlags } from "@imgtool/chunker";
+import { escapePath, PathTracker } from "./list-tree.ts";
+import { archiveEvents, type TreeSource } from "./tree-source.ts";
+
+const typeNames: Readonly<Record<NodeKind, string>> = {
+  directory: "dir",
+  file: "file",
+  symlink: "link",
+  block: "block",
+  character: "char",
+  fifo: "fifo",
+  socket: "socket",
+};
+
+/** BSD's names of the attributes that an archive may record. */
+const attributeNames: readonly (readonly [bit: bigint, name: string])[] = [
+  [features["flag-hidden"], "hidden"],
+  [features["flag-system"], "system"],
+  [features["flag-archive"], "archive"],
+  [features["flag-append"], "sappend"],
+  [features["flag-nodump"], "nodump"],
+  [features["flag-immutable"], "simmutable"],
+];
+
+const uidFeatures = features["32bit-uids"] | features["16bit-uids"];
+
+/** Yields a line for every node of a tree, without its end; file contents are digested. */
+export async function* mtreeLines(source: TreeSource, signal?: AbortSignal): AsyncGenerator<string, void> {
+  const paths = new PathTracker(source);
+  let flags: bigint | undefined;
+  let file: { readonly line: string; readonly hash: Hash } | undefined;
+  for await (const event of archiveEvents(source, signal, (found) => (flags = found))) {
+    if (event.type === "payload") {
+      file?.hash.update(event.bytes);
+    } else if (event.type === "entry") {
+      const path = paths.enter(event);
+      if (path === undefined) continue;
+      const line = `${escapePath(path)} ${keywords(event, flags ?? 0n)}`;
+      if (event.node.content.kind === "file") file = { line, hash: createHash(digestOfFlags(flags ?? 0n)) };
+      else yield line;
+    } else if (file !== undefined) {
+      const keyword = digestOfFlags(flags ?? 0n) === "sha256" ? "sha256digest" : "sha512256digest";
+      yield `${file.line} ${keyword}=${file.hash.digest("hex")}`;
+      file = undefined;
+    }
+  }
+}
+
+function keywords({ node }: Extract<CatarEvent, { readonly type: "entry" }>, flags: bigint): string {
+  const { metadata, content } = node;
+  const has = (bits: bigint): boolean => (flags & bits) !== 0n;
+  const words = [`type=${typeNames[content.kind]}`, `mode=${(metadata.mode & 0o7777).toString(8).padStart(4, "0")}`];
+  if (content.kind === "file") words.push(`size=${content.size}`);
+  if (content.kind === "symlink") words.push(`link=${escapePath(content.target)}`);
+  if (content.kind === "block" || content.kind === "character")
+    words.push(`device=linux,${content.major},${content.minor}`);
+  if (has(uidFeatures)) words.push(`uid=${metadata.uid}`, `gid=${metadata.gid}`);
+  const { user, group } = ownersOf(node, flags);
+  if (user !== undefined) words.push(`uname=${escapeText(user)}`);
+  if (group !== undefined) words.push(`gname=${escapeText(group)}`);
+  const attributes = attributeNames
+    .filter(([bit]) => has(bit))
+    .map(([bit, name]) => attributeWord(name, ((metadata.attributes ?? 0n) & bit) !== 0n));
+  if (attributes.length > 0 && (content.kind === "file" || content.kind === "directory"))
+    words.push(`flags=${attributes.join(",")}`);
+  if (has(timeMask)) words.push(`time=${formatNanoseconds(metadata.mtime)}`);
+  return words.join(" ");
+}
+
+function attributeWord(name: string, isSet: boolean): string {
+  if (name === "nodump") return isSet ? "nodump" : "nonodump";
+  return isSet ? name : `no${name}`;
+}
+
+/** The names of the owners, where the archive records names; root has one everywhere. */
+export function ownersOf({ metadata }: CatarNode, flags: bigint): { readonly user?: string; readonly group?: string } {
+  if ((flags & features["user-names"]) === 0n) return {};
+  const user = metadata.user ?? (metadata.uid === 0 ? "root" : undefined);
+  const group = metadata.group ?? (metadata.gid === 0 ? "root" : undefined);
+  return { ...(user === undefined ? {} : { user }), ...(group === undefined ? {} : { group }) };
+}
+
+/** Seconds with nine decimals; a time before 1970 as the unsigned value that the archive has. */
+function formatNanoseconds(time: bigint): string {
+  const unsigned = BigInt.asUintN(64, time);
+  return `${unsigned / 1_000_000_000n}.${String(unsigned % 1_000_000_000n).padStart(9, "0")}`;
+}
+
+function escapeText(text: string): string {
+  return escapePath(Buffer.from(text));
+}
