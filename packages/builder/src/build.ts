@@ -1,0 +1,197 @@
+/**
+ * The build: a flat list of steps, run in order, from a configuration to outputs and their record.
+ * @module
+ */
+import { chmod, mkdir, writeFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { ImageConfig } from "@imgtool/config";
+import { silentProgress, throwIfAborted, type Progress } from "@imgtool/core";
+import { distributionFor } from "@imgtool/distro";
+import { describeFile, formatChecksums } from "./artifacts.ts";
+import { checkBuild } from "./check.ts";
+import type { BuildContext } from "./context.ts";
+import { copyTree } from "./copy-tree.ts";
+import { formatManifest } from "./manifest.ts";
+import { outputNames } from "./outputs.ts";
+import { publishOutputs } from "./publish-outputs.ts";
+import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
+import { clampTimes } from "./steps/clamp-times.ts";
+import { cleanTree, removeFiles } from "./steps/clean.ts";
+import { packImage } from "./steps/pack.ts";
+import { runScripts } from "./steps/scripts.ts";
+import { applySettings, writeImageIdentity } from "./steps/settings.ts";
+import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
+
+export interface BuildOptions {
+  readonly progress?: Progress;
+  readonly signal?: AbortSignal | undefined;
+  /** Replaces outputs of an earlier build. Default false. */
+  readonly force?: boolean;
+}
+
+interface Step {
+  readonly name: string;
+  run(context: BuildContext): Promise<void>;
+}
+
+/** Everything that happens to an image, in mkosi's order. */
+const steps: readonly Step[] = [
+  {
+    name: "prepare tree",
+    async run({ tree, config, distribution }) {
+      await chmod(tree, 0o755);
+      await distribution.prepareTree(tree, config.architecture);
+    },
+  },
+  { name: "copy skeleton trees", run: async (context) => await copyTrees(context, context.config.skeletonTrees) },
+  { name: "install packages", run: installPackages },
+  { name: "copy extra trees", run: async (context) => await copyTrees(context, context.config.extraTrees) },
+  {
+    name: "run post-installation scripts",
+    run: async (context) => await runScripts(context, context.config.postInstallationScripts),
+  },
+  { name: "name the image", run: async ({ tree, config }) => await writeImageIdentity(tree, config) },
+  { name: "apply settings", run: async ({ tree, config, progress }) => await applySettings(tree, config, progress) },
+  { name: "remove packages", run: removePackages },
+  {
+    name: "list packages",
+    async run(context) {
+      context.packages = await context.distribution.listPackages(context.tree);
+    },
+  },
+  {
+    name: "clean up",
+    async run({ tree, config, distribution, progress }) {
+      await distribution.cleanVolatile(tree);
+      if (config.cleanPackageMetadata) await distribution.cleanMetadata(tree);
+      await cleanTree(tree, config.sourceDateEpoch, progress);
+    },
+  },
+  {
+    name: "remove files",
+    async run({ tree, config }) {
+      await removeFiles(tree, config.removeFiles);
+    },
+  },
+  { name: "run finalize scripts", run: async (context) => await runScripts(context, context.config.finalizeScripts) },
+  {
+    name: "clamp times",
+    async run({ tree, config, signal }) {
+      await clampTimes(tree, config.sourceDateEpoch, signal);
+    },
+  },
+  { name: "pack", run: packImage },
+  { name: "write manifest", run: writeManifest },
+  { name: "write checksums", run: writeChecksums },
+];
+
+/**
+ * Builds an image. Nothing in the output directory changes before everything is made; a build that
+ * fails or is aborted leaves no trace.
+ * @throws ExistsError `output-exists` without `force`; what the packages it is made of throw
+ */
+export async function build(config: ImageConfig, options: BuildOptions = {}): Promise<BuildRecord> {
+  const { signal, force = false } = options;
+  const progress = options.progress ?? silentProgress;
+  throwIfAborted(signal);
+  const distribution = distributionFor(config.distribution);
+  await checkBuild(config, force);
+  const inputs = { config: configDigest(config), files: await inputDigests(config) };
+  // A killed build leaves some hundred megabytes, and nobody looks for hidden folders.
+  for (const path of await abandonedWorkspaces(config)) await rm(path, { recursive: true, force: true });
+  await using workspace = await makeWorkspace(config);
+  const context: BuildContext = {
+    config,
+    distribution,
+    tree: workspace.tree,
+    workspace: workspace.scratch,
+    staging: workspace.staging,
+    progress,
+    signal,
+    packages: [],
+    repositories: [],
+    artifacts: [],
+  };
+  for (const step of steps) {
+    throwIfAborted(signal);
+    progress.log("debug", `step: ${step.name}`);
+    await step.run(context);
+  }
+  const record: BuildRecord = {
+    recordVersion,
+    ...(config.imageId === undefined ? {} : { imageId: config.imageId }),
+    ...(config.imageVersion === undefined ? {} : { imageVersion: config.imageVersion }),
+    output: config.output,
+    format: config.format,
+    distribution: config.distribution,
+    release: config.release,
+    architecture: config.architecture,
+    seed: config.seed,
+    sourceDateEpoch: config.sourceDateEpoch,
+    artifacts: context.artifacts,
+    packages: context.packages,
+    repositories: context.repositories,
+    inputs,
+  };
+  const recordName = outputNames(config).record;
+  await writeFile(join(workspace.staging, recordName), formatBuildRecord(record));
+  throwIfAborted(signal);
+  await publishOutputs(config, workspace.staging, [...context.artifacts.map(({ path }) => path), recordName]);
+  return record;
+}
+
+async function copyTrees(context: BuildContext, trees: ImageConfig["extraTrees"]): Promise<void> {
+  if (trees.length === 0) return;
+  using task = context.progress.start({ label: "copy trees" });
+  let count = 0;
+  for (const from of trees) {
+    task.detail(from.source);
+    count += await copyTree(from, context.tree, context);
+  }
+  task.done(`${count} files`);
+}
+
+async function installPackages(context: BuildContext): Promise<void> {
+  const { config, distribution, tree } = context;
+  const workspace = join(context.workspace, "packages");
+  await mkdir(workspace);
+  const { repositories } = await distribution.install({
+    tree,
+    workspace,
+    release: config.release,
+    architecture: config.architecture,
+    packages: config.packages,
+    mirror: config.mirror,
+    repositories: config.repositories,
+    repositoryKeyCheck: config.repositoryKeyCheck,
+    withRecommends: config.withRecommends,
+    withDocs: config.withDocs,
+    packageCache: config.packageCacheDirectory,
+    sourceDateEpoch: config.sourceDateEpoch,
+    progress: context.progress,
+    signal: context.signal,
+  });
+  context.repositories = repositories;
+}
+
+async function removePackages({ config, distribution, tree, progress, signal }: BuildContext): Promise<void> {
+  if (config.removePackages.length === 0) return;
+  const { removePackages: packages, architecture } = config;
+  await distribution.remove({ tree, packages, architecture, progress, signal });
+}
+
+async function writeManifest(context: BuildContext): Promise<void> {
+  const { config, staging } = context;
+  if (!config.manifestFormat.includes("json")) return;
+  const name = outputNames(config).manifest;
+  await writeFile(join(staging, name), formatManifest(config, context.packages));
+  context.artifacts.push(await describeFile("manifest", name, { ...context, folder: staging }));
+}
+
+async function writeChecksums(context: BuildContext): Promise<void> {
+  const { config, staging, artifacts } = context;
+  if (!config.checksum) return;
+  const name = outputNames(config).checksums;
+  await writeFile(join(staging, name), formatChecksums(artifacts));
+  artifacts.push(await describeFile("checksums", name, { ...context, folder: staging }));
+}

@@ -1,0 +1,109 @@
+/**
+ * What can be known to fail before anything is done: outputs in the way, scripts and trees that are
+ * missing, rights, partition definitions that cannot be, programs that packing needs.
+ * @module
+ */
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import type { ImageConfig } from "@imgtool/config";
+import {
+  ConfigError,
+  EnvironmentError,
+  ExistsError,
+  NotFoundError,
+  silentProgress,
+  systemErrorCode,
+} from "@imgtool/core";
+import { checkDefinitions, findFilesystem } from "@imgtool/disk";
+import { requireTool, pathExists } from "@imgtool/host";
+import { outputNames } from "./outputs.ts";
+import { recordedOutputs } from "./publish-outputs.ts";
+import { partitionDefinitions } from "./repart-definitions.ts";
+
+/**
+ * Checks a build's preconditions.
+ * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
+ *   `script-not-executable`, EnvironmentError `root-needed`, `tool-missing`
+ */
+export async function checkBuild(config: ImageConfig, force: boolean): Promise<void> {
+  const { image, record } = outputNames(config);
+  const inTheWay: string[] = [];
+  for (const name of [image, record]) {
+    if (name === undefined || force) continue;
+    const path = join(config.outputDirectory, name);
+    if (await pathExists(path)) inTheWay.push(path);
+  }
+  const [first] = inTheWay;
+  if (first !== undefined) {
+    throw new ExistsError(`the output ${first} exists already`, {
+      code: "output-exists",
+      hint: "build with -f to replace it, or raise ImageVersion=",
+      data: { paths: inTheWay },
+    });
+  }
+  await checkFolderInTheWay(config, image);
+  if (process.getuid?.() !== 0) {
+    throw new EnvironmentError("building an image needs root: its files belong to many users", {
+      code: "root-needed",
+      hint: "run it with sudo",
+    });
+  }
+  for (const { source } of [...config.skeletonTrees, ...config.extraTrees]) {
+    if (await pathExists(source)) continue;
+    throw new NotFoundError(`the tree ${source} does not exist`, {
+      code: "tree-not-found",
+      hint: "correct SkeletonTrees= or ExtraTrees=",
+      data: { source },
+    });
+  }
+  const scripts = [...config.postInstallationScripts, ...config.finalizeScripts];
+  for (const script of scripts) await checkScript(script);
+  if (scripts.length > 0 || config.distribution !== "custom") await requireTool("bwrap");
+  // For mkosi-chroot, which any script may call.
+  if (scripts.length > 0) await requireTool("mount");
+  if (config.compressOutput === "xz") await requireTool("xz");
+  if (config.format === "disk") await checkDisk(config);
+}
+
+/** The partition definitions are sound, and the programs that make their file systems are there. */
+async function checkDisk(config: ImageConfig): Promise<void> {
+  const definitions = await partitionDefinitions(config, silentProgress);
+  checkDefinitions(definitions);
+  for (const { format } of definitions) {
+    if (format === undefined || format === "empty") continue;
+    for (const tool of findFilesystem(format).tools) await requireTool(tool);
+  }
+}
+
+/** `force` replaces outputs, not a folder that happens to have the output's name. */
+async function checkFolderInTheWay(config: ImageConfig, image: string | undefined): Promise<void> {
+  if (config.format !== "directory" || image === undefined) return;
+  const path = join(config.outputDirectory, image);
+  if (!(await pathExists(path)) || (await recordedOutputs(config)).includes(image)) return;
+  throw new ExistsError(`${path} exists, and no build made it`, {
+    code: "folder-in-the-way",
+    hint: "move it away, or choose another name with Output=",
+    data: { path },
+  });
+}
+
+async function checkScript(script: string): Promise<void> {
+  try {
+    await access(script, constants.X_OK);
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") {
+      throw new NotFoundError(`the script ${script} does not exist`, {
+        code: "script-not-found",
+        hint: "correct PostInstallationScripts= or FinalizeScripts=",
+        data: { script },
+        cause: error,
+      });
+    }
+    throw new ConfigError(`the script ${script} is not executable`, {
+      code: "script-not-executable",
+      hint: `chmod +x ${script}`,
+      data: { script },
+      cause: error,
+    });
+  }
+}

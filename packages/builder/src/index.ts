@@ -1,0 +1,9 @@
+/**
+ * The build pipeline: from an ImageConfig to artifacts and a build record.
+ * @module
+ */
+export { build, type BuildOptions } from "./build.ts";
+export { clean } from "./clean.ts";
+export { buildRecordPath, outputNames, type OutputNames } from "./outputs.ts";
+export { readBuildRecord, recordVersion } from "./record.ts";
+export type { Artifact, ArtifactKind, BuildRecord, PartitionRecord } from "./record.ts";

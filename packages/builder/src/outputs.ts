@@ -1,0 +1,49 @@
+/**
+ * Names of what a build makes, all in the output directory: the image, and beside it files whose
+ * names begin with the image's. The names are mkosi's; the build record is imgtool's own.
+ * @module
+ */
+import { join } from "node:path";
+import type { Compression, ImageConfig } from "@imgtool/config";
+
+const compressionSuffix: Readonly<Record<Compression, string>> = { none: "", zstd: ".zst", xz: ".xz", gzip: ".gz" };
+
+export interface OutputNames {
+  /** The image itself, or undefined for Format=none. */
+  readonly image: string | undefined;
+  readonly rootHash: string;
+  readonly manifest: string;
+  readonly checksums: string;
+  readonly record: string;
+}
+
+/** File names, without the folder. */
+export function outputNames(config: ImageConfig): OutputNames {
+  const { output } = config;
+  return {
+    image: imageName(config),
+    rootHash: `${output}.roothash`,
+    manifest: `${output}.manifest`,
+    checksums: `${output}.SHA256SUMS`,
+    record: `${output}.build.json`,
+  };
+}
+
+function imageName({ format, output, compressOutput }: ImageConfig): string | undefined {
+  if (format === "none") return undefined;
+  if (format === "directory") return output;
+  return `${output}.${format === "disk" ? "raw" : "tar"}${compressionSuffix[compressOutput]}`;
+}
+
+/** Every name that a build of this project may have left, whatever its format was then. */
+export function allOutputNames(config: ImageConfig): string[] {
+  const { rootHash, manifest, checksums, record } = outputNames(config);
+  const suffixes = Object.values(compressionSuffix);
+  const images = [".raw", ".tar"].flatMap((kind) => suffixes.map((suffix) => `${config.output}${kind}${suffix}`));
+  return [config.output, ...images, rootHash, manifest, checksums, record];
+}
+
+/** The build record's path. */
+export function buildRecordPath(config: ImageConfig): string {
+  return join(config.outputDirectory, outputNames(config).record);
+}

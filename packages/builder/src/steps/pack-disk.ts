@@ -1,0 +1,38 @@
+/**
+ * Packs a tree as a disk image.
+ * @module
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { makeDisk } from "@imgtool/disk";
+import type { BuildContext } from "../context.ts";
+import type { PartitionRecord } from "../record.ts";
+import { partitionDefinitions } from "../repart-definitions.ts";
+
+export interface PackedDisk {
+  readonly rootHash: string | undefined;
+  readonly partitions: readonly PartitionRecord[];
+}
+
+/** Makes the disk `output` from the project's partition definitions, or the default layout. */
+export async function packDisk(context: BuildContext, output: string): Promise<PackedDisk> {
+  const { config, tree, progress, signal } = context;
+  const workspace = join(context.workspace, "disk");
+  await mkdir(workspace);
+  const { rootHash, partitions } = await makeDisk({
+    output,
+    tree,
+    definitions: await partitionDefinitions(config, progress),
+    seed: config.seed,
+    architecture: config.architecture,
+    sectorSize: config.sectorSize,
+    sourceDateEpoch: config.sourceDateEpoch,
+    workspace,
+    progress,
+    signal,
+  });
+  return {
+    rootHash,
+    partitions: partitions.map(({ type, label, uuid, offset, size }) => ({ type, label, uuid, offset, size })),
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * Packs the finished tree in the format that the project asks for.
+ * @module
+ */
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemErrorCode } from "@imgtool/core";
+import { runTool } from "@imgtool/host";
+import { describeFile, describeFolder } from "../artifacts.ts";
+import type { BuildContext } from "../context.ts";
+import { outputNames } from "../outputs.ts";
+import { compressFile } from "./compress.ts";
+import { packDisk } from "./pack-disk.ts";
+import { packTar } from "./pack-tar.ts";
+
+/** Makes the image in the staging folder and notes it as an artifact. */
+export async function packImage(context: BuildContext): Promise<void> {
+  const { config, staging, artifacts } = context;
+  const { image, rootHash: rootHashName } = outputNames(config);
+  if (image === undefined) return;
+  const describe = { folder: staging, progress: context.progress, signal: context.signal };
+
+  if (config.format === "directory") {
+    await moveTree(context, join(staging, image));
+    artifacts.push(await describeFolder(image, describe));
+  } else if (config.format === "tar") {
+    await packTar({ ...context, output: join(staging, uncompressed(image)) });
+    await compress(context, image);
+    artifacts.push(await describeFile("tar", image, describe));
+  } else {
+    const { rootHash, partitions } = await packDisk(context, join(staging, uncompressed(image)));
+    await compress(context, image);
+    artifacts.push({
+      ...(await describeFile("disk", image, describe)),
+      ...(rootHash === undefined ? {} : { rootHash }),
+      partitions,
+    });
+    if (rootHash !== undefined) {
+      await writeFile(join(staging, rootHashName), `${rootHash}\n`);
+      artifacts.push(await describeFile("roothash", rootHashName, describe));
+    }
+  }
+}
+
+function uncompressed(image: string): string {
+  return image.replace(/\.(zst|xz|gz)$/, "");
+}
+
+async function compress({ config, staging, progress, signal }: BuildContext, image: string): Promise<void> {
+  await compressFile({
+    source: join(staging, uncompressed(image)),
+    target: join(staging, image),
+    compression: config.compressOutput,
+    level: config.compressLevel,
+    progress,
+    signal,
+  });
+}
+
+async function moveTree({ tree, signal }: BuildContext, target: string): Promise<void> {
+  try {
+    await rename(tree, target);
+  } catch (error) {
+    if (systemErrorCode(error) !== "EXDEV") throw error;
+    await runTool("cp", ["--archive", "--", tree, target], { signal });
+  }
+}

@@ -1,0 +1,45 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { type LogLevel, silentProgress } from "@imgtool/core";
+import { needRoot, temporaryFolder } from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { checkBuild } from "../src/check.ts";
+import { partitionDefinitions } from "../src/repart-definitions.ts";
+import { testConfig } from "./config.ts";
+
+test("files sort by name; without any there is the default layout", async () => {
+  using folder = temporaryFolder();
+  for (const name of ["mkosi.repart", "more"]) mkdirSync(folder.join(name));
+  writeFileSync(folder.join("mkosi.repart/20-b.conf"), "[Partition]\nType=usr\n");
+  writeFileSync(folder.join("more/10-a.conf"), "[Partition]\nType=esp\n");
+  writeFileSync(folder.join("more/notes.txt"), "");
+  const repartDirectories = [folder.join("mkosi.repart"), folder.join("more")];
+  const own = await partitionDefinitions(testConfig(folder.path, { repartDirectories }), silentProgress);
+  expect(own.map(({ type }) => type)).toEqual(["esp", "usr"]);
+  const none = await partitionDefinitions(testConfig(folder.path, { verity: "hash" }), silentProgress);
+  expect(none.map(({ type }) => type)).toEqual(["root", "root-verity"]);
+});
+
+test("specifiers are expanded, warnings and errors have file and line", async () => {
+  using folder = temporaryFolder();
+  const file = folder.join("10-root.conf");
+  const config = testConfig(folder.path, { repartDirectories: [folder.path], imageId: "thing", imageVersion: "7" });
+  const messages: string[] = [];
+  const progress = { ...silentProgress, log: (_level: LogLevel, message: string) => void messages.push(message) };
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%M_%A\nFormatt=ext4\n");
+  const [definition] = await partitionDefinitions(config, progress);
+  expect(definition).toMatchObject({ type: "root", label: "thing_7" });
+  expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%q\n");
+  await expect(partitionDefinitions(config, progress)).rejects.toMatchObject({
+    code: "definition-invalid",
+    message: expect.stringContaining(`${file}:3: Label=%q: unknown specifier %q`) as unknown,
+  });
+});
+
+test("a definition that cannot be made ends the build before anything is done", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("10-root.conf"), "[Partition]\nType=root\nFormat=ext5\n");
+  const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
+  await expect(checkBuild(config, false)).rejects.toMatchObject({ code: "filesystem-unknown", exitCode: 2 });
+});

@@ -1,0 +1,196 @@
+import { createHash } from "node:crypto";
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ImageConfig } from "@imgtool/config";
+import { needPrograms, needRoot, run, runningProcesses, temporaryFolder, tryRun } from "@imgtool/testkit";
+import { expect, test, type TestContext } from "vitest";
+import { build } from "../src/index.ts";
+import { testConfig } from "./config.ts";
+
+// Packages are fetched once for all tests, and for all runs on a machine.
+const packageCacheDirectory = join(tmpdir(), "imgtool-test-packages");
+
+function debian(directory: string, changes: Partial<ImageConfig> = {}): ImageConfig {
+  chmodSync(directory, 0o755);
+  return testConfig(directory, {
+    distribution: "debian",
+    release: "bookworm",
+    packages: ["systemd-sysv", "dbus"],
+    withDocs: false,
+    packageCacheDirectory,
+    ...changes,
+  });
+}
+
+function needs(context: TestContext): void {
+  needRoot(context);
+  needPrograms(context, "mmdebstrap", "bwrap", "apt-get");
+  // Without an archive there is nothing to test here; that it is reported well is tested elsewhere.
+  if (tryRun("apt-cache", ["policy", "systemd-sysv"]).status !== 0) context.skip("needs an archive of packages");
+}
+
+function sha256(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
+}
+
+test("one Debian tree in every format; built twice, the bytes are the same", { tags: ["system"] }, async (context) => {
+  needs(context);
+  needPrograms(context, "casync", "sgdisk", "mksquashfs", "mkfs.erofs", "veritysetup", "e2fsck", "tar");
+  using folder = temporaryFolder();
+  writeFileSync(
+    folder.join("postinst"),
+    '#!/bin/sh\nmkosi-chroot systemctl --version | head -1 > "$BUILDROOT/etc/systemd-version"\n',
+  );
+  chmodSync(folder.join("postinst"), 0o755);
+  const config = debian(folder.path, { postInstallationScripts: [folder.join("postinst")], manifestFormat: ["json"] });
+
+  const first = await build(config);
+  const names = first.packages.map(({ name }) => name);
+  expect(names).toEqual(expect.arrayContaining(["base-files", "dbus", "systemd", "usr-is-merged"]));
+  expect(names).not.toContain("usrmerge");
+  const tree = folder.join("out/thing");
+  expect(readFileSync(`${tree}/etc/systemd-version`, "utf8")).toMatch(/^systemd \d+/);
+  expect(run("dpkg", [`--root=${tree}`, "--audit"])).toBe("");
+  expect(run("dpkg-query", [`--root=${tree}`, "-W", "-f", "x"]).length).toBe(names.length);
+  const digest = run("casync", ["digest", tree]);
+
+  // The second build of the tree works elsewhere, with another umask, time zone and language.
+  const before = process.umask(0o077);
+  const again = temporaryFolder();
+  try {
+    process.env["TZ"] = "Asia/Tokyo";
+    const second = await build({ ...config, outputDirectory: again.join("out") });
+    expect(second).toEqual(first);
+    expect(run("casync", ["digest", again.join("out/thing")])).toBe(digest);
+  } finally {
+    process.umask(before);
+    delete process.env["TZ"];
+    again[Symbol.dispose]();
+  }
+
+  // All other formats of the same tree, without installing it again.
+  const pack = async (name: string, changes: Partial<ImageConfig>): Promise<string[]> => {
+    const digests: string[] = [];
+    for (const part of ["a", "b"]) {
+      const outputDirectory = folder.join(`${name}-${part}`);
+      const custom: Partial<ImageConfig> = { distribution: "custom", packages: [], postInstallationScripts: [] };
+      const { artifacts } = await build({
+        ...config,
+        ...custom,
+        outputDirectory,
+        skeletonTrees: [{ source: tree, target: "/" }],
+        ...changes,
+      });
+      digests.push(sha256(join(outputDirectory, artifacts[0]?.path ?? "")));
+      expect(artifacts[0]?.sha256).toBe(digests.at(-1));
+    }
+    return digests;
+  };
+  const tar = await pack("tar", { format: "tar", compressOutput: "zstd" });
+  expect(tar[0]).toBe(tar[1]);
+  for (const rootFilesystem of ["ext4", "squashfs", "erofs"] as const) {
+    for (const verity of ["no", "hash"] as const) {
+      const name = `${rootFilesystem}-${verity}`;
+      const disks = await pack(name, { format: "disk", rootFilesystem, verity });
+      expect(disks[0]).toBe(disks[1]);
+      const disk = folder.join(`${name}-a/thing.raw`);
+      expect(run("sgdisk", ["--verify", disk])).toContain("No problems found");
+    }
+  }
+  run("sha256sum", ["--check", "--strict", "thing.SHA256SUMS"], { cwd: folder.join("erofs-hash-a") });
+});
+
+test("a second build downloads nothing that the first did", { tags: ["system"] }, async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const cache = folder.join("cache");
+  const labels: string[] = [];
+  const progress = {
+    start({ label }: { label: string }) {
+      labels.push(label);
+      return { advance() {}, setTotal() {}, detail() {}, done() {}, [Symbol.dispose]() {} };
+    },
+    log() {},
+  };
+  const config = debian(folder.path, { packages: [], packageCacheDirectory: cache, format: "none" });
+  await build(config, { progress });
+  expect(labels).toContain("download packages");
+  const debs = readdirSync(join(cache, "apt/debian/archives"));
+  expect(debs.length).toBeGreaterThan(40);
+  expect(debs.every((name) => name.endsWith(".deb"))).toBe(true);
+  // A damaged file is fetched again.
+  const victim = join(cache, "apt/debian/archives", debs[0] ?? "");
+  const whole = sha256(victim);
+  const bytes = readFileSync(victim);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(victim, bytes);
+  labels.length = 0;
+  const details: unknown[] = [];
+  await build(config, {
+    force: true,
+    progress: {
+      ...progress,
+      start(options) {
+        if (options.label === "download packages") details.push(options.total);
+        return progress.start(options);
+      },
+    },
+  });
+  expect(details).toEqual([bytes.length]);
+  expect(sha256(victim)).toBe(whole);
+});
+
+test("an abort amid the installation leaves nothing", { tags: ["system"] }, async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8");
+  const controller = new AbortController();
+  const task = { advance() {}, setTotal() {}, done() {}, [Symbol.dispose]() {} };
+  const progress = {
+    start: () => ({ ...task, detail: (text: string) => void (text.startsWith("set up") && controller.abort()) }),
+    log() {},
+  };
+  const started = build(debian(folder.path), { progress, signal: controller.signal });
+  await expect(started).rejects.toMatchObject({ name: "AbortedError" });
+  expect(readdirSync(folder.join("out"))).toEqual([]);
+  expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(mounts);
+  expect(runningProcesses(folder.path)).toEqual([]);
+});
+
+test("what goes wrong with packages is said in a sentence", { tags: ["system"] }, async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const rejects = async (changes: Partial<ImageConfig>, expected: object): Promise<void> => {
+    await expect(build(debian(folder.path, changes))).rejects.toMatchObject(expected);
+    expect(readdirSync(folder.join("out"))).toEqual([]);
+  };
+  await rejects(
+    { packages: ["systemd-sysvv"] },
+    {
+      name: "NotFoundError",
+      code: "package-not-found",
+      message: 'debian bookworm has no package "systemd-sysvv"',
+      hint: expect.stringContaining("systemd-sysv") as unknown,
+    },
+  );
+  await rejects({ packages: ["dbus=0"] }, { name: "NotFoundError", code: "package-version-not-found" });
+  await rejects({ release: "bookwurm" }, { name: "NotFoundError", code: "release-not-found" });
+  await rejects(
+    { mirror: "http://127.0.0.1:9/debian" },
+    { name: "NetworkError", code: "mirror-unreachable", data: { mirror: "http://127.0.0.1:9/debian" } },
+  );
+});
+
+test("removed packages are gone, and the metadata with them", { tags: ["system"] }, async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const record = await build(
+    debian(folder.path, { packages: ["hello", "nano"], removePackages: ["nano"], cleanPackageMetadata: true }),
+  );
+  const names = record.packages.map(({ name }) => name);
+  expect(names).toContain("hello");
+  expect(names).not.toContain("nano");
+  expect(statSync(folder.join("out/thing/usr/bin/hello")).isFile()).toBe(true);
+  expect(readdirSync(folder.join("out/thing/var/lib"))).not.toContain("dpkg");
+});
