@@ -1,0 +1,48 @@
+/**
+ * Finds the verb among the arguments. As with mkosi, options may stand before the verb
+ * (`imgtool -f -d debian build`) and `build` is meant where there is none.
+ * @module
+ */
+import { ConfigError } from "@imgtool/core";
+import { isVerb, type VerbName, verbs } from "./verbs.ts";
+
+export interface SplitArguments {
+  /** Undefined where only the overview (--help, --version) is asked for. */
+  readonly verb: VerbName | undefined;
+  /** Everything but the verb, in order. */
+  readonly rest: readonly string[];
+}
+
+/** @throws ConfigError `verb-unknown` */
+export async function splitVerb(argv: readonly string[]): Promise<SplitArguments> {
+  const [first] = argv;
+  if (first === undefined) return { verb: "build", rest: [] };
+  if (first === "help" && argv[1] !== undefined && isVerb(argv[1])) return { verb: argv[1], rest: ["--help"] };
+  if (["--help", "-h", "--version", "help"].includes(first)) return { verb: undefined, rest: argv };
+  const position = await firstOperand(argv);
+  if (position === undefined) return { verb: "build", rest: argv };
+  const name = argv[position] ?? "";
+  if (!isVerb(name)) {
+    const { nearest: nearestName } = await import("@imgtool/config");
+    const nearest = nearestName(name, Object.keys(verbs));
+    throw new ConfigError(`unknown verb: ${name}`, {
+      code: "verb-unknown",
+      hint: nearest === undefined ? "imgtool --help lists the verbs" : `did you mean ${nearest}?`,
+    });
+  }
+  return { verb: name, rest: [...argv.slice(0, position), ...argv.slice(position + 1)] };
+}
+
+async function firstOperand(argv: readonly string[]): Promise<number | undefined> {
+  if (!(argv[0] ?? "").startsWith("-")) return 0;
+  // Only options before the verb need the settings table: which of them take a value.
+  const { optionsWithValue } = await import("./settings-options.ts");
+  const withValue = optionsWithValue();
+  for (let i = 0; i < argv.length; i++) {
+    const argument = argv[i] ?? "";
+    if (argument === "--") return undefined;
+    if (!argument.startsWith("-") || argument === "-") return i;
+    if (withValue.has(argument)) i++;
+  }
+  return undefined;
+}

@@ -1,0 +1,67 @@
+/**
+ * Options that the verbs on archives and indexes share, with casync's names.
+ * @module
+ */
+import { type ChunkSizes, type DigestAlgorithm, parseChunkSizes } from "@imgtool/chunker";
+import { type Compression, compressions, defaultStoreLocation } from "@imgtool/store";
+import { type Command, Option } from "commander";
+import { wrapped, yesNo } from "./parse.ts";
+import { collect } from "./verb.ts";
+
+export interface StoreOptions {
+  readonly store?: string;
+  readonly extraStore?: readonly string[];
+}
+
+export interface ChunkOptions {
+  readonly chunkSize?: ChunkSizes;
+  readonly digest?: DigestAlgorithm;
+  readonly compression?: Compression;
+  readonly durable: boolean;
+}
+
+export function addStoreOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--store <location>",
+        "the chunk store: a path or http(s) URL; default.castr beside the index otherwise",
+      ).env("CASYNC_STORE"),
+    )
+    .option("--extra-store <location>", "another store to read chunks from; may be repeated", collect);
+}
+
+export function addChunkOptions(command: Command): Command {
+  return command
+    .option("--chunk-size <[min:]avg[:max]>", "chunk sizes in bytes, K and M allowed, or auto", (text) =>
+      wrapped(() => parseChunkSizes(text)),
+    )
+    .addOption(new Option("--digest <algorithm>", "digest of chunk ids").choices(["sha512-256", "sha256"]))
+    .addOption(new Option("--compression <codec>", "compression of new chunks").choices([...compressions]))
+    .option("--durable <yes|no>", "flush chunks to the disk before the index names them", yesNo, true);
+}
+
+/** The store of an index and the extra ones, in the order they are asked. An empty CASYNC_STORE is none. */
+export function storeLocations(index: string, options: StoreOptions): readonly string[] {
+  return [options.store || defaultStoreLocation(index), ...(options.extraStore ?? [])];
+}
+
+/** What a location is, in casync's words but for `other`: a directory or a plain file. */
+export type Target = "archive" | "archive-index" | "blob-index" | "other";
+
+export type What = "archive" | "archive-index" | "blob" | "blob-index" | "directory";
+
+/** `--what`: for names that do not tell what they are. */
+export function addWhatOption(command: Command, choices: readonly What[]): Command {
+  return command.addOption(new Option("--what <kind>", "what it is; its name tells otherwise").choices([...choices]));
+}
+
+/** What a name's suffix says, as casync takes it, unless --what says something else. */
+export function targetOf(name: string, what?: What): Target {
+  if (what !== undefined) return what === "blob" || what === "directory" ? "other" : what;
+  const path = name.replace(/[?#].*$/, "");
+  if (path.endsWith(".catar")) return "archive";
+  if (path.endsWith(".caidx")) return "archive-index";
+  if (path.endsWith(".caibx")) return "blob-index";
+  return "other";
+}

@@ -1,0 +1,71 @@
+/**
+ * From a build verb's arguments to the resolved project: what `build`, `summary`, `clean` and
+ * `publish` begin with.
+ * @module
+ */
+import { resolve } from "node:path";
+import {
+  type CommandLineItem,
+  formatProblem,
+  type ImageConfig,
+  type Problem,
+  type Resolution,
+  resolveConfig,
+} from "@imgtool/config";
+import { ConfigError } from "@imgtool/core";
+import type { Command } from "commander";
+import { hostFacts } from "./host-facts.ts";
+import { projectFiles } from "./project-files.ts";
+import type { Reporter } from "./report/reporter.ts";
+import { addSettingOptions } from "./settings-options.ts";
+import { verbCommand } from "./verb.ts";
+
+export interface ProjectCommand {
+  readonly command: Command;
+  readonly items: readonly CommandLineItem[];
+}
+
+/** A verb that works on a project: with `-C` and every setting as an option. */
+export function projectCommand(name: string, summary: string): ProjectCommand {
+  const command = verbCommand(name, summary).option("-C, --directory <path>", "the project directory", ".");
+  return { command, items: addSettingOptions(command) };
+}
+
+/** Reads the project and reports its warnings. */
+export function readProject({ command, items }: ProjectCommand, reporter: Reporter): Resolution {
+  const directory = resolve(command.opts<{ readonly directory: string }>().directory);
+  const resolution = resolveConfig({
+    directory,
+    files: projectFiles,
+    commandLine: items,
+    host: hostFacts(),
+    environment: Object.fromEntries(
+      Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    ),
+  });
+  for (const warning of resolution.warnings) reporter.log("warning", formatProblem(warning, directory), warning.hint);
+  return resolution;
+}
+
+/**
+ * The configuration of a project that must be right.
+ * @throws ConfigError as problemsError makes it
+ */
+export function requireConfig(project: ProjectCommand, reporter: Reporter): ImageConfig {
+  const { config, errors } = readProject(project, reporter);
+  if (config !== undefined && errors.length === 0) return config;
+  throw problemsError(errors, resolve(project.command.opts<{ readonly directory: string }>().directory));
+}
+
+/** One ConfigError for all problems, each on a line of its own with its place and hint. */
+export function problemsError(errors: readonly Problem[], directory: string): ConfigError {
+  const [first, ...others] = errors;
+  const only = first !== undefined && others.length === 0;
+  const line = (problem: Problem): string =>
+    `${formatProblem(problem, directory)}${only || problem.hint === undefined ? "" : ` (${problem.hint})`}`;
+  return new ConfigError(errors.map(line).join("\n       "), {
+    code: only ? first.code : "config-invalid",
+    data: { problems: errors },
+    ...(only && first.hint !== undefined ? { hint: first.hint } : {}),
+  });
+}

@@ -1,0 +1,64 @@
+/**
+ * The verbs: one file each, loaded only when it is asked for, so that `--help` stays quick.
+ * @module
+ */
+import type { Command } from "commander";
+
+export interface Verb {
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly command: () => Command }>;
+}
+
+export type VerbName =
+  | "build"
+  | "summary"
+  | "clean"
+  | "publish"
+  | "make"
+  | "extract"
+  | "list"
+  | "mtree"
+  | "stat"
+  | "digest"
+  | "verify"
+  | "diff"
+  | "gc"
+  | "serve"
+  | "doctor";
+
+export const verbs: Readonly<Record<VerbName, Verb>> = {
+  build: {
+    summary: "Build the image of a project directory (the default verb)",
+    load: () => import("./verbs/build.ts"),
+  },
+  summary: { summary: "Show the resolved configuration", load: () => import("./verbs/summary.ts") },
+  clean: { summary: "Remove what build made", load: () => import("./verbs/clean.ts") },
+  publish: { summary: "Put the built image into a chunk store", load: () => import("./verbs/publish.ts") },
+  make: { summary: "Make an archive or index from a file or directory", load: () => import("./verbs/make.ts") },
+  extract: {
+    summary: "Extract a file or directory from an archive or index",
+    load: () => import("./verbs/extract.ts"),
+  },
+  list: { summary: "List the paths in an archive", load: () => import("./verbs/list.ts") },
+  mtree: { summary: "Print the manifest of an archive in mtree(5) format", load: () => import("./verbs/mtree.ts") },
+  stat: { summary: "Show what an archive records of one path", load: () => import("./verbs/stat.ts") },
+  digest: {
+    summary: "Print the digest of a file, directory, archive or index",
+    load: () => import("./verbs/digest.ts"),
+  },
+  verify: {
+    summary: "Check an index, a store, or a file or directory against an index",
+    load: () => import("./verbs/verify.ts"),
+  },
+  diff: { summary: "Compare two trees or indexes", load: () => import("./verbs/diff.ts") },
+  gc: { summary: "Remove the chunks of a store that no index names", load: () => import("./verbs/gc.ts") },
+  serve: { summary: "Serve a directory over HTTP, for a desk", load: () => import("./verbs/serve.ts") },
+  doctor: {
+    summary: "Say which host tools are missing and how to install them",
+    load: () => import("./verbs/doctor.ts"),
+  },
+};
+
+export function isVerb(name: string): name is VerbName {
+  return Object.hasOwn(verbs, name);
+}

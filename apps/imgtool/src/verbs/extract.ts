@@ -1,0 +1,75 @@
+/**
+ * `imgtool extract`: from an index or archive to a file or directory, with casync's arguments.
+ * @module
+ */
+import { ConfigError } from "@imgtool/core";
+import { type Command } from "commander";
+import { addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
+import { type ExtractOptions, extractBlobTo, extractTreeTo } from "../extract.ts";
+import { positiveNumber, yesNo } from "../parse.ts";
+import { addUidOptions } from "../uid-options.ts";
+import { collect, runVerb, verbCommand } from "../verb.ts";
+
+const examples = `
+Examples:
+  imgtool extract image.caibx image.raw
+  imgtool extract --seed=old.raw https://example.org/image.caibx new.raw
+  imgtool extract tree.caidx /srv/tree
+  imgtool extract tree.caidx /srv/part usr/share  one path inside, with the chunks that it needs
+  imgtool extract image.caibx - | tar -t          to standard output`;
+
+export function command(): Command {
+  const extract = verbCommand(
+    "extract",
+    "Extract a file or directory from an index or archive; every chunk is verified before its bytes are used.",
+  )
+    .argument("<source>", ".caibx, .caidx or .catar: a path or http(s) URL; - for an archive on standard input")
+    .argument("[target]", "file or block device (- for standard output), or directory; the current one otherwise")
+    .argument("[path]", "of an archive or its index: a path inside, restored below the target")
+    .option("--seed <path>", "a file or directory to take chunks from; may be repeated", collect)
+    .option("--seed-output <yes|no>", "whether what is at the target serves as a seed", yesNo, true)
+    .option("--punch-holes <yes|no>", "whether zeros become holes", yesNo, true)
+    .option("--delete <yes|no>", "whether what the archive lacks is removed from an existing directory", yesNo, true)
+    .option(
+      "--undo-immutable <yes|no>",
+      "replace and remove files with chattr's immutable attribute, too",
+      yesNo,
+      false,
+    )
+    .option("--mkdir <yes|no>", "make a target directory that is not there", yesNo, true)
+    .option("--durable <yes|no>", "flush what was extracted to the disk", yesNo, true)
+    .option("--requests <number>", "chunks fetched at once", positiveNumber)
+    .addHelpText("after", examples);
+  addWhatOption(extract, ["archive", "archive-index", "blob-index"]);
+  addUidOptions(addStoreOptions(extract));
+  return extract.action((source: string, target: string | undefined, path: string | undefined) =>
+    runVerb(extract, async (context) => {
+      const options = extract.opts<ExtractOptions>();
+      // The stream of casync's users is an archive: an index needs to be read whole before anything else.
+      const kind = source === "-" && options.what === undefined ? "archive" : targetOf(source, options.what);
+      if (kind === "blob-index") {
+        if (target === undefined) {
+          throw new ConfigError("a file is extracted to a path, and none is given", {
+            code: "target-missing",
+            hint: `imgtool extract ${source} OUTPUT, with - for standard output`,
+          });
+        }
+        if (path !== undefined) {
+          throw new ConfigError(`${source} has no paths inside: expected a .catar or .caidx`, {
+            code: "path-not-seekable",
+            hint: "leave the path out",
+          });
+        }
+        await extractBlobTo({ source, target, kind, options, ...context });
+        return;
+      }
+      if (kind === "other") {
+        throw new ConfigError(`cannot tell what ${source} is from its name`, {
+          code: "source-unknown",
+          hint: "expected a name that ends with .caibx, .caidx or .catar, or --what",
+        });
+      }
+      await extractTreeTo({ source, target: target ?? ".", path, kind, options, ...context });
+    }),
+  );
+}

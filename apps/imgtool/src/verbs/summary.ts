@@ -1,0 +1,34 @@
+/**
+ * `imgtool summary`: the resolved configuration, for people or in the form of `mkosi --json summary`.
+ * @module
+ */
+import { resolve } from "node:path";
+import { summaryJson, summaryText } from "@imgtool/config";
+import type { Command } from "commander";
+import { projectCommand, problemsError, readProject } from "../project.ts";
+import { runVerb } from "../verb.ts";
+
+interface SummaryOptions {
+  readonly directory: string;
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+export function command(): Command {
+  const project = projectCommand("summary", "Show the resolved configuration and where each value is written.");
+  const { command: summary } = project;
+  summary.option("--all", "show every setting, not only those that are set or that imgtool acts on");
+  return summary.action(() =>
+    runVerb(summary, async ({ reporter }) => {
+      const options = summary.opts<SummaryOptions>();
+      const resolution = readProject(project, reporter);
+      if (resolution.errors.length > 0) throw problemsError(resolution.errors, resolve(options.directory));
+      // One JSON document, not events: what reads mkosi's summary reads this.
+      if (options.json === true) process.stdout.write(`${JSON.stringify(summaryJson(resolution), undefined, 4)}\n`);
+      else {
+        const text = summaryText(resolution, { directory: resolve(options.directory), all: options.all === true });
+        reporter.result({ ...summaryJson(resolution) }, text);
+      }
+    }),
+  );
+}

@@ -1,0 +1,114 @@
+/** casync's verbs and options: what docs/casync.md claims, and what the real casync prints. */
+import { chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { needPrograms, needRoot, run, temporaryFolder } from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { checkout, cli, expectError, imgtool } from "./cli.ts";
+
+const page = readFileSync(join(checkout, "docs/casync.md"), "utf8");
+
+test(
+  "every option that the page claims is in the help of its verbs, and every missing one is not",
+  { tags: ["system"] },
+  () => {
+    const rows = [...page.matchAll(/^\| `(--[a-z-]+)` +\| ([a-z, ]+?) *\|$/gm)];
+    expect(rows.length).toBeGreaterThan(15);
+    const help = new Map<string, string>();
+    for (const verb of ["make", "extract", "list", "mtree", "stat", "digest"]) {
+      expect(page).toContain(`\`imgtool ${verb}\``);
+      help.set(verb, cli([verb, "--help"]).stdout);
+    }
+    const wrong: string[] = [];
+    for (const [, option = "", verbs = ""] of rows) {
+      for (const [verb, text] of help) {
+        const claimed = verbs.split(", ").includes(verb);
+        if (claimed !== new RegExp(`^ +${option} <`, "m").test(text)) wrong.push(`${verb} ${option}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+    const missing = page.slice(page.indexOf("## What is missing"));
+    const options = [...missing.matchAll(/^\| ([^|]*)\|/gm)].flatMap(
+      ([, cell = ""]) => cell.match(/--[a-z-]{2,}[a-z]/g) ?? [],
+    );
+    expect(options).toContain("--rate-limit-bps");
+    for (const option of options) for (const text of help.values()) expect(text).not.toContain(` ${option} `);
+  },
+);
+
+/** A tree with a rule that leaves something out. */
+function makeTree(path: string): string {
+  mkdirSync(join(path, "sub", "inner"), { recursive: true });
+  writeFileSync(join(path, ".caexclude"), "*.tmp\n");
+  writeFileSync(join(path, "a.tmp"), "");
+  writeFileSync(join(path, "sub", "file"), "content\n");
+  writeFileSync(join(path, "sub", "inner", "deep"), "deep\n");
+  symlinkSync("file", join(path, "sub", "link"));
+  return path;
+}
+
+test("the verbs print what casync prints", { tags: ["system"] }, (context) => {
+  needPrograms(context, "casync");
+  using folder = temporaryFolder();
+  const tree = makeTree(folder.join("tree"));
+  const index = folder.join("x.caidx");
+  const archive = folder.join("x.catar");
+  expect(cli(["make", archive, tree]).stdout).toBe(run("casync", ["make", archive, tree]));
+  expect(cli(["make", index, archive]).stdout).toBe(run("casync", ["make", index, tree]));
+  writeFileSync(folder.join("unnamed"), readFileSync(archive));
+  const requests: readonly (readonly string[])[] = [
+    ["list", tree],
+    ["list", index, "sub"],
+    ["list", "--recursive=no", archive],
+    ["list", "--recursive=no", index, "sub"],
+    ["list", "--what=archive", folder.join("unnamed")],
+    ["mtree", index, "sub/file"],
+    ["stat", tree],
+    ["stat", index],
+    ["stat", index, "sub/link"],
+    ["stat", archive, "sub/inner/deep"],
+    ["digest", tree],
+    ["digest", "--without=symlinks", tree],
+    ["digest", index, "sub"],
+    ["digest", archive, "sub/file"],
+    ["digest", "--what=archive", folder.join("unnamed")],
+    ["digest", "--what=blob", archive],
+  ];
+  for (const request of requests)
+    expect([request, cli(request).stdout]).toEqual([request, run("casync", [...request])]);
+});
+
+test("archives come through standard streams, and paths go below the target", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  const tree = makeTree(folder.join("tree"));
+  const archive = folder.join("x.catar");
+  const { stdout: digest } = cli(["make", archive, tree]);
+  const piped = (args: string): string =>
+    run("sh", ["-c", `"${imgtool}" ${args} < "${archive}"`], { cwd: folder.path });
+  expect(piped("make --store=s y.caidx -")).toBe(digest);
+  expect(piped("digest --what=archive -")).toBe(digest);
+  expect(piped("list -")).toBe(cli(["list", archive]).stdout);
+  piped("extract - out");
+  expect(cli(["digest", folder.join("out")]).stdout).toBe(digest);
+  expect(cli(["extract", archive, folder.join("part"), "sub/inner"]).exitCode).toBe(0);
+  expect(readFileSync(folder.join("part", "inner", "deep"), "utf8")).toBe("deep\n");
+
+  // casync 2 leaves these out all the same.
+  expect(cli(["list", tree]).stdout).not.toContain("a.tmp");
+  expect(cli(["list", "--exclude-file=no", tree]).stdout).toContain("a.tmp");
+  expectError(cli(["extract", "--mkdir=no", archive, folder.join("none")]), 2, "there is no directory");
+  expectError(cli(["list", archive, "none"]), 4, "there is no none");
+  expectError(cli(["digest", archive, "sub/link"]), 2, "a symlink has no digest");
+  expectError(cli(["stat", tree, "sub"]), 2, "a path is looked up");
+});
+
+test("owners are shifted", { tags: ["system"] }, (context) => {
+  needPrograms(context, "casync");
+  needRoot(context);
+  using folder = temporaryFolder();
+  const tree = makeTree(folder.join("tree"));
+  run("chown", ["-Rh", "65536:65536", tree]);
+  chownSync(join(tree, "sub"), 70_000, 70_000);
+  for (const options of [["--uid-shift=yes"], ["--uid-shift=65536", "--uid-range=100"], ["--uid-range=0"]])
+    expect(cli(["digest", ...options, tree]).stdout).toBe(run("casync", [...options, "digest", tree]));
+  expectError(cli(["list", "--uid-shift=65537", tree]), 2, "before the range of ids");
+});
