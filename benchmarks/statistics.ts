@@ -1,0 +1,41 @@
+/**
+ * Medians of the rounds.
+ * @module
+ */
+import type { Measurement } from "../scripts/measure.ts";
+
+export interface Sample extends Measurement {
+  readonly name: string;
+  readonly program: string;
+}
+
+export interface Median {
+  readonly name: string;
+  readonly program: string;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly peakMemory: number;
+  /** casync's median seconds over this program's: above 1 is faster than casync. */
+  readonly speed: number | undefined;
+}
+
+function middle(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+/** One row for each case and program, in the order they were first measured. */
+export function median(samples: readonly Sample[]): Median[] {
+  const groups = Map.groupBy(samples, (sample) => `${sample.name}\0${sample.program}`);
+  const rows = [...groups.values()].map((group) => ({
+    name: group[0]?.name ?? "",
+    program: group[0]?.program ?? "",
+    seconds: middle(group.map((sample) => sample.seconds)),
+    cpuSeconds: middle(group.map((sample) => sample.cpuSeconds)),
+    peakMemory: middle(group.map((sample) => sample.peakMemory)),
+  }));
+  return rows.map((row) => {
+    const casync = rows.find((other) => other.name === row.name && other.program === "casync");
+    return { ...row, speed: casync === undefined ? undefined : casync.seconds / row.seconds };
+  });
+}
