@@ -13,19 +13,25 @@ import {
   NotFoundError,
   silentProgress,
   systemErrorCode,
+  type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
+import { veritySigner } from "./signers.ts";
 
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, EnvironmentError `root-needed`, `tool-missing`
+ *   `script-not-executable`, `key-mismatch`, EnvironmentError `root-needed`, `tool-missing`
  */
-export async function checkBuild(config: ImageConfig, force: boolean): Promise<void> {
+export async function checkBuild(
+  config: ImageConfig,
+  force: boolean,
+  progress: Progress = silentProgress,
+): Promise<void> {
   const { image, record } = outputNames(config);
   const inTheWay: string[] = [];
   for (const name of [image, record]) {
@@ -62,13 +68,14 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
   // For mkosi-chroot, which any script may call.
   if (scripts.length > 0) await requireTool("mount");
   if (config.compressOutput === "xz") await requireTool("xz");
-  if (config.format === "disk") await checkDisk(config);
+  if (config.format === "disk") await checkDisk(config, progress);
 }
 
-/** The partition definitions are sound, and the programs that make their file systems are there. */
-async function checkDisk(config: ImageConfig): Promise<void> {
+/** The partition definitions are sound, keys fit, and the programs that make their file systems are there. */
+async function checkDisk(config: ImageConfig, progress: Progress): Promise<void> {
   const definitions = await partitionDefinitions(config, silentProgress);
   checkDefinitions(definitions);
+  checkSigner(definitions, await veritySigner(config, progress));
   for (const { format } of definitions) {
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);

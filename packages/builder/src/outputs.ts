@@ -12,6 +12,7 @@ export interface OutputNames {
   /** The image itself, or undefined for Format=none. */
   readonly image: string | undefined;
   readonly rootHash: string;
+  readonly rootHashSignature: string;
   readonly manifest: string;
   readonly checksums: string;
   readonly record: string;
@@ -23,6 +24,7 @@ export function outputNames(config: ImageConfig): OutputNames {
   return {
     image: imageName(config),
     rootHash: `${output}.roothash`,
+    rootHashSignature: `${output}.roothash.p7s`,
     manifest: `${output}.manifest`,
     checksums: `${output}.SHA256SUMS`,
     record: `${output}.build.json`,
@@ -37,10 +39,10 @@ function imageName({ format, output, compressOutput }: ImageConfig): string | un
 
 /** Every name that a build of this project may have left, whatever its format was then. */
 export function allOutputNames(config: ImageConfig): string[] {
-  const { rootHash, manifest, checksums, record } = outputNames(config);
+  const { rootHash, rootHashSignature, manifest, checksums, record } = outputNames(config);
   const suffixes = Object.values(compressionSuffix);
   const images = [".raw", ".tar"].flatMap((kind) => suffixes.map((suffix) => `${config.output}${kind}${suffix}`));
-  return [config.output, ...images, rootHash, manifest, checksums, record];
+  return [config.output, ...images, rootHash, rootHashSignature, manifest, checksums, record];
 }
 
 /** The build record's path. */

@@ -11,14 +11,17 @@ import { defaultDefinitions, parseDefinition, type PartitionDefinition } from "@
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
  * layout.
- * @throws ConfigError `definition-invalid` with file and line
+ * @throws ConfigError `definition-invalid`, of a file with its line
  */
 export async function partitionDefinitions(config: ImageConfig, progress: Progress): Promise<PartitionDefinition[]> {
   const files: string[] = [];
   for (const folder of config.repartDirectories)
     for (const name of await readdir(folder)) if (name.endsWith(".conf")) files.push(join(folder, name));
   if (files.length === 0)
-    return defaultDefinitions({ format: config.rootFilesystem, verity: config.verity === "hash" });
+    return defaultDefinitions({
+      format: config.rootFilesystem,
+      verity: config.verity === "signed" ? "signed" : config.verity === "hash",
+    });
   files.sort((a, b) => (basename(a) < basename(b) ? -1 : 1));
   const definitions: PartitionDefinition[] = [];
   for (const file of files) {
@@ -27,6 +30,13 @@ export async function partitionDefinitions(config: ImageConfig, progress: Progre
     for (const { message } of warnings) progress.log("warning", message);
     definitions.push(definition);
   }
+  // As mkosi: Verity=hash leaves signatures out, Verity=signed insists on them.
+  if (config.verity === "hash") return definitions.filter(({ verity }) => verity !== "signature");
+  if (config.verity === "signed" && !definitions.some(({ verity }) => verity === "signature"))
+    throw new ConfigError("Verity=signed, and no partition definition has Verity=signature", {
+      code: "definition-invalid",
+      hint: "define a signature partition (Type=root-verity-sig), or use Verity=auto",
+    });
   return definitions;
 }
 

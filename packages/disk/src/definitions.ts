@@ -2,6 +2,7 @@
  * What a disk shall consist of: partition definitions as repart.d(5) has them, as an object.
  * @module
  */
+import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
 
 export interface CopyFiles {
@@ -36,8 +37,8 @@ export interface PartitionDefinition {
   readonly copyFiles?: readonly CopyFiles[];
   readonly excludeFiles?: readonly string[];
   readonly makeDirectories?: readonly string[];
-  readonly verity?: "off" | "data" | "hash";
-  /** Joins a data and a hash partition. */
+  readonly verity?: "off" | "data" | "hash" | "signature";
+  /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
   /** Make the file system, and the partition, as small as it can be. */
   readonly minimize?: "off" | "guess" | "best";
@@ -53,11 +54,11 @@ export interface PartitionDefinition {
 export interface DefaultLayoutOptions {
   /** Format of the root file system. */
   readonly format: string;
-  /** Add a hash partition. */
-  readonly verity?: boolean;
+  /** Add a hash partition; with "signed" also a signature partition. */
+  readonly verity?: boolean | "signed";
 }
 
-/** One root partition with the whole tree, as small as it can be; with `verity` also its hash partition. */
+/** One root partition with the whole tree, as small as it can be; with `verity` also what verifies it. */
 export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefinition[] {
   const root: PartitionDefinition = {
     origin: "default layout",
@@ -66,11 +67,14 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
     copyFiles: [{ source: "/", target: "/" }],
     minimize: "best",
   };
-  if (options.verity !== true) return [root];
-  return [
+  if (options.verity === undefined || options.verity === false) return [root];
+  const common = { origin: "default layout", verityMatchKey: "root" };
+  const layout: PartitionDefinition[] = [
     { ...root, verity: "data", verityMatchKey: "root" },
-    { origin: "default layout", type: "root-verity", verity: "hash", verityMatchKey: "root", minimize: "best" },
+    { ...common, type: "root-verity", verity: "hash", minimize: "best" },
   ];
+  if (options.verity === "signed") layout.push({ ...common, type: "root-verity-sig", verity: "signature" });
+  return layout;
 }
 
 /** How messages name a definition. */
@@ -98,20 +102,41 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
       refuse(`SizeMinBytes=${sizeMin} is larger than SizeMaxBytes=${sizeMax}`);
     if (definition.copyFiles !== undefined && definition.copyFiles.length > 0 && definition.format === undefined)
       refuse("CopyFiles= needs Format=");
-    if (verity === "hash" && definition.format !== undefined) refuse("a hash partition has no Format=");
+    if ((verity === "hash" || verity === "signature") && definition.format !== undefined)
+      refuse(`a ${verity} partition has no Format=`);
     if (verity === "data" && definition.format === undefined) refuse("Verity=data needs Format=");
-    if (verity === "data" || verity === "hash") {
-      if (definition.verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
-      if (definition.uuid !== undefined) refuse("UUID= of a verity partition is made from the root hash");
-      const other = verity === "data" ? "hash" : "data";
-      const partners = definitions.filter(
-        (candidate) => candidate.verity === other && candidate.verityMatchKey === definition.verityMatchKey,
-      );
-      if (partners.length !== 1)
-        refuse(
-          `expected one partition with Verity=${other} and VerityMatchKey=${definition.verityMatchKey ?? ""}, found ${partners.length}`,
-          "define a data and a hash partition with the same VerityMatchKey=",
-        );
+    if (verity !== undefined && verity !== "off") {
+      const { verityMatchKey } = definition;
+      if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
+      if (verity !== "signature" && definition.uuid !== undefined)
+        refuse("UUID= of a verity partition is made from the root hash");
+      for (const [role, least] of [
+        ["data", 1],
+        ["hash", 1],
+        ["signature", 0],
+      ] as const) {
+        const found = definitions.filter((one) => one.verity === role && one.verityMatchKey === verityMatchKey).length;
+        if (found < least || found > 1)
+          refuse(
+            `expected ${least === 0 ? "at most " : ""}one partition with Verity=${role} and VerityMatchKey=${verityMatchKey ?? ""}, found ${found}`,
+            "define a data and a hash partition with the same VerityMatchKey=",
+          );
+      }
     }
   }
+}
+
+/**
+ * Signature partitions need something that signs.
+ * @throws ConfigError `verity-signer-missing`
+ */
+export function checkSigner(definitions: readonly PartitionDefinition[], signer: Signer | undefined): void {
+  const index = definitions.findIndex(({ verity }) => verity === "signature");
+  const definition = definitions[index];
+  if (definition === undefined || signer !== undefined) return;
+  throw new ConfigError(`${describeDefinition(definition, index)}: Verity=signature needs a key that signs`, {
+    code: "verity-signer-missing",
+    hint: "set VerityKey= and VerityCertificate=, or make both with: imgtool genkey",
+    data: { index, type: definition.type, origin: definition.origin },
+  });
 }

@@ -6,8 +6,9 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
-import { checkDefinitions, describeDefinition, type PartitionDefinition } from "./definitions.ts";
+import { checkDefinitions, checkSigner, describeDefinition, type PartitionDefinition } from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -18,6 +19,7 @@ import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
 import { scanTree } from "./tree/scan.ts";
 import { makeVerity, veritySize } from "./verity-file.ts";
+import { signRootHash, veritySignatureSize, type VeritySignature } from "./verity-signature.ts";
 
 export interface DiskOptions {
   /** Path of the image that is made. Removed again after an error. */
@@ -33,6 +35,8 @@ export interface DiskOptions {
   readonly sectorSize?: number;
   /** Seconds since 1970; times after it become it. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Signs root hashes; signature partitions need it. */
+  readonly veritySigner?: Signer | undefined;
   /** Bytes of the disk. Default: as small as it can be. */
   readonly size?: number;
   /** Folder for temporary files. Default: that of the output. */
@@ -55,7 +59,7 @@ export interface DiskPartition {
   /** Bytes. */
   readonly size: number;
   readonly format?: string;
-  /** Hexadecimal; of data and hash partitions. */
+  /** Hexadecimal; of data, hash and signature partitions. */
   readonly rootHash?: string;
   /** Name for the partition as a file of its own; undefined when it shall not be split off. */
   readonly splitName?: string;
@@ -68,6 +72,8 @@ export interface DiskResult {
   readonly diskUuid: string;
   /** Hexadecimal; of the partition of the type root, or else of the first with a hash tree. */
   readonly rootHash?: string;
+  /** The signature of `rootHash`, DER, where the disk has a partition for it. */
+  readonly rootHashSignature?: Uint8Array;
   readonly partitions: readonly DiskPartition[];
 }
 
@@ -82,11 +88,12 @@ interface Part {
 /**
  * Makes the image. The same tree, definitions, seed and time give the same bytes.
  * @throws ConfigError for definitions that cannot be met: `definition-invalid`, `partition-type-unknown`,
- *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`; EnvironmentError
- *   `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
+ *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`,
+ *   `verity-signer-missing`; EnvironmentError `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
  */
 export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
   checkDefinitions(options.definitions);
+  checkSigner(options.definitions, options.veritySigner);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
@@ -145,6 +152,8 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
   for (const { offset, bytes } of regions) file.write(offset, bytes);
+  const signatures = signParts(options, parts, rootHashes);
+  for (const [part, { partition }] of signatures) file.write(part.placement.offset, partition);
   file.close();
   const written = openSync(options.output, "r");
   try {
@@ -156,11 +165,15 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
     partitions.find((one) => one.type.startsWith("root") && one.rootHash !== undefined) ??
     partitions.find((one) => one.rootHash !== undefined)
   )?.rootHash;
+  const rootHashSignature = [...signatures].find(
+    ([part]) => toHex(rootHashes.get(part) ?? new Uint8Array()) === rootHash,
+  )?.[1].der;
   return {
     path: options.output,
     size: plan.size,
     diskUuid: disk,
     ...(rootHash === undefined ? {} : { rootHash }),
+    ...(rootHashSignature === undefined ? {} : { rootHashSignature }),
     partitions,
   };
 }
@@ -234,12 +247,13 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
       );
     content = veritySize(data.prepared.size);
   }
+  if (definition.verity === "signature") content = veritySignatureSize;
   const format = definition.format;
   const minimum = minimumSize({
     sizeMin: definition.sizeMin,
     content,
     format: format === undefined || format === "empty" ? undefined : findFilesystem(format).minimumSize,
-    minimized: minimized && content !== undefined,
+    minimized: (minimized && content !== undefined) || definition.verity === "signature",
   });
   if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
     throw new ConfigError(
@@ -255,7 +269,7 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.sizeMax ?? Infinity,
+    maximum: definition.verity === "signature" ? veritySignatureSize : (definition.sizeMax ?? Infinity),
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };
@@ -299,8 +313,29 @@ async function hashParts(options: DiskOptions, parts: readonly Part[]): Promise<
     });
     hashes.set(part, rootHash);
     hashes.set(data, rootHash);
+    const signature = parts.find(
+      ({ definition }) =>
+        definition.verity === "signature" && definition.verityMatchKey === part.definition.verityMatchKey,
+    );
+    if (signature !== undefined) hashes.set(signature, rootHash);
   }
   return hashes;
+}
+
+/** Signs the root hash of each signature partition. */
+function signParts(
+  { veritySigner }: DiskOptions,
+  parts: readonly Part[],
+  rootHashes: ReadonlyMap<Part, Uint8Array>,
+): Map<Part, VeritySignature> {
+  const signatures = new Map<Part, VeritySignature>();
+  for (const part of parts) {
+    const rootHash = rootHashes.get(part);
+    if (part.definition.verity !== "signature" || !part.placement.placed) continue;
+    if (rootHash !== undefined && veritySigner !== undefined)
+      signatures.set(part, signRootHash(rootHash, veritySigner));
+  }
+  return signatures;
 }
 
 function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Array>): DiskPartition[] {
@@ -310,7 +345,8 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
       const { identified, definition, placement } = part;
       const rootHash = rootHashes.get(part);
       const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
-      const uuid = (definition.verity === "hash" ? uuids?.hash : uuids?.data) ?? identified.uuid;
+      const { verity } = definition;
+      const uuid = (verity === "hash" || verity === "data" ? uuids?.[verity] : undefined) ?? identified.uuid;
       return {
         number: index + 1,
         type: identified.type.name,

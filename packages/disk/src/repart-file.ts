@@ -87,7 +87,7 @@ const fields: Readonly<Record<string, Setter>> = {
   ExcludeFiles: (draft, value) => (draft.excludeFiles = [...(draft.excludeFiles ?? []), ...words(value).map(absolute)]),
   MakeDirectories: (draft, value) =>
     (draft.makeDirectories = [...(draft.makeDirectories ?? []), ...words(value).map(absolute)]),
-  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash")),
+  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash", "signature")),
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
   Minimize(draft, value) {
     if (/^(?:off|guess|best)$/.test(value)) draft.minimize = choice(value, "off", "guess", "best");

@@ -69,6 +69,7 @@ const publishKind = {
   tar: "blob",
   directory: "tree",
   roothash: "file",
+  "roothash-signature": "file",
   manifest: "file",
   checksums: "file",
 } as const;
