@@ -70,6 +70,7 @@ export function command(): Command {
 const publishKind = {
   disk: "blob",
   tar: "blob",
+  cpio: "blob",
   directory: "tree",
   roothash: "file",
   manifest: "file",
