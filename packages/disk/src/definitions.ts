@@ -12,6 +12,13 @@ export interface CopyFiles {
   readonly target: string;
 }
 
+export interface MakeSymlink {
+  /** Absolute path of the link within the file system. */
+  readonly path: string;
+  /** What it points to, as it is. */
+  readonly target: string;
+}
+
 /** A partition; sizes in bytes. Fields are those of the [Partition] section in camel case. */
 export interface PartitionDefinition {
   /** Where it comes from, for messages: a file name. */
@@ -32,10 +39,18 @@ export interface PartitionDefinition {
   readonly sizeMax?: number;
   readonly paddingMin?: number;
   readonly paddingMax?: number;
-  /** "ext4", "squashfs", "erofs", or "empty" for a placeholder. */
+  /** Name of a file system, "swap", or "empty" for a placeholder. Default where there are files: see `formatOf`. */
   readonly format?: string;
+  /** Label of the file system. Default: the partition's. */
+  readonly volumeLabel?: string;
+  /** Absolute path within the tree of a file that becomes the content. */
+  readonly copyBlocks?: string;
   readonly copyFiles?: readonly CopyFiles[];
+  /** Absolute paths within the tree. */
   readonly excludeFiles?: readonly string[];
+  /** Absolute paths within the file system that nothing is copied to. */
+  readonly excludeFilesTarget?: readonly string[];
+  readonly makeSymlinks?: readonly MakeSymlink[];
   readonly makeDirectories?: readonly string[];
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */
@@ -47,7 +62,9 @@ export interface PartitionDefinition {
   readonly readOnly?: boolean;
   readonly noAuto?: boolean;
   readonly growFileSystem?: boolean;
-  /** Name of the partition's own file when it is split off; "-" for none. Default: its label. */
+  /** Name, without ".conf", of the definition that this one is joined with. */
+  readonly supplementFor?: string;
+  /** Name of the partition's own file when it is split off, "-" for none; specifiers %t, %T, %U, %n. Default: %t, the type. */
   readonly splitName?: string;
 }
 
@@ -77,6 +94,17 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
   return layout;
 }
 
+/** The format of a definition: Format=, or else what systemd-repart takes where there is something to put in. */
+export function formatOf(definition: PartitionDefinition): string | undefined {
+  const { format, copyFiles = [], makeDirectories = [], makeSymlinks = [] } = definition;
+  if (format !== undefined || copyFiles.length + makeDirectories.length + makeSymlinks.length === 0) return format;
+  return /^(?:esp|xbootldr|c12a7328-?f81f-?11d2-?ba4b-?00a0c93ec93b|bc13c2ff-?59e6-?4262-?a352-?b275fd6f7172)$/i.test(
+    definition.type,
+  )
+    ? "vfat"
+    : "ext4";
+}
+
 /** How messages name a definition. */
 export function describeDefinition(definition: PartitionDefinition, index: number): string {
   return `partition ${index + 1} (${definition.type}${definition.origin === undefined ? "" : `, ${definition.origin}`})`;
@@ -100,11 +128,20 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
     const { sizeMin, sizeMax, verity } = definition;
     if (sizeMin !== undefined && sizeMax !== undefined && sizeMin > sizeMax)
       refuse(`SizeMinBytes=${sizeMin} is larger than SizeMaxBytes=${sizeMax}`);
-    if (definition.copyFiles !== undefined && definition.copyFiles.length > 0 && definition.format === undefined)
-      refuse("CopyFiles= needs Format=");
-    if ((verity === "hash" || verity === "signature") && definition.format !== undefined)
-      refuse(`a ${verity} partition has no Format=`);
-    if (verity === "data" && definition.format === undefined) refuse("Verity=data needs Format=");
+    const format = formatOf(definition);
+    const files = (["copyFiles", "makeDirectories", "makeSymlinks"] as const).find(
+      (field) => (definition[field] ?? []).length > 0,
+    );
+    if (files !== undefined && (format === "empty" || format === "swap"))
+      refuse(`${fieldName(files)}= has no place in Format=${format}`);
+    if (definition.copyBlocks !== undefined && format !== undefined)
+      refuse("CopyBlocks= cannot be combined with Format= or with files", "choose one of them");
+    if (definition.minimize !== undefined && definition.minimize !== "off" && format === "swap")
+      refuse("Minimize= has no meaning for swap space", "set SizeMinBytes= and SizeMaxBytes=");
+    if ((verity === "hash" || verity === "signature") && (format !== undefined || definition.copyBlocks !== undefined))
+      refuse(`a ${verity} partition has no Format=, CopyFiles= or CopyBlocks=`);
+    if (verity === "data" && definition.copyBlocks === undefined && (format === undefined || format === "empty"))
+      refuse("Verity=data needs Format=, CopyFiles= or CopyBlocks=");
     if (verity !== undefined && verity !== "off") {
       const { verityMatchKey } = definition;
       if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
@@ -124,6 +161,10 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
       }
     }
   }
+}
+
+function fieldName(field: string): string {
+  return `${field.charAt(0).toUpperCase()}${field.slice(1)}`;
 }
 
 /**

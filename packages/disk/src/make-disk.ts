@@ -8,7 +8,14 @@ import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
-import { checkDefinitions, checkSigner, describeDefinition, type PartitionDefinition } from "./definitions.ts";
+import { prepareCopyBlocks } from "./copy-blocks.ts";
+import {
+  checkDefinitions,
+  checkSigner,
+  describeDefinition,
+  formatOf,
+  type PartitionDefinition,
+} from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -80,6 +87,8 @@ export interface DiskResult {
 interface Part {
   readonly identified: IdentifiedPartition;
   readonly definition: PartitionDefinition;
+  /** Name of its file system, if it has one. */
+  readonly format: string | undefined;
   readonly minimized: boolean;
   prepared: PreparedFilesystem | undefined;
   placement: Placement;
@@ -97,11 +106,13 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
-    if (definition.format !== undefined && definition.format !== "empty") findFilesystem(definition.format);
+    const format = formatOf(definition);
+    if (format !== undefined && format !== "empty") findFilesystem(format);
     const minimized = definition.minimize !== undefined && definition.minimize !== "off";
     return {
       identified: one,
       definition,
+      format: format === "empty" ? undefined : format,
       minimized,
       prepared: undefined,
       placement: { placed: false, offset: 0, size: 0 },
@@ -118,7 +129,8 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
 
 async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<DiskResult> {
   for (const [index, part] of parts.entries())
-    if (part.minimized) part.prepared = await prepare(options, parts, index, undefined);
+    if (part.minimized || part.definition.copyBlocks !== undefined)
+      part.prepared = await prepare(options, parts, index, undefined);
   const plan = planDisk(
     parts.map((part, index) => request(parts, part, index)),
     options.size,
@@ -126,7 +138,8 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
   );
   for (const [index, part] of parts.entries()) {
     part.placement = plan.placements[index] ?? part.placement;
-    if (part.placement.placed && !part.minimized)
+    // What is copied grows with its partition, which a hash tree covers whole.
+    if (part.placement.placed && (!part.minimized || part.definition.copyBlocks !== undefined))
       part.prepared = await prepare(options, parts, index, part.placement.size);
   }
 
@@ -184,10 +197,12 @@ async function prepare(
   index: number,
   size: number | undefined,
 ): Promise<PreparedFilesystem | undefined> {
-  const { definition, identified } = parts[index] as Part;
-  if (definition.format === undefined || definition.format === "empty") return undefined;
+  const { definition, identified, format } = parts[index] as Part;
   throwIfAborted(options.signal);
-  const driver = findFilesystem(definition.format);
+  if (definition.copyBlocks !== undefined)
+    return prepareCopyBlocks(options.tree, definition.copyBlocks, { size, signal: options.signal });
+  if (format === undefined) return undefined;
+  const driver = findFilesystem(format);
   const copy = definition.copyFiles ?? [];
   const tree = await scanTree({
     tree: options.tree,
@@ -202,21 +217,25 @@ async function prepare(
         ),
       ),
     ],
+    excludeTarget: definition.excludeFilesTarget ?? [],
     makeDirectories: definition.makeDirectories ?? [],
+    makeSymlinks: definition.makeSymlinks ?? [],
     sourceDateEpoch: options.sourceDateEpoch,
     signal: options.signal,
   });
   const uuid = fileSystemUuid(identified.uuid);
-  return await prepareFilesystem(definition.format, {
+  return await prepareFilesystem(format, {
     tree,
     scratch: options.workspace ?? dirname(options.output),
     scratchName: `.partition-${index + 1}`,
     uuid,
     hashSeed: uuid,
     // As systemd-repart: the partition's label, as far as the format has room.
-    label: truncate(identified.label, driver.labelLimit),
+    label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    sectorSize: options.sectorSize,
+    fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
     signal: options.signal,
     progress: options.progress,
@@ -236,7 +255,7 @@ function truncate(text: string, limit: number): string {
 }
 
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
-  const { definition, minimized } = part;
+  const { definition, minimized, format } = part;
   let content = part.prepared?.size;
   if (definition.verity === "hash" && minimized) {
     const data = partner(parts, part);
@@ -247,14 +266,15 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
       );
     content = veritySize(data.prepared.size);
   }
-  if (definition.verity === "signature") content = veritySignatureSize;
-  const format = definition.format;
-  const minimum = minimumSize({
-    sizeMin: definition.sizeMin,
-    content,
-    format: format === undefined || format === "empty" ? undefined : findFilesystem(format).minimumSize,
-    minimized: (minimized && content !== undefined) || definition.verity === "signature",
-  });
+  const minimum =
+    definition.verity === "signature"
+      ? veritySignatureSize
+      : minimumSize({
+          sizeMin: definition.sizeMin,
+          content,
+          format: format === undefined ? undefined : findFilesystem(format).minimumSize,
+          minimized: minimized && content !== undefined,
+        });
   if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
     throw new ConfigError(
       `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
@@ -269,7 +289,7 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.verity === "signature" ? veritySignatureSize : (definition.sizeMax ?? Infinity),
+    maximum: definition.verity === "signature" ? minimum : (definition.sizeMax ?? Infinity),
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };
@@ -343,12 +363,14 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
     .filter((part) => part.placement.placed)
     .map((part, index): DiskPartition => {
       const { identified, definition, placement } = part;
+      const format = formatOf(definition);
+      const number = index + 1;
       const rootHash = rootHashes.get(part);
       const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
       const { verity } = definition;
       const uuid = (verity === "hash" || verity === "data" ? uuids?.[verity] : undefined) ?? identified.uuid;
       return {
-        number: index + 1,
+        number,
         type: identified.type.name,
         typeUuid: identified.type.uuid,
         label: identified.label,
@@ -356,9 +378,25 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
         flags: identified.flags,
         offset: placement.offset,
         size: placement.size,
-        ...(definition.format === undefined ? {} : { format: definition.format }),
+        ...(format === undefined ? {} : { format }),
         ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
-        ...(definition.splitName === "-" ? {} : { splitName: definition.splitName ?? identified.label }),
+        ...splitName(definition, { number, type: identified.type, uuid }),
       };
     });
+}
+
+/** SplitName= with its own specifiers; a placeholder has nothing to split off. */
+function splitName(
+  { splitName = "%t", format }: PartitionDefinition,
+  partition: { readonly number: number; readonly type: IdentifiedPartition["type"]; readonly uuid: string },
+): { readonly splitName?: string } {
+  if (splitName === "-" || format === "empty") return {};
+  const values: Readonly<Record<string, string>> = {
+    t: partition.type.name,
+    T: partition.type.uuid,
+    U: partition.uuid,
+    n: String(partition.number),
+    "%": "%",
+  };
+  return { splitName: splitName.replaceAll(/%([tTUn%])/g, (_, letter: string) => values[letter] ?? "") };
 }
