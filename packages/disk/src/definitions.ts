@@ -54,7 +54,7 @@ export interface PartitionDefinition {
   readonly verity?: "off" | "data" | "hash";
   /** Joins a data and a hash partition. */
   readonly verityMatchKey?: string;
-  /** Make the file system, and the partition, as small as it can be. */
+  /** Make the partition as small as its content, "guess" with room for more where it can be written to. */
   readonly minimize?: "off" | "guess" | "best";
   /** All attribute bits at once. */
   readonly flags?: bigint;
@@ -74,14 +74,14 @@ export interface DefaultLayoutOptions {
   readonly verity?: boolean;
 }
 
-/** One root partition with the whole tree, as small as it can be; with `verity` also its hash partition. */
+/** One root partition with the whole tree, about as small as it can be; with `verity` also its hash partition. */
 export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefinition[] {
   const root: PartitionDefinition = {
     origin: "default layout",
     type: "root",
     format: options.format,
     copyFiles: [{ source: "/", target: "/" }],
-    minimize: "best",
+    minimize: "guess",
   };
   if (options.verity !== true) return [root];
   return [
