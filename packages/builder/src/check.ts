@@ -14,7 +14,7 @@ import {
   silentProgress,
   systemErrorCode,
 } from "@imgtool/core";
-import { checkDefinitions, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, findFilesystem, formatOf } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { outputNames } from "./outputs.ts";
@@ -87,7 +87,8 @@ async function checkUser(config: ImageConfig): Promise<void> {
 async function checkDisk(config: ImageConfig): Promise<void> {
   const definitions = await partitionDefinitions(config, silentProgress);
   checkDefinitions(definitions);
-  for (const { format } of definitions) {
+  for (const definition of definitions) {
+    const format = formatOf(definition);
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);
   }

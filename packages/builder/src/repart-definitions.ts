@@ -20,7 +20,19 @@ export async function partitionDefinitions(
   });
   for (const { message } of warnings) progress.log("warning", message);
   if (definitions.length > 0) return definitions;
-  return defaultDefinitions({ format: config.rootFilesystem, verity: config.verity === "hash" });
+  const { root, esp, swap, home, srv } = config.partitionSizes;
+  return defaultDefinitions({
+    format: config.rootFilesystem,
+    verity: config.verity === "hash",
+    readOnly: config.readOnly,
+    sizes: {
+      ...(root === undefined ? {} : { root }),
+      ...(esp === undefined ? {} : { esp }),
+      ...(swap === undefined ? {} : { swap }),
+      ...(home === undefined ? {} : { home }),
+      ...(srv === undefined ? {} : { srv }),
+    },
+  });
 }
 
 /** Specifiers of the machine that builds, which an image must not depend on. */

@@ -227,6 +227,27 @@ test("Minimize=guess leaves room to write, best none", async (context) => {
   expect((await sized({ minimize: "guess", format: "vfat" })).free).toBeGreaterThan(0.2);
 });
 
+test("a layout of given sizes", async (context) => {
+  needPrograms(context, "sgdisk", "veritysetup");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree/home/user"), { recursive: true });
+  const mebibyte = 1024 ** 2;
+  const sizes = { root: 50 * mebibyte, esp: 40 * mebibyte, swap: mebibyte, home: 33 * mebibyte, srv: 34 * mebibyte };
+  const definitions = defaultDefinitions({ format: "ext4", verity: true, esp: true, readOnly: true, sizes });
+  const disk = await make(folder.join("tree"), folder.join("disk"), definitions);
+  expect(run("sgdisk", ["-v", disk.path])).toContain("No problems found");
+  expect(disk.partitions.map(({ type, size, format }) => [type, size / mebibyte, format])).toEqual([
+    ["esp", 40, "vfat"],
+    ["swap", 1, "swap"],
+    ["home", 33, "ext4"],
+    ["srv", 34, "ext4"],
+    ["root-x86-64", 50, "ext4"],
+    ["root-x86-64-verity", 102 / 256, undefined],
+  ]);
+  const [data, hash] = [4, 5].map((index) => extract(disk, index, folder.join(String(index)))) as [string, string];
+  run("veritysetup", ["verify", data, hash, disk.rootHash ?? ""]);
+});
+
 test("names of split-off partitions", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));
