@@ -234,6 +234,11 @@ async function prepare(
     label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    // A hash tree stands for a file system that nobody writes to.
+    roomUpTo:
+      definition.minimize === "guess" && (definition.verity ?? "off") === "off"
+        ? (definition.sizeMax ?? Infinity)
+        : undefined,
     sectorSize: options.sectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
