@@ -8,7 +8,7 @@
  */
 import { availableParallelism } from "node:os";
 import { abortedError, throwIfAborted } from "@imgtool/core";
-import { type ChunkSizes, Cutter, type DigestAlgorithm } from "@imgtool/chunker";
+import { type ChunkSizes, Cutter, CutterMemory, type DigestAlgorithm } from "@imgtool/chunker";
 import { type Compression, compressionLevel, openLocalStore, type WriteStore } from "@imgtool/store";
 import {
   allocateRing,
@@ -98,9 +98,10 @@ export class ChunkPipeline implements AsyncDisposable {
     const { store, sizes, digest } = options;
     // Two of the largest chunks: one is filled while another is worked on.
     const capacity = Math.max(minimumRing, 2 * sizes.max + 4 * sliceSize);
-    const memory = allocateRing(Math.ceil(capacity / 65536) * 65536);
+    const cutterMemory = new CutterMemory(Math.ceil(capacity / 65536) * 65536);
+    const memory = allocateRing(cutterMemory.bytes);
     this.#ring = new ChunkRing(memory);
-    this.#cutter = new Cutter(sizes);
+    this.#cutter = new Cutter(sizes, cutterMemory);
     this.#orderKind = typeof store === "string" ? orderStore : orderDigest;
     if (store !== undefined && typeof store !== "string") this.#uploader = this.#makeUploader(store);
     this.#onAbort = () => {

@@ -86,8 +86,10 @@ export async function extractBlob(options: ExtractBlobOptions): Promise<Extracte
           source.addFromStores(chunks, bytesFetched);
         };
         const { digest } = index;
+        const largestChunk = largestSize(index);
         const { sparse } = target;
-        await extractWithThreads({ plan, digest, sparse, store: firstStore, output: temporary, onProgress, signal });
+        const data = { plan, digest, largestChunk, sparse, store: firstStore, output: temporary };
+        await extractWithThreads({ ...data, onProgress, signal });
       }
       await restore(source, target, plan, options, task);
     });
@@ -117,6 +119,13 @@ async function restore(
       task.advance(index.size(i));
     }
   });
+}
+
+/** Bytes of the largest chunk: no more than the index's maximum, and often far less. */
+function largestSize(index: ChunkIndex): number {
+  let largest = 0;
+  for (let i = 0; i < index.count; i++) largest = Math.max(largest, index.size(i));
+  return largest;
 }
 
 async function outputKind(path: string): Promise<"none" | "file" | "special"> {
