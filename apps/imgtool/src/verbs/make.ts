@@ -31,10 +31,7 @@ interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, Featur
 }
 
 export function command(): Command {
-  const make = verbCommand(
-    "make",
-    "Cut a file or directory into chunks and write the index that names them; prints the digest.",
-  )
+  const make = verbCommand("make", "Cut a file or directory into chunks and write the index that names them.")
     .argument("<target>", "what to make: .caibx (index of a file), .caidx (index of a directory), .catar (archive)")
     .argument("[source]", "file, block device, directory, a .catar to index, or - for standard input", undefined)
     .addHelpText("after", examples);
@@ -58,16 +55,18 @@ export function command(): Command {
           output: target,
           flags: await directoryFlags(options),
           idShift: idShiftOf(options, from),
+          contentDigest: options.contentDigest,
           progress: reporter,
           signal,
         });
-        reporter.result({ target, ...archive }, archive.digest);
+        reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
       }
       const shared = {
         index: target,
         store: storeLocations(target, options)[0] ?? "",
         durable: options.durable,
+        contentDigest: options.contentDigest,
         progress: reporter,
         signal,
         ...(options.chunkSize === undefined ? {} : { chunkSizes: options.chunkSize }),
@@ -84,8 +83,8 @@ export function command(): Command {
               flags: await directoryFlags(options),
               idShift: idShiftOf(options, from),
             });
-      reporter.log("debug", `${made.chunks} chunks, ${made.newChunks} new, ${formatSize(made.newBytes)} written`);
-      reporter.result({ target, ...made }, made.digest);
+      const facts = `${made.chunks} chunks, ${made.newChunks} new (${formatSize(made.newBytes)} written)`;
+      reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
     }),
   );
 }
