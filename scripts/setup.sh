@@ -19,7 +19,8 @@ if [ "${1:-}" = --peers ]; then
   for pair in casync=casync sgdisk=gdisk veritysetup=cryptsetup-bin systemd-dissect=systemd-container \
     systemd-repart=systemd systemd-id128=systemd e2fsck=e2fsprogs debugfs=e2fsprogs \
     unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
-    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3; do
+    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
+    sshd=openssh-server ssh=openssh-client; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
   done
 fi

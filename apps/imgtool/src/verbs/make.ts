@@ -4,6 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError, formatSize } from "@imgtool/core";
+import type { MadeBlob, MadeTree } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
   addChunkOptions,
@@ -52,38 +53,55 @@ export function command(): Command {
         });
       }
       const from = source ?? (kind === "blob-index" ? "-" : ".");
+      const { isRemoteLocation, isSshLocation, openWriteStore } = await import("@imgtool/store");
+      const isRemote = isSshLocation(target);
+      const shared = {
+        flags: await directoryFlags(options),
+        idShift: idShiftOf(options, from),
+        progress: reporter,
+        signal,
+      };
       if (kind === "archive") {
-        const archive = await sync.makeArchive({
-          source: from,
-          output: target,
-          flags: await directoryFlags(options),
-          idShift: idShiftOf(options, from),
-          progress: reporter,
-          signal,
-        });
+        const { makeRemoteArchive } = await import("../make-remote.ts");
+        const archive = isRemote
+          ? await makeRemoteArchive({ ...shared, target, directory: from })
+          : await sync.makeArchive({ ...shared, source: from, output: target });
         reporter.result({ target, ...archive }, archive.digest);
         return;
       }
-      const shared = {
-        index: target,
-        store: storeLocations(target, options)[0] ?? "",
-        durable: options.durable,
-        progress: reporter,
-        signal,
-        ...(options.chunkSize === undefined ? {} : { chunkSizes: options.chunkSize }),
-        ...(options.digest === undefined ? {} : { digest: options.digest }),
-        ...(options.compression === undefined ? {} : { compression: options.compression }),
+      const makeHere = (index: string, store: string, isTemporary = false): Promise<MadeBlob | MadeTree> => {
+        const { durable, chunkSize, digest, compression } = options;
+        const where = {
+          ...shared,
+          index,
+          store,
+          durable: durable && !isTemporary,
+          ...(chunkSize === undefined ? {} : { chunkSizes: chunkSize }),
+          ...(compression === undefined ? {} : { compression }),
+        };
+        if (kind === "blob-index") {
+          return sync.makeBlob({ ...where, source: from, ...(digest === undefined ? {} : { digest }) });
+        }
+        // What is no directory is an archive that is there already; it brings its flags.
+        return sync.makeTree({ ...where, source: isDirectory(from) ? from : { archive: from } });
       };
-      const made =
-        kind === "blob-index"
-          ? await sync.makeBlob({ ...shared, source: from })
-          : await sync.makeTree({
-              ...shared,
-              // What is no directory is an archive that is there already; it brings its flags.
-              source: isDirectory(from) ? from : { archive: from },
-              flags: await directoryFlags(options),
-              idShift: idShiftOf(options, from),
-            });
+      const store = storeLocations(target, options)[0] ?? "";
+      if (isRemote) {
+        const { makeRemote } = await import("../make-remote.ts");
+        const { indexPath: _, ...made } = await makeRemote({
+          target,
+          store,
+          make: makeHere,
+          progress: reporter,
+          signal,
+        });
+        reporter.log("debug", `${made.chunks} chunks, ${made.chunksSent} sent, ${formatSize(made.bytesSent)}`);
+        reporter.result({ target, ...made }, made.digest);
+        return;
+      }
+      // Says what can be written to, and where.
+      if (isRemoteLocation(store)) await openWriteStore(store);
+      const made = await makeHere(target, store);
       reporter.log("debug", `${made.chunks} chunks, ${made.newChunks} new, ${formatSize(made.newBytes)} written`);
       reporter.result({ target, ...made }, made.digest);
     }),
