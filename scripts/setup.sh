@@ -21,8 +21,40 @@ if [ "${1:-}" = --peers ]; then
     unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
     getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
     sshd=openssh-server ssh=openssh-client; do
+  # The programs that the tests use as a judge: program=package.
+  for pair in \
+    casync=casync \
+    cpio=cpio \
+    curl=curl \
+    debugfs=e2fsprogs \
+    e2fsck=e2fsprogs \
+    fsck.erofs=erofs-utils \
+    getfacl=acl \
+    mount=mount \
+    newuidmap=uidmap \
+    nginx=nginx-light \
+    objdump=binutils \
+    openssl=openssl \
+    python3=python3 \
+    sbverify=sbsigntool \
+    setcap=libcap2-bin \
+    setfattr=attr \
+    setpriv=util-linux \
+    sfdisk=fdisk \
+    sgdisk=gdisk \
+    systemd-dissect=systemd-container \
+    systemd-id128=systemd \
+    systemd-repart=systemd \
+    unshare=util-linux \
+    unsquashfs=squashfs-tools \
+    veritysetup=cryptsetup-bin \
+    xz=xz-utils \
+    zstd=zstd
+  do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
   done
+  # What has no program: systemd's EFI stub.
+  [ -e /usr/lib/systemd/boot/efi ] || missing="$missing systemd-boot-efi"
 fi
 [ -n "${missing# }" ] || exit 0
 

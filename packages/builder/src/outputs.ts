@@ -4,9 +4,17 @@
  * @module
  */
 import { join } from "node:path";
-import type { Compression, ImageConfig } from "@imgtool/config";
+import type { Compression, ImageConfig, OutputFormat } from "@imgtool/config";
 
 const compressionSuffix: Readonly<Record<Compression, string>> = { none: "", zstd: ".zst", xz: ".xz", gzip: ".gz" };
+
+/** The image's extension in each format; none for a folder. */
+const extensions: Readonly<Record<Exclude<OutputFormat, "none">, string>> = {
+  disk: ".raw",
+  directory: "",
+  tar: ".tar",
+  cpio: ".cpio",
+};
 
 export interface OutputNames {
   /** The image itself, or undefined for Format=none. */
@@ -32,15 +40,17 @@ export function outputNames(config: ImageConfig): OutputNames {
 function imageName({ format, output, compressOutput }: ImageConfig): string | undefined {
   if (format === "none") return undefined;
   if (format === "directory") return output;
-  return `${output}.${format === "disk" ? "raw" : "tar"}${compressionSuffix[compressOutput]}`;
+  return `${output}${extensions[format]}${compressionSuffix[compressOutput]}`;
 }
 
 /** Every name that a build of this project may have left, whatever its format was then. */
 export function allOutputNames(config: ImageConfig): string[] {
   const { rootHash, manifest, checksums, record } = outputNames(config);
   const suffixes = Object.values(compressionSuffix);
-  const images = [".raw", ".tar"].flatMap((kind) => suffixes.map((suffix) => `${config.output}${kind}${suffix}`));
-  return [config.output, ...images, rootHash, manifest, checksums, record];
+  const images = Object.values(extensions).flatMap((extension) =>
+    extension === "" ? [config.output] : suffixes.map((suffix) => `${config.output}${extension}${suffix}`),
+  );
+  return [...images, rootHash, manifest, checksums, record];
 }
 
 /** The build record's path. */

@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -11,7 +13,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { ImageConfig } from "@imgtool/config";
-import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { silentProgress, type LogLevel } from "@imgtool/core";
+import { gnuCpio, needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
 import { build, clean, readBuildRecord } from "../src/index.ts";
 import { testConfig } from "./config.ts";
@@ -157,6 +160,36 @@ test.for(compressions)("a tar image, compressed with %s, holds the tree", async 
   const { artifacts } = await build(folder.config);
   const list = run("tar", ["--list", "--auto-compress", "-f", folder.join("out", artifacts[0]?.path ?? "")]);
   expect(list.split("\n")).toEqual(expect.arrayContaining(["./", "./etc/machine-id", "./lib", "./usr/lib/os-release"]));
+});
+
+test("a cpio image has GNU cpio's bytes, and xz with the one check that the kernel knows", async (context) => {
+  needs(context);
+  needPrograms(context, "cpio", "xz");
+  using folder = project({ format: "cpio" });
+  linkSync(folder.join("skeleton/etc/passwd-"), folder.join("skeleton/etc/linked"));
+  linkSync(folder.join("skeleton/etc/linked"), folder.join("skeleton/usr/bin/linked"));
+  const { artifacts } = await build(folder.config);
+  expect(artifacts[0]).toMatchObject({ kind: "cpio", path: "thing.cpio" });
+  await build({ ...folder.config, format: "directory" }, { force: true });
+  const gnu = gnuCpio(folder.join("out/thing"));
+  expect(artifacts[0]?.sha256).toBe(createHash("sha256").update(gnu).digest("hex"));
+
+  await build({ ...folder.config, format: "cpio", compressOutput: "xz" }, { force: true });
+  expect(run("xz", ["--list", "--robot", folder.join("out/thing.cpio.xz")])).toMatch(/^file\t.*\tCRC32\t/m);
+  const listed = run("sh", ["-c", 'xz -dc "$0" | cpio -t --quiet', folder.join("out/thing.cpio.xz")]);
+  expect(listed.split("\n")).toEqual(expect.arrayContaining(["etc/machine-id", "lib", "usr/lib/os-release"]));
+});
+
+test("what cpio cannot hold is said", async (context) => {
+  needs(context);
+  needPrograms(context, "setcap");
+  using folder = project({ format: "cpio" });
+  writeFileSync(folder.join("skeleton/usr/bin/ping"), "");
+  run("setcap", ["cap_net_raw+ep", folder.join("skeleton/usr/bin/ping")]);
+  const messages: string[] = [];
+  const progress = { ...silentProgress, log: (_level: LogLevel, message: string) => void messages.push(message) };
+  await build(folder.config, { progress });
+  expect(messages).toContain("1 files lose capabilities or access lists, which cpio cannot hold: /usr/bin/ping");
 });
 
 test("outputs in the way are named, and replaced only by force", async (context) => {

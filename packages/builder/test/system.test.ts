@@ -89,6 +89,8 @@ test("one Debian tree in every format; built twice, the bytes are the same", { t
   };
   const tar = await pack("tar", { format: "tar", compressOutput: "zstd" });
   expect(tar[0]).toBe(tar[1]);
+  const cpio = await pack("cpio", { format: "cpio" });
+  expect(cpio[0]).toBe(cpio[1]);
   for (const rootFilesystem of ["ext4", "squashfs", "erofs"] as const) {
     for (const verity of ["no", "hash"] as const) {
       const name = `${rootFilesystem}-${verity}`;

@@ -4,7 +4,7 @@
  * @module
  */
 
-export type OutputFormat = "disk" | "directory" | "tar" | "none";
+export type OutputFormat = "disk" | "directory" | "tar" | "cpio" | "none";
 export type Compression = "none" | "zstd" | "xz" | "gzip";
 
 /** A tree to copy into the image: `source` on this machine to the absolute path `target` in the image. */

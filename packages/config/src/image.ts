@@ -14,7 +14,7 @@ import { findSetting } from "./settings.ts";
 import type { State } from "./state.ts";
 import { newestInput } from "./source-date.ts";
 
-const buildableFormats: readonly OutputFormat[] = ["disk", "directory", "tar", "none"];
+const buildableFormats: readonly OutputFormat[] = ["disk", "directory", "tar", "cpio", "none"];
 const compressionNames: Readonly<Record<string, Compression>> = { none: "none", zstd: "zstd", xz: "xz", gz: "gzip" };
 
 /** The configuration of the image that the state describes. What cannot be built yet becomes an error. */

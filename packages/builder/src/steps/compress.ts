@@ -31,7 +31,9 @@ export async function compressFile(options: CompressOptions): Promise<void> {
   const abort = signal === undefined ? {} : { signal };
   if (compression === "xz") {
     // One thread makes other blocks than several do, however many: a fixed number, whatever the machine has.
-    await runTool("sh", ["-c", 'exec xz --stdout --threads=4 "-$2" "$0" > "$1"', source, target, String(level)], abort);
+    // CRC32 is the one check that the Linux kernel knows, and an archive may be its initial RAM disk.
+    const command = 'exec xz --stdout --check=crc32 --threads=4 "-$2" "$0" > "$1"';
+    await runTool("sh", ["-c", command, source, target, String(level)], abort);
   } else {
     const counter = new Transform({
       transform(chunk: Buffer, _encoding, done) {

@@ -10,6 +10,7 @@ import { describeFile, describeFolder } from "../artifacts.ts";
 import type { BuildContext } from "../context.ts";
 import { outputNames } from "../outputs.ts";
 import { compressFile } from "./compress.ts";
+import { packCpio } from "./pack-cpio.ts";
 import { packDisk } from "./pack-disk.ts";
 import { packTar } from "./pack-tar.ts";
 
@@ -23,10 +24,11 @@ export async function packImage(context: BuildContext): Promise<void> {
   if (config.format === "directory") {
     await moveTree(context, join(staging, image));
     artifacts.push(await describeFolder(image, describe));
-  } else if (config.format === "tar") {
-    await packTar({ ...context, output: join(staging, uncompressed(image)) });
+  } else if (config.format === "tar" || config.format === "cpio") {
+    const packArchive = config.format === "tar" ? packTar : packCpio;
+    await packArchive({ ...context, output: join(staging, uncompressed(image)) });
     await compress(context, image);
-    artifacts.push(await describeFile("tar", image, describe));
+    artifacts.push(await describeFile(config.format, image, describe));
   } else {
     const { rootHash, partitions } = await packDisk(context, join(staging, uncompressed(image)));
     await compress(context, image);

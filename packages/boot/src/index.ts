@@ -1,0 +1,9 @@
+/**
+ * What makes an image boot.
+ * @module
+ */
+export * from "./kernel-version.ts";
+export * from "./pe.ts";
+export * from "./sbat.ts";
+export * from "./uki.ts";
+export * from "./uki-file.ts";
