@@ -15,12 +15,36 @@ fi
 
 missing=$(./imgtool doctor --missing-packages --quiet)
 if [ "${1:-}" = --peers ]; then
-  # program=package, for each program that the tests use as a judge.
-  for pair in casync=casync sgdisk=gdisk veritysetup=cryptsetup-bin systemd-dissect=systemd-container \
-    systemd-repart=systemd systemd-id128=systemd e2fsck=e2fsprogs debugfs=e2fsprogs \
-    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils cpio=cpio setcap=libcap2-bin nginx=nginx-light sfdisk=fdisk \
-    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
-    objdump=binutils sbverify=sbsigntool; do
+  # The programs that the tests use as a judge: program=package.
+  for pair in \
+    casync=casync \
+    cpio=cpio \
+    curl=curl \
+    debugfs=e2fsprogs \
+    e2fsck=e2fsprogs \
+    fsck.erofs=erofs-utils \
+    getfacl=acl \
+    mount=mount \
+    newuidmap=uidmap \
+    nginx=nginx-light \
+    objdump=binutils \
+    openssl=openssl \
+    python3=python3 \
+    sbverify=sbsigntool \
+    setcap=libcap2-bin \
+    setfattr=attr \
+    setpriv=util-linux \
+    sfdisk=fdisk \
+    sgdisk=gdisk \
+    systemd-dissect=systemd-container \
+    systemd-id128=systemd \
+    systemd-repart=systemd \
+    unshare=util-linux \
+    unsquashfs=squashfs-tools \
+    veritysetup=cryptsetup-bin \
+    xz=xz-utils \
+    zstd=zstd
+  do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
   done
   # What has no program: systemd's EFI stub.

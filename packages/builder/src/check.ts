@@ -16,14 +16,19 @@ import {
 } from "@imgtool/core";
 import { checkDefinitions, findFilesystem } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
+import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
 
+/** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
+const imageUserIds = 65536;
+
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, EnvironmentError `root-needed`, `tool-missing`
+ *   `script-not-executable`, EnvironmentError `root-needed`,
+ *   `subordinate-ids-missing`, `tool-missing`
  */
 export async function checkBuild(config: ImageConfig, force: boolean): Promise<void> {
   const { image, record } = outputNames(config);
@@ -42,12 +47,7 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
     });
   }
   await checkFolderInTheWay(config, image);
-  if (process.getuid?.() !== 0) {
-    throw new EnvironmentError("building an image needs root: its files belong to many users", {
-      code: "root-needed",
-      hint: "run it with sudo",
-    });
-  }
+  await checkUser(config);
   for (const { source } of [...config.skeletonTrees, ...config.extraTrees]) {
     if (await pathExists(source)) continue;
     throw new NotFoundError(`the tree ${source} does not exist`, {
@@ -63,6 +63,24 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
   if (scripts.length > 0) await requireTool("mount");
   if (config.compressOutput === "xz") await requireTool("xz");
   if (config.format === "disk") await checkDisk(config);
+}
+
+/** The files of an image belong to many users: who builds must be able to give them away. */
+async function checkUser(config: ImageConfig): Promise<void> {
+  if (!isRoot()) {
+    throw new EnvironmentError("building an image needs root, or a user namespace in which to be root", {
+      code: "root-needed",
+      hint: "imgtool build enters one by itself; other programs do with findUserNamespace() of @imgtool/sandbox",
+    });
+  }
+  if (config.distribution === "custom" || (await mappedUserIds()) >= imageUserIds) return;
+  throw new EnvironmentError(
+    "installing packages without root needs subordinate user ids: a file of theirs may belong to any user",
+    {
+      code: "subordinate-ids-missing",
+      hint: "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER; or run imgtool with sudo",
+    },
+  );
 }
 
 /** The partition definitions are sound, and the programs that make their file systems are there. */

@@ -36,7 +36,6 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
   const withRecommends = options.withRecommends ?? false;
   const architecture = debianArchitecture(options.architecture);
   checkNames(options.packages);
-  requireRoot();
   await requireTool("mmdebstrap");
   await requireTool("bwrap");
 
@@ -136,14 +135,6 @@ function checkNames(names: readonly string[]): void {
       data: { package: name },
     });
   }
-}
-
-function requireRoot(): void {
-  if (process.getuid?.() === 0) return;
-  throw new EnvironmentError("installing packages needs root: files of an image belong to many users", {
-    code: "root-needed",
-    hint: "run it with sudo",
-  });
 }
 
 async function requireKeyrings(family: DebianFamily, repositories: readonly Repository[]): Promise<void> {

@@ -81,3 +81,12 @@ export function setFatAttributes(descriptor: number, attributes: number): void {
   argument.writeUInt32LE(attributes, 0);
   callIoctl(undefined, descriptor, fatSetAttributes, argument);
 }
+
+const blockDeviceSizeRequest = 0x8008_1272;
+
+/** Bytes of an open block device (BLKGETSIZE64). @throws SystemCallError ENOTTY for anything else */
+export function getBlockDeviceSize(descriptor: number): number {
+  const argument = Buffer.alloc(8);
+  callIoctl(undefined, descriptor, blockDeviceSizeRequest, argument);
+  return Number(argument.readBigUInt64LE());
+}

@@ -25,6 +25,8 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   "apt-get": { package: "apt", purpose: "find and download the packages" },
   bwrap: { package: "bubblewrap", purpose: "run scripts and package managers isolated from this machine" },
   mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
+  unshare: { package: "util-linux", purpose: "build without root, in a user namespace" },
+  newuidmap: { package: "uidmap", purpose: "give a build without root the user ids of an image" },
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },

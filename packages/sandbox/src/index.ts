@@ -5,3 +5,4 @@
 export { runIsolated, type IsolateOptions } from "./isolate.ts";
 export { buildroot, runInSandbox, type Bind, type SandboxOptions } from "./sandbox.ts";
 export { resolveInTree } from "./tree-path.ts";
+export { findUserNamespace, isRoot, mappedUserIds, type UserNamespace } from "./user-namespace.ts";

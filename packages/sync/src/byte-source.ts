@@ -13,6 +13,7 @@ import {
   throwIfAborted,
 } from "@imgtool/core";
 import type { ChunkPipeline } from "./chunk-pipeline.ts";
+import { sourceLength } from "./source-length.ts";
 
 /** A path, "-" for standard input, or the bytes themselves. */
 export type ByteSource = string | AsyncIterable<Uint8Array>;
@@ -39,9 +40,16 @@ export async function feedSource(pipeline: ChunkPipeline, source: ByteSource, op
 async function feedFile(pipeline: ChunkPipeline, path: string, options: FeedOptions): Promise<void> {
   try {
     await using handle = await open(path, "r");
-    const stats = await handle.stat();
-    if (stats.isFile()) options.task.setTotal(stats.size);
-    const read = async (view: Uint8Array): Promise<number> => (await handle.read(view, 0, view.length)).bytesRead;
+    const { length, note } = await sourceLength(handle);
+    if (note !== undefined) options.task.detail(`${path}: ${note}`);
+    if (length !== Infinity) options.task.setTotal(length);
+    // A file that grows is read on; a device may have more than its file system.
+    let left = note === undefined ? Infinity : length;
+    const read = async (view: Uint8Array): Promise<number> => {
+      const { bytesRead } = await handle.read(view, 0, Math.min(view.length, left));
+      left -= bytesRead;
+      return bytesRead;
+    };
     let reading = read(await pipeline.space());
     for (let count = await reading; count > 0; count = await reading) {
       throwIfAborted(options.signal);

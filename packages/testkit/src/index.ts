@@ -2,6 +2,7 @@
  * Peers, capabilities and fixtures for the tests of the imgtool packages. Never published.
  * @module
  */
+export * from "./keys.ts";
 export * from "./gnu-cpio.ts";
 export * from "./needs.ts";
 export * from "./processes.ts";

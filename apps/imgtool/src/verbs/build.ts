@@ -4,6 +4,7 @@
  */
 import { formatSize } from "@imgtool/core";
 import type { Command } from "commander";
+import { becomeRoot } from "../become-root.ts";
 import { projectCommand, requireConfig } from "../project.ts";
 import { runVerb } from "../verb.ts";
 
@@ -17,6 +18,7 @@ export function command(): Command {
   build.option("-f, --force", "replace outputs of an earlier build");
   return build.action(() =>
     runVerb(build, async ({ reporter, signal }) => {
+      await becomeRoot();
       const config = requireConfig(project, reporter);
       const builder = await import("@imgtool/builder");
       const record = await builder.build(config, {

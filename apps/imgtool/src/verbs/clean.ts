@@ -3,6 +3,7 @@
  * @module
  */
 import type { Command } from "commander";
+import { becomeRootIfPossible } from "../become-root.ts";
 import { projectCommand, requireConfig } from "../project.ts";
 import { runVerb } from "../verb.ts";
 
@@ -13,6 +14,8 @@ export function command(): Command {
   );
   return project.command.action(() =>
     runVerb(project.command, async ({ reporter }) => {
+      // What a build in a user namespace made belongs to that namespace's users.
+      await becomeRootIfPossible();
       const config = requireConfig(project, reporter);
       const builder = await import("@imgtool/builder");
       const removed = await builder.clean(config);

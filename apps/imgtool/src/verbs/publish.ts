@@ -8,6 +8,7 @@ import type { PublishArtifact, PublishedArtifact } from "@imgtool/publish";
 
 import { type Compression, compressions } from "@imgtool/store";
 import { type Command, Option } from "commander";
+import { becomeRootIfPossible } from "../become-root.ts";
 import { yesNo } from "../parse.ts";
 import { projectCommand, requireConfig } from "../project.ts";
 import { runVerb } from "../verb.ts";
@@ -28,6 +29,8 @@ export function command(): Command {
     .option("--durable <yes|no>", "flush chunks to the disk before the index names them", yesNo, true);
   return publish.action((destination: string | undefined) =>
     runVerb(publish, async ({ reporter, signal }) => {
+      // An image that is a directory has the owners and the secrets of the namespace that it was built in.
+      await becomeRootIfPossible();
       const config = requireConfig(project, reporter);
       const builder = await import("@imgtool/builder");
       const publisher = await import("@imgtool/publish");

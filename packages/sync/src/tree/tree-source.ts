@@ -12,6 +12,7 @@ import type { ByteSource } from "../byte-source.ts";
 import { ChunkSource } from "../chunk-source.ts";
 import { readStream } from "../read-stream.ts";
 import type { Seed } from "../seed.ts";
+import { sourceLength } from "../source-length.ts";
 import { batched } from "./batch.ts";
 import type { Subtree } from "./subtree.ts";
 import { walkTree, type WalkOptions } from "./walk.ts";
@@ -73,11 +74,13 @@ export async function* sourceBytes(source: ByteSource): AsyncGenerator<Uint8Arra
     yield* process.stdin;
   } else {
     await using handle = await openFile(source);
-    for (;;) {
+    const { length, note } = await sourceLength(handle);
+    for (let left = note === undefined ? Infinity : length; left > 0;) {
       const buffer = Buffer.allocUnsafe(readSize);
-      const { bytesRead } = await handle.read(buffer, 0, readSize);
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(readSize, left));
       if (bytesRead === 0) return;
       yield buffer.subarray(0, bytesRead);
+      left -= bytesRead;
     }
   }
 }

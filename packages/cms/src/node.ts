@@ -1,0 +1,71 @@
+/**
+ * Signers whose key node:crypto holds.
+ * @module
+ */
+import { createPrivateKey, createPublicKey, sign, type KeyObject } from "node:crypto";
+import { ConfigError, FormatError } from "@imgtool/core";
+import { decodeCertificate } from "./certificate.ts";
+import type { Signer } from "./signed-data.ts";
+
+export interface SignerFiles {
+  /** Private key: PEM, or PKCS#8 or PKCS#1 in DER. */
+  readonly key: Uint8Array;
+  /** Certificate, PEM or DER. */
+  readonly certificate: Uint8Array;
+  /** How messages name them: paths. */
+  readonly keyName?: string;
+  readonly certificateName?: string;
+}
+
+/** Smaller keys than this are broken in practice. */
+const leastBits = 2048;
+
+/**
+ * A signer from a private key and its certificate.
+ * @throws FormatError `key-invalid`, `certificate-invalid`; ConfigError `key-mismatch` when the key is not
+ *   the certificate's, `key-unsupported` when it is not RSA of at least 2048 bits
+ */
+export function makeSigner(files: SignerFiles): Signer {
+  const { keyName = "the private key", certificateName = "the certificate" } = files;
+  const key = readPrivateKey(files.key, keyName);
+  const certificate = decodeCertificate(files.certificate, certificateName);
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (key.asymmetricKeyType !== "rsa" || bits < leastBits)
+    throw new ConfigError(
+      `${keyName}: expected an RSA key of at least ${leastBits} bits, found ${key.asymmetricKeyType ?? "another key"}${bits === 0 ? "" : ` of ${bits} bits`}`,
+      {
+        code: "key-unsupported",
+        hint: "make one with: imgtool genkey",
+        data: { expected: leastBits, type: key.asymmetricKeyType, bits },
+      },
+    );
+  const own = createPublicKey(key).export({ type: "spki", format: "der" });
+  if (!own.equals(certificate.publicKey))
+    throw new ConfigError(`${keyName} is not the key of ${certificateName}`, {
+      code: "key-mismatch",
+      hint: "give the certificate that was made for this key",
+      data: { key: keyName, certificate: certificateName },
+    });
+  return { certificate, sign: (bytes) => new Uint8Array(sign("sha256", bytes, key)) };
+}
+
+function readPrivateKey(bytes: Uint8Array, name: string): KeyObject {
+  const data = Buffer.from(bytes);
+  const text = data.toString("latin1");
+  const encrypted = /-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(text);
+  try {
+    if (text.includes("-----BEGIN ")) return createPrivateKey({ key: data, format: "pem" });
+    // PKCS#8 has another sequence, PKCS#1 an integer after the version.
+    const type = data[data.indexOf("020100", 0, "hex") + 3] === 0x30 ? "pkcs8" : "pkcs1";
+    return createPrivateKey({ key: data, format: "der", type });
+  } catch (error) {
+    throw new FormatError(`${name}: ${encrypted ? "the private key is encrypted" : "not a private key"}`, {
+      code: "key-invalid",
+      hint: encrypted
+        ? `decrypt it first: openssl pkey -in ${name} -out decrypted.key`
+        : "give a private key in PEM form",
+      data: { key: name },
+      cause: error,
+    });
+  }
+}
