@@ -204,6 +204,8 @@ async function prepare(
     label: truncate(identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    sectorSize: options.sectorSize,
+    fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
     signal: options.signal,
     progress: options.progress,

@@ -20,6 +20,10 @@ export interface FilesystemOptions {
   readonly sourceDateEpoch?: number | undefined;
   /** Bytes the file system shall have; undefined: as small as it can be, on a 4 KiB grain. */
   readonly size?: number | undefined;
+  /** Of the disk: 512 (default), 1024, 2048 or 4096. */
+  readonly sectorSize?: number | undefined;
+  /** Of vfat: FAT32 wherever there is room for it, as boot partitions want. Default: from 512 MiB on. */
+  readonly fat32?: boolean;
   /** Nothing will ever be written to it: room for a journal and for more files can be saved. */
   readonly readOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -51,7 +55,7 @@ export interface FilesystemDriver {
 export function doesNotFit(filesystem: string, needed: number, size: number): ConfigError {
   const missing = needed - size;
   return new ConfigError(
-    `the tree needs an ${filesystem} file system of ${formatSize(needed)} (${needed} bytes), ${formatSize(missing)} (${missing} bytes) more than the ${formatSize(size)} there are`,
+    `as ${filesystem} the tree needs ${formatSize(needed)} (${needed} bytes), ${formatSize(missing)} (${missing} bytes) more than the ${formatSize(size)} there are`,
     {
       code: "filesystem-full",
       hint: "raise SizeMinBytes= and SizeMaxBytes=, set Minimize=best, or leave files out",
