@@ -17,6 +17,7 @@ import {
 import { checkDefinitions, findFilesystem } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
+import { checkBootable } from "./boot/plan.ts";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
@@ -27,7 +28,7 @@ const imageUserIds = 65536;
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, EnvironmentError `root-needed`,
+ *   `script-not-executable`, `not-bootable`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
  */
 export async function checkBuild(config: ImageConfig, force: boolean): Promise<void> {
@@ -46,6 +47,7 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
       data: { paths: inTheWay },
     });
   }
+  checkBootable(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
   for (const { source } of [...config.skeletonTrees, ...config.extraTrees]) {
@@ -62,6 +64,7 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
   // For mkosi-chroot, which any script may call.
   if (scripts.length > 0) await requireTool("mount");
   if (config.compressOutput === "xz") await requireTool("xz");
+  if (config.bootable === "enabled") await requireTool("depmod");
   if (config.format === "disk") await checkDisk(config);
 }
 
@@ -85,7 +88,7 @@ async function checkUser(config: ImageConfig): Promise<void> {
 
 /** The partition definitions are sound, and the programs that make their file systems are there. */
 async function checkDisk(config: ImageConfig): Promise<void> {
-  const definitions = await partitionDefinitions(config, silentProgress);
+  const definitions = await partitionDefinitions(config, silentProgress, config.bootable === "enabled");
   checkDefinitions(definitions);
   for (const { format } of definitions) {
     if (format === undefined || format === "empty") continue;

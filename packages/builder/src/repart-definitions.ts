@@ -10,15 +10,19 @@ import { defaultDefinitions, parseDefinition, type PartitionDefinition } from "@
 
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
- * layout.
+ * layout, with an EFI system partition for an image that boots.
  * @throws ConfigError `definition-invalid` with file and line
  */
-export async function partitionDefinitions(config: ImageConfig, progress: Progress): Promise<PartitionDefinition[]> {
+export async function partitionDefinitions(
+  config: ImageConfig,
+  progress: Progress,
+  boots: boolean,
+): Promise<PartitionDefinition[]> {
   const files: string[] = [];
   for (const folder of config.repartDirectories)
     for (const name of await readdir(folder)) if (name.endsWith(".conf")) files.push(join(folder, name));
   if (files.length === 0)
-    return defaultDefinitions({ format: config.rootFilesystem, verity: config.verity === "hash" });
+    return defaultDefinitions({ format: config.rootFilesystem, verity: config.verity === "hash", esp: boots });
   files.sort((a, b) => (basename(a) < basename(b) ? -1 : 1));
   const definitions: PartitionDefinition[] = [];
   for (const file of files) {

@@ -126,8 +126,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     finalizeScripts,
     bootable: featureValue(text("Bootable")),
     bootloader: isBootloader(bootloader) ? bootloader : "none",
-    unifiedKernelImages:
-      unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
+    unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
     unifiedKernelImageFormat: text("UnifiedKernelImageFormat"),
     initrds: strings("Initrds"),
     initrdPackages: strings("InitrdPackages"),

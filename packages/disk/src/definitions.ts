@@ -50,24 +50,45 @@ export interface PartitionDefinition {
   readonly splitName?: string;
 }
 
+// As mkosi: room for a few kernels.
+const espSize = 512 * 1024 ** 2;
+
 export interface DefaultLayoutOptions {
   /** Format of the root file system. */
   readonly format: string;
   /** Add a hash partition. */
   readonly verity?: boolean;
+  /** Add an EFI system partition of 512 MiB with what the tree has in /boot and /efi. */
+  readonly esp?: boolean;
 }
 
-/** One root partition with the whole tree, as small as it can be; with `verity` also its hash partition. */
+/**
+ * One root partition with the whole tree, with `verity` also its hash partition. It is as small as it can
+ * be; of an image that boots, a writable one has room left, as with mkosi.
+ */
 export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefinition[] {
   const root: PartitionDefinition = {
     origin: "default layout",
     type: "root",
     format: options.format,
     copyFiles: [{ source: "/", target: "/" }],
-    minimize: "best",
+    minimize: options.esp === true ? "guess" : "best",
   };
-  if (options.verity !== true) return [root];
+  const esp: PartitionDefinition = {
+    origin: "default layout",
+    type: "esp",
+    format: "vfat",
+    copyFiles: [
+      { source: "/boot", target: "/" },
+      { source: "/efi", target: "/" },
+    ],
+    sizeMin: espSize,
+    sizeMax: espSize,
+  };
+  const before = options.esp === true ? [esp] : [];
+  if (options.verity !== true) return [...before, root];
   return [
+    ...before,
     { ...root, verity: "data", verityMatchKey: "root" },
     { origin: "default layout", type: "root-verity", verity: "hash", verityMatchKey: "root", minimize: "best" },
   ];

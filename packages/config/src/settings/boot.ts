@@ -27,7 +27,9 @@ export const bootSettings: readonly SettingDefinition[] = [
     supported: true,
     option: { argument: "FEATURE" },
   }),
-  row("UnifiedKernelImageFormat", fileName("it is a name, without folders"), "Name of unified kernel images", { supported: true }),
+  row("UnifiedKernelImageFormat", fileName("it is a name, without folders"), "Name of unified kernel images", {
+    supported: true,
+  }),
   row("UnifiedKernelImageProfiles", paths(), "Files with further command lines of unified kernel images", {
     folders: [{ path: "mkosi.uki-profiles", suffix: ".conf" }],
     option: { long: "uki-profile", argument: "PATH" },

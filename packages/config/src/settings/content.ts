@@ -132,5 +132,8 @@ export const contentSettings: readonly SettingDefinition[] = [
   row("Devicetrees", texts("device trees"), "Device trees to put into unified kernel images", {
     option: { long: "devicetrees", argument: "PATH" },
   }),
-  row("Splash", path(), "Picture (BMP) that a unified kernel image shows", { ...supported, option: { argument: "PATH" } }),
+  row("Splash", path(), "Picture (BMP) that a unified kernel image shows", {
+    ...supported,
+    option: { argument: "PATH" },
+  }),
 ];
