@@ -53,8 +53,10 @@ if [ "${1:-}" = --peers ]; then
   do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
   done
-  # What has no program: systemd's EFI stub.
+  # What has no program: systemd's EFI stub,
   [ -e /usr/lib/systemd/boot/efi ] || missing="$missing systemd-boot-efi"
+  # UEFI firmware for virtual machines.
+  [ -e /usr/share/OVMF ] || missing="$missing ovmf"
 fi
 [ -n "${missing# }" ] || exit 0
 

@@ -32,6 +32,8 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
+  "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
+  "systemd-nspawn": { package: "systemd-container", purpose: "boot images in a container (imgtool boot, shell)" },
 };
 
 // A user's PATH often lacks the folders where programs for root live.
