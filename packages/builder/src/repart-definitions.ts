@@ -8,12 +8,13 @@ import { defaultDefinitions, readDefinitions, type PartitionDefinition } from "@
 
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
- * layout.
+ * layout, with an EFI system partition for an image that boots.
  * @throws ConfigError `definition-invalid`, of a file with its line
  */
 export async function partitionDefinitions(
   config: ImageConfig,
   progress: Progress,
+  boots: boolean,
 ): Promise<readonly PartitionDefinition[]> {
   const { definitions, warnings } = await readDefinitions(config.repartDirectories, {
     expand: (value, field) => expand(value, field, config),
@@ -24,6 +25,7 @@ export async function partitionDefinitions(
     return defaultDefinitions({
       format: config.rootFilesystem,
       verity: config.verity === "signed" ? "signed" : config.verity === "hash",
+      esp: boots,
       readOnly: config.readOnly,
       sizes: {
         ...(root === undefined ? {} : { root }),

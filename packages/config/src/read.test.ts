@@ -127,14 +127,14 @@ test("conditions on the machine and the image", () => {
 test("settings nobody acts on yet: one warning, and none where they ask for nothing", () => {
   const { config, warnings } = resolveProject({
     "mkosi.conf":
-      "[Content]\nBootable=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
+      "[Content]\nMicrocodeHost=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
     "mkosi.build": { text: "#!/bin/sh\n", mode: 0o755 },
   });
   expect(config).toBeDefined();
   expect(lines(warnings)).toEqual([
     "mkosi.build: BuildScripts= is not supported yet and has no effect",
     "mkosi.conf:5: Autologin= is not supported yet and has no effect",
-    "mkosi.conf:2: Bootable= is not supported yet and has no effect",
+    "mkosi.conf:2: MicrocodeHost= is not supported yet and has no effect",
   ]);
 });
 
