@@ -46,10 +46,14 @@ function namesOf(index: ChunkIndex): Set<string> {
   return new Set(Array.from({ length: index.count }, (_, i) => index.name(i)));
 }
 
-function everythingIn(store: string): string[] {
-  // With types links are not followed: one of the tests has a link that leads around.
-  const entries = readdirSync(store, { recursive: true, withFileTypes: true });
-  return entries.map((entry) => relative(store, join(entry.parentPath, entry.name))).sort();
+/** Paths below the store; links are not followed (readdir's own recursion does): one of the tests has one that leads around. */
+function everythingIn(store: string, folder = ""): string[] {
+  return readdirSync(join(store, folder), { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      return entry.isDirectory() ? [path, ...everythingIn(store, path)] : [path];
+    })
+    .sort();
 }
 
 function filesIn(store: string): string[] {
