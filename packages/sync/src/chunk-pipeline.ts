@@ -159,6 +159,7 @@ export class ChunkPipeline implements AsyncDisposable {
       const seen = this.#ring.doneSignal;
       const view = this.trySpace();
       if (view !== undefined) return view;
+      this.#cutSome();
       this.#crew.start();
       await this.#ring.done(seen);
     }
@@ -191,10 +192,26 @@ export class ChunkPipeline implements AsyncDisposable {
     }
   }
 
+  /** cut(), unless it would wait: then false. */
+  tryCut(): boolean {
+    return this.#cutSome();
+  }
+
   /** advance() and cut(). */
   commit(count: number): Promise<void> {
     this.advance(count);
     return this.cut();
+  }
+
+  /** write(), if there is space for all at once: else false, and nothing is taken. */
+  tryWrite(bytes: Uint8Array): boolean {
+    const view = this.trySpace();
+    if (view === undefined || view.length < bytes.length) return false;
+    view.set(bytes);
+    this.advance(bytes.length);
+    // What cannot be cut now is cut with the next bytes, or while space() waits.
+    this.#cutSome();
+    return true;
   }
 
   /** Copies bytes of any length into the stream. */
