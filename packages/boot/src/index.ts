@@ -3,6 +3,8 @@
  * @module
  */
 export * from "./authenticode.ts";
+export * from "./esp.ts";
+export * from "./kernel-modules.ts";
 export * from "./kernel-version.ts";
 export * from "./pe.ts";
 export * from "./pe-checksum.ts";

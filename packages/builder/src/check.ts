@@ -15,9 +15,10 @@ import {
   systemErrorCode,
   type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, checkSigner, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem, formatOf } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
+import { checkBootable } from "./boot/plan.ts";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
@@ -29,7 +30,7 @@ const imageUserIds = 65536;
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, `key-mismatch`, EnvironmentError `root-needed`,
+ *   `script-not-executable`, `key-mismatch`, `not-bootable`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
  */
 export async function checkBuild(
@@ -52,6 +53,7 @@ export async function checkBuild(
       data: { paths: inTheWay },
     });
   }
+  checkBootable(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
   for (const { source } of [...config.skeletonTrees, ...config.extraTrees]) {
@@ -68,6 +70,7 @@ export async function checkBuild(
   // For mkosi-chroot, which any script may call.
   if (scripts.length > 0) await requireTool("mount");
   if (config.compressOutput === "xz") await requireTool("xz");
+  if (config.bootable === "enabled") await requireTool("depmod");
   if (config.format === "disk") await checkDisk(config, progress);
 }
 
@@ -91,10 +94,11 @@ async function checkUser(config: ImageConfig): Promise<void> {
 
 /** The partition definitions are sound, keys fit, and the programs that make their file systems are there. */
 async function checkDisk(config: ImageConfig, progress: Progress): Promise<void> {
-  const definitions = await partitionDefinitions(config, silentProgress);
+  const definitions = await partitionDefinitions(config, silentProgress, config.bootable === "enabled");
   checkDefinitions(definitions);
   checkSigner(definitions, await veritySigner(config, progress));
-  for (const { format } of definitions) {
+  for (const definition of definitions) {
+    const format = formatOf(definition);
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);
   }

@@ -45,6 +45,11 @@ function imageName({ format, output, compressOutput }: ImageConfig): string | un
   return `${output}${extensions[format]}${compressionSuffix[compressOutput]}`;
 }
 
+/** The name of an output before it is compressed. */
+export function uncompressed(name: string): string {
+  return name.replace(/\.(zst|xz|gz)$/, "");
+}
+
 /** Every name that a build of this project may have left, whatever its format was then. */
 export function allOutputNames(config: ImageConfig): string[] {
   const { rootHash, rootHashSignature, manifest, checksums, record } = outputNames(config);

@@ -16,12 +16,14 @@ test("a project of the first mkosi", () => {
       "Output=old",
       "XZ=yes",
       "Bootable=no",
+      "ReadOnly=yes",
       "[Packages]",
       "Packages=vim less",
       "  openssh-server",
       "Cache=cache",
       "[Partitions]",
       "RootSize=3G",
+      "SwapSize=256M",
       "[Validation]",
       "CheckSum=yes",
     ].join("\n"),
@@ -30,11 +32,13 @@ test("a project of the first mkosi", () => {
     "mkosi.extra/": "",
   });
   expect(errors).toEqual([]);
-  expect(lines(warnings)).toEqual(["mkosi.default:14: RootSize= is part of partition definitions today, and ignored"]);
+  expect(lines(warnings)).toEqual([]);
   expect(config).toMatchObject({
     release: "bookworm",
     format: "disk",
     rootFilesystem: "squashfs",
+    partitionSizes: { root: 3 * 1024 ** 3, esp: undefined, swap: 256 * 1024 ** 2, home: undefined, srv: undefined },
+    readOnly: true,
     output: "old",
     compressOutput: "xz",
     packages: ["vim", "less", "openssh-server", "more"],
@@ -123,14 +127,14 @@ test("conditions on the machine and the image", () => {
 test("settings nobody acts on yet: one warning, and none where they ask for nothing", () => {
   const { config, warnings } = resolveProject({
     "mkosi.conf":
-      "[Content]\nBootable=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
+      "[Content]\nMicrocodeHost=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
     "mkosi.build": { text: "#!/bin/sh\n", mode: 0o755 },
   });
   expect(config).toBeDefined();
   expect(lines(warnings)).toEqual([
     "mkosi.build: BuildScripts= is not supported yet and has no effect",
     "mkosi.conf:5: Autologin= is not supported yet and has no effect",
-    "mkosi.conf:2: Bootable= is not supported yet and has no effect",
+    "mkosi.conf:2: MicrocodeHost= is not supported yet and has no effect",
   ]);
 });
 

@@ -46,6 +46,11 @@ export interface DiskOptions {
   readonly veritySigner?: Signer | undefined;
   /** Bytes of the disk. Default: as small as it can be. */
   readonly size?: number;
+  /**
+   * Types of partitions that `beginDisk` leaves to `finish`, by designator ("esp"): what goes there may
+   * depend on the others' root hash. They need a size in their definitions.
+   */
+  readonly last?: readonly string[];
   /** Folder for temporary files. Default: that of the output. */
   readonly workspace?: string;
   readonly progress?: Progress | undefined;
@@ -84,13 +89,26 @@ export interface DiskResult {
   readonly partitions: readonly DiskPartition[];
 }
 
+/** A disk whose partitions are there, but for those that come last. */
+export interface UnfinishedDisk {
+  /** All of them, with the root hashes of those that have one. */
+  readonly partitions: readonly DiskPartition[];
+  /**
+   * Fills the partitions that come last, from the tree as it is now, and writes the partition table.
+   * @throws as makeDisk
+   */
+  finish(): Promise<DiskResult>;
+}
+
 interface Part {
+  readonly last: boolean;
   readonly identified: IdentifiedPartition;
   readonly definition: PartitionDefinition;
   /** Name of its file system, if it has one. */
   readonly format: string | undefined;
   readonly minimized: boolean;
   prepared: PreparedFilesystem | undefined;
+  written: boolean;
   placement: Placement;
 }
 
@@ -101,6 +119,16 @@ interface Part {
  *   `verity-signer-missing`; EnvironmentError `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
  */
 export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
+  const disk = await beginDisk({ ...options, last: [] });
+  return await disk.finish();
+}
+
+/**
+ * Makes the image as far as it does not depend on the partitions that come last. Whoever does not call
+ * `finish` removes the output.
+ * @throws as makeDisk
+ */
+export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
   checkDefinitions(options.definitions);
   checkSigner(options.definitions, options.veritySigner);
   const identified = identifyPartitions(options.definitions, options);
@@ -109,25 +137,37 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
     const format = formatOf(definition);
     if (format !== undefined && format !== "empty") findFilesystem(format);
     const minimized = definition.minimize !== undefined && definition.minimize !== "off";
+    const last = options.last?.includes(one.type.designator ?? "") === true;
+    if (last && minimized)
+      throw new ConfigError(
+        `${describeDefinition(definition, index)}: Minimize= cannot be had for it: what goes there is known last`,
+        { code: "definition-invalid", hint: "set SizeMinBytes= and SizeMaxBytes=" },
+      );
     return {
+      last,
       identified: one,
       definition,
       format: format === "empty" ? undefined : format,
       minimized,
       prepared: undefined,
+      written: false,
       placement: { placed: false, offset: 0, size: 0 },
     };
   });
+  return await orRemove(options.output, async () => await begin(options, parts));
+}
+
+/** Nothing stays of an image that failed. */
+async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
   try {
-    const result = await assemble(options, parts);
-    return result;
+    return await make();
   } catch (error) {
-    await rm(options.output, { force: true });
+    await rm(path, { force: true });
     throw error;
   }
 }
 
-async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<DiskResult> {
+async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
   for (const [index, part] of parts.entries())
     if (part.minimized || part.definition.copyBlocks !== undefined)
       part.prepared = await prepare(options, parts, index, undefined);
@@ -139,28 +179,50 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
   for (const [index, part] of parts.entries()) {
     part.placement = plan.placements[index] ?? part.placement;
     // What is copied grows with its partition, which a hash tree covers whole.
-    if (part.placement.placed && (!part.minimized || part.definition.copyBlocks !== undefined))
+    if (part.placement.placed && !part.last && (!part.minimized || part.definition.copyBlocks !== undefined))
       part.prepared = await prepare(options, parts, index, part.placement.size);
   }
 
   using file = new SparseFile(options.output);
   file.setSize(plan.size);
+  await writeParts(options, parts, file);
+  file.close();
+  const rootHashes = await hashParts(options, parts);
+  return {
+    partitions: describe(parts, rootHashes),
+    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan.size, rootHashes)),
+  };
+}
+
+/** Writes the content of those that are prepared and not written yet. */
+async function writeParts(options: DiskOptions, parts: readonly Part[], file: SparseFile): Promise<void> {
   const progress = options.progress ?? silentProgress;
-  for (const { prepared, placement, identified } of parts) {
-    if (prepared === undefined || !placement.placed) continue;
+  for (const part of parts) {
+    const { prepared, placement, identified } = part;
+    if (prepared === undefined || !placement.placed || part.written) continue;
     throwIfAborted(options.signal);
     using task = progress.start({ label: `write ${identified.label}`, unit: "bytes", total: prepared.size });
     await prepared.write(file.window(placement.offset, (count) => task.advance(count)));
     task.done(formatSize(prepared.size));
+    part.written = true;
   }
-  file.flush();
+}
 
-  const rootHashes = await hashParts(options, parts);
+async function finish(
+  options: DiskOptions,
+  parts: readonly Part[],
+  size: number,
+  rootHashes: ReadonlyMap<Part, Uint8Array>,
+): Promise<DiskResult> {
+  for (const [index, part] of parts.entries())
+    if (part.last && part.placement.placed) part.prepared = await prepare(options, parts, index, part.placement.size);
+  using file = new SparseFile(options.output, { keep: true });
+  await writeParts(options, parts, file);
   const disk = diskUuid(options.seed);
   const partitions = describe(parts, rootHashes);
   const regions = encodeGpt({
     diskUuid: disk,
-    size: plan.size,
+    size,
     ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
@@ -183,7 +245,7 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
   )?.[1].der;
   return {
     path: options.output,
-    size: plan.size,
+    size,
     diskUuid: disk,
     ...(rootHash === undefined ? {} : { rootHash }),
     ...(rootHashSignature === undefined ? {} : { rootHashSignature }),
@@ -234,6 +296,11 @@ async function prepare(
     label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    // A hash tree stands for a file system that nobody writes to.
+    roomUpTo:
+      definition.minimize === "guess" && (definition.verity ?? "off") === "off"
+        ? (definition.sizeMax ?? Infinity)
+        : undefined,
     sectorSize: options.sectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,

@@ -27,9 +27,13 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
   unshare: { package: "util-linux", purpose: "build without root, in a user namespace" },
   newuidmap: { package: "uidmap", purpose: "give a build without root the user ids of an image" },
+  depmod: { package: "kmod", purpose: "list what the kernel's modules depend on" },
+  modinfo: { package: "kmod", purpose: "find the firmware that kernel modules ask for" },
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
+  "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
+  "systemd-nspawn": { package: "systemd-container", purpose: "boot images in a container (imgtool boot, shell)" },
 };
 
 // A user's PATH often lacks the folders where programs for root live.

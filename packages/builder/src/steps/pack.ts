@@ -8,10 +8,10 @@ import { systemErrorCode } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
 import { describeFile, describeFolder } from "../artifacts.ts";
 import type { BuildContext } from "../context.ts";
-import { outputNames } from "../outputs.ts";
+import { outputNames, uncompressed } from "../outputs.ts";
 import { compressFile } from "./compress.ts";
 import { packCpio } from "./pack-cpio.ts";
-import { packDisk } from "./pack-disk.ts";
+import { finishPartitions } from "./pack-disk.ts";
 import { packTar } from "./pack-tar.ts";
 
 /** Makes the image in the staging folder and notes it as an artifact. */
@@ -30,7 +30,7 @@ export async function packImage(context: BuildContext): Promise<void> {
     await compress(context, image);
     artifacts.push(await describeFile(config.format, image, describe));
   } else {
-    const { rootHash, rootHashSignature, partitions } = await packDisk(context, join(staging, uncompressed(image)));
+    const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
     await compress(context, image);
     artifacts.push({
       ...(await describeFile("disk", image, describe)),
@@ -46,10 +46,6 @@ export async function packImage(context: BuildContext): Promise<void> {
       artifacts.push(await describeFile("roothash-signature", signatureName, describe));
     }
   }
-}
-
-function uncompressed(image: string): string {
-  return image.replace(/\.(zst|xz|gz)$/, "");
 }
 
 async function compress({ config, staging, progress, signal }: BuildContext, image: string): Promise<void> {
