@@ -5,42 +5,150 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { findProgram } from "@imgtool/testkit";
+import { type Inputs, makeSmallFiles, makeSparseImage } from "./inputs.ts";
+
+type Program = "casync" | "imgtool" | "desync";
 
 export interface BenchmarkCase {
+  /** What the case is about: the heading of its table. */
+  readonly group: string;
   readonly name: string;
   /** Command lines by program; casync is what the others are compared with. */
-  readonly commands: Readonly<Record<string, readonly string[]>>;
+  readonly commands: Readonly<Partial<Record<Program, readonly string[]>>>;
   prepare(program: string): void;
 }
 
+function nothing(): void {}
+
+/** Removes what lies at the program's path. */
+function away(path: (program: string) => string): (program: string) => void {
+  return (program) => rmSync(path(program), { recursive: true, force: true });
+}
+
 /** All cases, in an order in which the later ones use what the earlier ones left. */
-export function cases(root: string, work: string, input: string): BenchmarkCase[] {
+export function cases(root: string, work: string, inputs: Inputs): BenchmarkCase[] {
   const imgtool = join(root, "imgtool");
-  const store = (program: string): string => join(work, `${program}.castr`);
-  const index = (program: string): string => join(work, `${program}.caibx`);
-  const output = (program: string): string => join(work, `${program}.out`);
-  const programs = ["casync", "imgtool", "desync"].filter(
-    (name) => name === "imgtool" || findProgram(name) !== undefined,
-  );
-  const commands = (of: Readonly<Record<string, readonly string[]>>): Record<string, readonly string[]> =>
-    Object.fromEntries(programs.filter((name) => of[name] !== undefined).map((name) => [name, of[name] ?? []]));
-  const make = commands({
-    casync: ["casync", "make", `--store=${store("casync")}`, index("casync"), input],
-    imgtool: [imgtool, "make", "--durable=no", `--store=${store("imgtool")}`, index("imgtool"), input],
-    desync: ["desync", "make", "-n", "2", "-s", store("desync"), index("desync"), input],
+  const place = (name: string) => (program: string) => join(work, `${program}.${name}`);
+  const result: BenchmarkCase[] = [];
+  const add = (
+    group: string,
+    name: string,
+    commands: BenchmarkCase["commands"],
+    prepare: BenchmarkCase["prepare"] = nothing,
+  ): void => {
+    const there = Object.entries(commands).filter(
+      ([program]) => program === "imgtool" || findProgram(program) !== undefined,
+    );
+    result.push({ group, name, commands: Object.fromEntries(there), prepare });
+  };
+
+  const blob = (group: string, id: string, input: string): void => {
+    const [store, index, output] = [place(`${id}.castr`), place(`${id}.caibx`), place("out")];
+    const make = {
+      casync: ["casync", "make", `--store=${store("casync")}`, index("casync"), input],
+      imgtool: [imgtool, "make", "--durable=no", `--store=${store("imgtool")}`, index("imgtool"), input],
+      desync: ["desync", "make", "-n", "2", "-s", store("desync"), index("desync"), input],
+    };
+    add(group, "make, cold store", make, away(store));
+    add(group, "make, warm store", make);
+    const extract = {
+      casync: ["casync", "extract", `--store=${store("casync")}`, index("casync"), output("casync")],
+      imgtool: [imgtool, "extract", "--durable=no", `--store=${store("imgtool")}`, index("imgtool"), output("imgtool")],
+      desync: ["desync", "extract", "-n", "2", "-s", store("desync"), index("desync"), output("desync")],
+    };
+    add(group, "extract", extract, away(output));
+  };
+  const tar = "A tar of /usr";
+  blob(tar, "tar", inputs.tar);
+  {
+    const [store, index, output] = [place("tar.castr"), place("tar2.caibx"), place("out")];
+    add(tar, "make of the second version", {
+      casync: ["casync", "make", `--store=${store("casync")}`, index("casync"), inputs.nextTar],
+      imgtool: [imgtool, "make", "--durable=no", `--store=${store("imgtool")}`, index("imgtool"), inputs.nextTar],
+      desync: ["desync", "make", "-n", "2", "-s", store("desync"), index("desync"), inputs.nextTar],
+    });
+    const extract = (program: "casync" | "imgtool", ...more: readonly string[]): readonly string[] => [
+      ...(program === "casync" ? ["casync", "extract"] : [imgtool, "extract", "--durable=no"]),
+      `--store=${store(program)}`,
+      ...more,
+      index(program),
+      output(program),
+    ];
+    add(tar, "extract the second version", { casync: extract("casync"), imgtool: extract("imgtool") }, away(output));
+    const seed = `--seed=${inputs.tar}`;
+    const seeded = { casync: extract("casync", seed), imgtool: extract("imgtool", seed) };
+    add(tar, "extract the second version, the first as seed", seeded, away(output));
+  }
+  blob("An ext4 image", "image", inputs.image);
+
+  const tree = "The tree in the tar";
+  const [store, output] = [place("tree.castr"), place("out")];
+  const both = (verb: string, make: (program: string) => readonly string[]): BenchmarkCase["commands"] => ({
+    casync: ["casync", verb, ...make("casync")],
+    imgtool: [imgtool, verb, ...(verb === "make" || verb === "extract" ? ["--durable=no"] : []), ...make("imgtool")],
   });
-  const extract = commands({
-    casync: ["casync", "extract", `--store=${store("casync")}`, index("casync"), output("casync")],
-    imgtool: [imgtool, "extract", "--durable=no", `--store=${store("imgtool")}`, index("imgtool"), output("imgtool")],
-    desync: ["desync", "extract", "-n", "2", "-s", store("desync"), index("desync"), output("desync")],
+  const index = (program: string): string => place("tree.caidx")(program);
+  const next = (program: string): string => place("tree2.caidx")(program);
+  const at = (program: string): string => `--store=${store(program)}`;
+  const make = both("make", (program) => [at(program), index(program), inputs.tree]);
+  add(tree, "make, cold store", make, away(store));
+  add(tree, "make, warm store", make);
+  add(
+    tree,
+    "extract",
+    both("extract", (program) => [at(program), index(program), output(program)]),
+    away(output),
+  );
+  add(
+    tree,
+    "make of the second version",
+    both("make", (program) => [at(program), next(program), inputs.nextTree]),
+  );
+  const extractNext = (...more: readonly string[]): BenchmarkCase["commands"] =>
+    both("extract", (program) => [at(program), ...more, next(program), output(program)]);
+  add(tree, "extract the second version", extractNext(), away(output));
+  add(tree, "extract the second version, the first as seed", extractNext(`--seed=${inputs.tree}`), away(output));
+  for (const verb of ["list", "mtree", "digest"])
+    add(
+      tree,
+      verb,
+      both(verb, () => [inputs.tree]),
+    );
+  add(
+    tree,
+    "list of the index",
+    both("list", (program) => [at(program), index(program)]),
+  );
+
+  const start = "Start";
+  add(start, "--help", { casync: ["casync", "--help"], imgtool: [imgtool, "--help"] });
+  add(
+    start,
+    "make of 1 kB",
+    both("make", (program) => [at(program), place("small.caibx")(program), inputs.small]),
+  );
+  return result;
+}
+
+/** What shows that memory does not depend on the size of the input. */
+export function memoryCases(root: string, work: string): BenchmarkCase[] {
+  const imgtool = join(root, "imgtool");
+  const [sparse, small] = [
+    makeSparseImage(join(work, "sparse"), 20),
+    makeSmallFiles(join(work, "small-files"), 200_000),
+  ];
+  const [store, output] = [join(work, "memory.castr"), join(work, "memory.out")];
+  const [image, tree] = [join(work, "sparse.caibx"), join(work, "small.caidx")];
+  const run = (name: string, verb: string, ...args: readonly string[]): BenchmarkCase => ({
+    group: "Memory",
+    name,
+    commands: { imgtool: [imgtool, verb, "--durable=no", `--store=${store}`, ...args] },
+    prepare: () => rmSync(output, { recursive: true, force: true }),
   });
   return [
-    {
-      name: "make, cold store",
-      commands: make,
-      prepare: (program) => rmSync(store(program), { recursive: true, force: true }),
-    },
-    { name: "make, warm store", commands: make, prepare() {} },
-    { name: "extract", commands: extract, prepare: (program) => rmSync(output(program), { force: true }) },
+    run("make of a sparse image of 20 GiB", "make", image, sparse),
+    run("extract of it", "extract", image, output),
+    run("make of a tree of 200,000 small files", "make", tree, small),
+    run("extract of it", "extract", tree, output),
   ];
 }

@@ -3,7 +3,8 @@
  * steps, and writes docs/benchmarks.md and docs/benchmarks.json.
  *
  * Inputs, stores and outputs lie on tmpfs (/dev/shm), so that no disk is measured. Each case runs
- * `--rounds` times with the programs in turn; the tables hold medians and ratios to casync.
+ * `--rounds` times with the programs in turn; the tables hold medians and ratios to casync. The cases
+ * that show how much memory large inputs take run once.
  * @module
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -11,9 +12,9 @@ import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { measure } from "../scripts/measure.ts";
-import { makeTar } from "./inputs.ts";
-import { cases } from "./cases.ts";
+import { type BenchmarkCase, cases, memoryCases } from "./cases.ts";
 import { demoSteps } from "./demo.ts";
+import { makeInputs } from "./inputs.ts";
 import { median, type Sample } from "./statistics.ts";
 import { report } from "./report.ts";
 
@@ -22,6 +23,9 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "3" },
     size: { type: "string", default: "1024" },
     "no-demo": { type: "boolean", default: false },
+    "no-memory": { type: "boolean", default: false },
+    // where the page and the JSON go: elsewhere for a trial
+    output: { type: "string", default: join(import.meta.dirname, "../docs") },
   },
 });
 const rounds = Number(flags.rounds);
@@ -32,20 +36,28 @@ const work = "/dev/shm/imgtool-bench";
 rmSync(work, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });
 try {
-  console.error(`making the input: a tar of /usr cut to ${megabytes} MiB`);
-  const input = makeTar(join(work, "input.tar"), megabytes);
+  console.error(`making the inputs, of ${megabytes} MiB each`);
+  const inputs = makeInputs(work, megabytes);
+  const temporary = join(work, "tmp");
+  mkdirSync(temporary);
   const samples: Sample[] = [];
-  for (let round = 0; round < rounds; round++) {
-    for (const benchmark of cases(root, work, input)) {
-      for (const [program, command] of Object.entries(benchmark.commands)) {
-        benchmark.prepare(program);
-        const measured = await measure(command[0] ?? "", command.slice(1), { stdio: ["ignore", "ignore", "inherit"] });
-        if (measured.exitCode !== 0) throw new Error(`${command.join(" ")} exited with ${measured.exitCode}`);
-        console.error(`${benchmark.name.padEnd(40)} ${program.padEnd(8)} ${measured.seconds.toFixed(2)} s`);
-        samples.push({ name: benchmark.name, program, ...measured });
-      }
+  const run = async (benchmark: BenchmarkCase): Promise<void> => {
+    for (const [program, command] of Object.entries(benchmark.commands)) {
+      benchmark.prepare(program);
+      const measured = await measure(command[0] ?? "", command.slice(1), {
+        stdio: ["ignore", "ignore", "inherit"],
+        env: { ...process.env, TMPDIR: temporary },
+      });
+      if (measured.exitCode !== 0) throw new Error(`${command.join(" ")} exited with ${measured.exitCode}`);
+      const { group, name } = benchmark;
+      console.error(`${`${group}: ${name}`.padEnd(70)} ${program.padEnd(8)} ${measured.seconds.toFixed(2)} s`);
+      samples.push({ group, name, program, ...measured });
     }
+  };
+  for (let round = 0; round < rounds; round++) {
+    for (const benchmark of cases(root, work, inputs)) await run(benchmark);
   }
+  if (!flags["no-memory"]) for (const benchmark of memoryCases(root, work)) await run(benchmark);
   const results = {
     machine: { cpus: cpus().length, model: cpus()[0]?.model ?? "unknown", memory: totalmem() },
     rounds,
@@ -53,9 +65,9 @@ try {
     cases: median(samples),
     demo: flags["no-demo"] ? undefined : demoSteps(root, work),
   };
-  writeFileSync(join(root, "docs/benchmarks.json"), `${JSON.stringify(results, undefined, 2)}\n`);
-  writeFileSync(join(root, "docs/benchmarks.md"), report(results));
-  console.error("written: docs/benchmarks.md, docs/benchmarks.json");
+  writeFileSync(join(flags.output, "benchmarks.json"), `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(join(flags.output, "benchmarks.md"), report(results));
+  console.error(`written: benchmarks.md and benchmarks.json in ${flags.output}`);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

@@ -5,11 +5,15 @@
 import type { Measurement } from "../scripts/measure.ts";
 
 export interface Sample extends Measurement {
+  /** The case: the heading it stands under, and its name. */
+  readonly group: string;
   readonly name: string;
   readonly program: string;
 }
 
 export interface Median {
+  /** The case: the heading it stands under, and its name. */
+  readonly group: string;
   readonly name: string;
   readonly program: string;
   readonly seconds: number;
@@ -26,8 +30,9 @@ function middle(values: readonly number[]): number {
 
 /** One row for each case and program, in the order they were first measured. */
 export function median(samples: readonly Sample[]): Median[] {
-  const groups = Map.groupBy(samples, (sample) => `${sample.name}\0${sample.program}`);
+  const groups = Map.groupBy(samples, (sample) => [sample.group, sample.name, sample.program].join("\0"));
   const rows = [...groups.values()].map((group) => ({
+    group: group[0]?.group ?? "",
     name: group[0]?.name ?? "",
     program: group[0]?.program ?? "",
     seconds: middle(group.map((sample) => sample.seconds)),
@@ -35,7 +40,9 @@ export function median(samples: readonly Sample[]): Median[] {
     peakMemory: middle(group.map((sample) => sample.peakMemory)),
   }));
   return rows.map((row) => {
-    const casync = rows.find((other) => other.name === row.name && other.program === "casync");
+    const casync = rows.find(
+      ({ group, name, program }) => group === row.group && name === row.name && program === "casync",
+    );
     return { ...row, speed: casync === undefined ? undefined : casync.seconds / row.seconds };
   });
 }

@@ -2,7 +2,7 @@
  * Where a blob's bytes come from: a file, a device, standard input or any stream.
  * @module
  */
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import {
   ConfigError,
   EnvironmentError,
@@ -12,6 +12,7 @@ import {
   type Task,
   throwIfAborted,
 } from "@imgtool/core";
+import { seekData } from "@imgtool/host";
 import type { ChunkPipeline } from "./chunk-pipeline.ts";
 import { sourceLength } from "./source-length.ts";
 
@@ -40,33 +41,73 @@ export async function feedSource(pipeline: ChunkPipeline, source: ByteSource, op
 async function feedFile(pipeline: ChunkPipeline, path: string, options: FeedOptions): Promise<void> {
   try {
     await using handle = await open(path, "r");
-    const { length, note } = await sourceLength(handle);
+    const { length, note, holes = 0 } = await sourceLength(handle);
     if (note !== undefined) options.task.detail(`${path}: ${note}`);
     if (length !== Infinity) options.task.setTotal(length);
+    if (holes >= worthSeeking) return await feedSparseFile(pipeline, handle, length, options);
     // A file that grows is read on; a device may have more than its file system.
-    let left = note === undefined ? Infinity : length;
-    const read = async (view: Uint8Array): Promise<number> => {
-      const { bytesRead } = await handle.read(view, 0, Math.min(view.length, left));
-      left -= bytesRead;
-      return bytesRead;
-    };
-    let reading = read(await pipeline.space());
-    for (let count = await reading; count > 0; count = await reading) {
-      throwIfAborted(options.signal);
-      pipeline.advance(count);
-      options.task.advance(count);
-      // The next bytes are read while these are cut.
-      const view = pipeline.trySpace();
-      if (view !== undefined) reading = read(view);
-      try {
-        await pipeline.cut();
-      } finally {
-        if (view !== undefined) await reading;
-      }
-      if (view === undefined) reading = read(await pipeline.space());
-    }
+    await feedRange(pipeline, handle, undefined, note === undefined ? Infinity : length, options);
   } catch (error) {
     throw sourceError(error, path);
+  }
+}
+
+/** Holes of a file that are looked for when they are at least so large together, in bytes. */
+const worthSeeking: number = 16 * 1024 ** 2;
+
+/** A file that has less data than length: what the file system says is a hole is not read. */
+async function feedSparseFile(
+  pipeline: ChunkPipeline,
+  handle: FileHandle,
+  length: number,
+  options: FeedOptions,
+): Promise<void> {
+  for (let at = 0; at < length;) {
+    throwIfAborted(options.signal);
+    const data = Math.min(seekData(handle.fd, at, "data") ?? length, length);
+    if (data > at) {
+      await pipeline.writeZeros(data - at);
+      options.task.advance(data - at);
+    }
+    at = data;
+    if (data === length) break;
+    const hole = Math.min(seekData(handle.fd, data, "hole") ?? length, length);
+    await feedRange(pipeline, handle, data, hole - data, options);
+    at = hole;
+  }
+  // A file that grows is read on.
+  await feedRange(pipeline, handle, length, Infinity, options);
+}
+
+/** Writes `length` bytes from a position, or from where the file stands, or what there is of them. */
+async function feedRange(
+  pipeline: ChunkPipeline,
+  handle: FileHandle,
+  position: number | undefined,
+  length: number,
+  options: FeedOptions,
+): Promise<void> {
+  let done = 0;
+  const read = async (view: Uint8Array): Promise<number> => {
+    const at = position === undefined ? null : position + done;
+    const { bytesRead } = await handle.read(view, 0, Math.min(view.length, length - done), at);
+    done += bytesRead;
+    return bytesRead;
+  };
+  let reading = read(await pipeline.space());
+  for (let count = await reading; count > 0; count = await reading) {
+    throwIfAborted(options.signal);
+    pipeline.advance(count);
+    options.task.advance(count);
+    // The next bytes are read while these are cut.
+    const view = pipeline.trySpace();
+    if (view !== undefined) reading = read(view);
+    try {
+      await pipeline.cut();
+    } finally {
+      if (view !== undefined) await reading;
+    }
+    if (view === undefined) reading = read(await pipeline.space());
   }
 }
 

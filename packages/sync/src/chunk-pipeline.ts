@@ -8,7 +8,7 @@
  */
 import { availableParallelism } from "node:os";
 import { abortedError, throwIfAborted } from "@imgtool/core";
-import { type ChunkSizes, Cutter, CutterMemory, type DigestAlgorithm } from "@imgtool/chunker";
+import { type ChunkSizes, Cutter, CutterMemory, type DigestAlgorithm, digestLength } from "@imgtool/chunker";
 import { type Compression, compressionLevel, openLocalStore, type WriteStore } from "@imgtool/store";
 import {
   allocateRing,
@@ -86,11 +86,18 @@ export class ChunkPipeline implements AsyncDisposable {
   #cut = 0;
   #chunkStart = 0;
   #released = 0;
-  /** Counts of chunks: cut, id known, finished with. */
+  /** Zeros of the stream that did not go through the ring; the positions above do not count them. */
+  #skipped = 0;
+  /** For the slot of a run of equal chunks of zeros, their number. */
+  readonly #runs = new Map<number, number>();
+  /** Id of the chunk that was known last. */
+  readonly #lastId = new Uint8Array(digestLength);
+  /** Counts of orders: given, id known, finished with. */
   #ordered = 0;
   #known = 0;
   #finished = 0;
   #isEnding = false;
+  #zerosRunOn: boolean | undefined;
   #error: Error | undefined;
 
   private constructor(options: ChunkPipelineOptions) {
@@ -140,7 +147,7 @@ export class ChunkPipeline implements AsyncDisposable {
 
   /** Bytes committed so far. */
   get position(): number {
-    return this.#written;
+    return this.#written + this.#skipped;
   }
 
   /**
@@ -152,6 +159,7 @@ export class ChunkPipeline implements AsyncDisposable {
       const seen = this.#ring.doneSignal;
       const view = this.trySpace();
       if (view !== undefined) return view;
+      this.#cutSome();
       this.#crew.start();
       await this.#ring.done(seen);
     }
@@ -184,10 +192,26 @@ export class ChunkPipeline implements AsyncDisposable {
     }
   }
 
+  /** cut(), unless it would wait: then false. */
+  tryCut(): boolean {
+    return this.#cutSome();
+  }
+
   /** advance() and cut(). */
   commit(count: number): Promise<void> {
     this.advance(count);
     return this.cut();
+  }
+
+  /** write(), if there is space for all at once: else false, and nothing is taken. */
+  tryWrite(bytes: Uint8Array): boolean {
+    const view = this.trySpace();
+    if (view === undefined || view.length < bytes.length) return false;
+    view.set(bytes);
+    this.advance(bytes.length);
+    // What cannot be cut now is cut with the next bytes, or while space() waits.
+    this.#cutSome();
+    return true;
   }
 
   /** Copies bytes of any length into the stream. */
@@ -200,6 +224,67 @@ export class ChunkPipeline implements AsyncDisposable {
       this.advance(count);
       if (!this.#cutSome()) await this.cut();
     }
+  }
+
+  /**
+   * Takes so many zeros as the next of the stream. Nearly all are neither written nor digested: from
+   * the second chunk of nothing but zeros on, all chunks are equal.
+   */
+  async writeZeros(length: number): Promise<void> {
+    const { max } = this.#cutter.sizes;
+    let left = length;
+    if (left >= 4 * max && this.#skipsZeros) {
+      // The chunk under way ends somewhere in the first zeros, and one of zeros alone behind it.
+      for (let chunk = 0; chunk < 2; chunk++) {
+        const lead = max - this.#cutter.pending;
+        await this.#fillZeros(lead);
+        left -= lead;
+      }
+      if (this.#cutter.pending === 0) {
+        const count = Math.floor(left / max);
+        await this.#orderRun(count);
+        left -= count * max;
+      }
+    }
+    await this.#fillZeros(left);
+  }
+
+  /** Whether a chunk of zeros has no cut before the maximum size, and nobody digests the whole. */
+  get #skipsZeros(): boolean {
+    this.#zerosRunOn ??=
+      new Cutter(this.#cutter.sizes).next(new Uint8Array(this.#cutter.sizes.max)) === this.#cutter.sizes.max;
+    return this.#zerosRunOn && this.#options.contentDigest !== true;
+  }
+
+  async #fillZeros(length: number): Promise<void> {
+    for (let left = length; left > 0;) {
+      const view = this.trySpace() ?? (await this.space());
+      const count = Math.min(view.length, left);
+      view.fill(0, 0, count);
+      left -= count;
+      await this.commit(count);
+    }
+  }
+
+  /** Takes `count` more chunks that are equal to the one that was cut last. */
+  async #orderRun(count: number): Promise<void> {
+    while (this.#ordered - this.#finished >= chunkSlots) {
+      this.#crew.start();
+      await this.#wait();
+    }
+    const slot = this.#ordered++ % chunkSlots;
+    this.#ring.setChunk(slot, 0, 0);
+    this.#ring.setState(slot, stateKnown);
+    this.#runs.set(slot, count);
+    this.#skipped += count * this.#cutter.sizes.max;
+  }
+
+  /** The chunks of a run become known. */
+  #settleRun(slot: number, count: number): void {
+    for (let i = 0; i < count; i++) this.#options.onChunk?.(this.#cutter.sizes.max, this.#lastId);
+    this.#tally.addAgain(count);
+    this.#runs.delete(slot);
+    this.#ring.setState(slot, stateFinished);
   }
 
   /**
@@ -220,7 +305,7 @@ export class ChunkPipeline implements AsyncDisposable {
     this.#crew.finish();
     while (!this.#crew.through) await this.#wait();
     if (this.#uploader !== undefined && (this.#options.durable ?? true)) await this.#uploader.flush();
-    return { size: this.#written, digest: this.#crew.contentDigest, ...this.#tally.counts() };
+    return { size: this.position, digest: this.#crew.contentDigest, ...this.#tally.counts() };
   }
 
   /** Ends the threads; what is not finished is dropped. */
@@ -285,7 +370,13 @@ export class ChunkPipeline implements AsyncDisposable {
     for (; this.#known < this.#ordered; this.#known++) {
       const slot = this.#known % chunkSlots;
       if (ring.state(slot) !== stateKnown || this.#uploader?.busy === true) break;
+      const run = this.#runs.get(slot);
+      if (run !== undefined) {
+        this.#settleRun(slot, run);
+        continue;
+      }
       const id = ring.id(slot);
+      this.#lastId.set(id);
       const length = ring.length(slot);
       this.#options.onChunk?.(length, id);
       const isFirst = this.#tally.add(id);

@@ -19,6 +19,11 @@ export class ChunkTally {
     return this.#seen.count > known;
   }
 
+  /** Counts chunks that are equal to one that was counted. */
+  addAgain(count: number): void {
+    this.#chunks += count;
+  }
+
   /** Counts a chunk that was new in the store, with the bytes it takes up there. */
   addStored(id: Uint8Array, storedBytes: number): void {
     const known = this.#stored.count;

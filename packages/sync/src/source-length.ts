@@ -9,6 +9,8 @@ import { fileSystemHeadSize, fileSystemSize } from "./file-system-size.ts";
 export interface SourceLength {
   /** Bytes to read; Infinity where the end is not known before it is reached. */
   readonly length: number;
+  /** Of a file, bytes that take up no space: there are holes, or the file system compresses. */
+  readonly holes?: number;
   /** What was found, where it shortens a device: for people. */
   readonly note?: string;
 }
@@ -19,7 +21,7 @@ export interface SourceLength {
  */
 export async function sourceLength(handle: FileHandle): Promise<SourceLength> {
   const stats = await handle.stat();
-  if (stats.isFile()) return { length: stats.size };
+  if (stats.isFile()) return { length: stats.size, holes: stats.size - stats.blocks * 512 };
   if (!stats.isBlockDevice()) return { length: Infinity };
   const length = getBlockDeviceSize(handle.fd);
   const head = Buffer.alloc(Math.min(fileSystemHeadSize, length));

@@ -4,14 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { type Progress, silentProgress, throwIfAborted } from "@imgtool/core";
+import { type Progress, silentProgress, type Task, throwIfAborted } from "@imgtool/core";
 import { defaultArchiveFlags } from "@imgtool/catar";
 import { type ChunkSizes, chunkSizes, digestOfFlags } from "@imgtool/chunker";
 import { makeAtomically } from "@imgtool/host";
 import type { Compression, WriteStore } from "@imgtool/store";
-import type { ChunkedStream } from "../chunk-pipeline.ts";
+import type { ChunkedStream, ChunkPipeline } from "../chunk-pipeline.ts";
 import { chunkStream } from "../make-stream.ts";
 import type { ByteSource } from "../byte-source.ts";
+import { feedTree } from "./feed-tree.ts";
 import type { IdShift } from "./id-shift.ts";
 import { archiveBytes, archiveDecoder } from "./tree-source.ts";
 
@@ -60,32 +61,35 @@ export interface MadeTree extends ChunkedStream {
  */
 export async function makeTree(options: MakeTreeOptions): Promise<MadeTree> {
   const { progress = silentProgress } = options;
-  const { flags, bytes } = await openSource(options);
+  const { flags, feed } = await openSource(options);
   using task = progress.start({ label: "store chunks", unit: "bytes" });
   const streamOptions = { ...options, flags, sizes: chunkSizes(options.chunkSizes) };
-  const result = await chunkStream(streamOptions, async (pipeline) => {
-    for await (const piece of bytes) {
-      await pipeline.write(piece);
-      task.advance(piece.length);
-    }
-  });
+  const result = await chunkStream(streamOptions, (pipeline) => feed(pipeline, task));
   task.done(`${result.newChunks} of ${result.chunks} chunks are new`);
   return { ...result, indexPath: options.index };
 }
 
 interface OpenedSource {
   readonly flags: bigint;
-  readonly bytes: AsyncIterable<Uint8Array>;
+  readonly feed: (pipeline: ChunkPipeline, task: Task) => Promise<void>;
 }
 
 async function openSource(options: MakeTreeOptions): Promise<OpenedSource> {
   const { source, flags = defaultArchiveFlags, idShift, signal } = options;
-  if (typeof source === "string") return { flags, bytes: archiveBytes({ directory: source, flags, idShift }, signal) };
+  if (typeof source === "string") {
+    return { flags, feed: (pipeline, task) => feedTree(pipeline, source, { flags, idShift, signal, task }) };
+  }
   // The index has the archive's flags in its head, so they are read before anything is written.
   const bytes = checkedArchive(source.archive, signal);
   const first = await bytes.next();
   if (first.done === true) throw new RangeError("an archive without bytes");
-  return { flags: first.value.flags, bytes: rest(first.value.bytes, bytes) };
+  const feed = async (pipeline: ChunkPipeline, task: Task): Promise<void> => {
+    for await (const piece of rest(first.value.bytes, bytes)) {
+      await pipeline.write(piece);
+      task.advance(piece.length);
+    }
+  };
+  return { flags: first.value.flags, feed };
 }
 
 /** The bytes of an archive in order, from where its flags are known; its form is checked. */

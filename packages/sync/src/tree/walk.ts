@@ -1,6 +1,10 @@
 /**
  * Walks a directory and yields its archive, piece by piece. Directories are read through descriptors
  * and in bytewise order of names; symlinks are never followed.
+ *
+ * The walk itself is synchronous, since a step of an asynchronous iteration costs as much as the
+ * system calls for a small file, and more the deeper it is; only contents are read without blocking,
+ * by whoever takes the steps.
  * @module
  */
 import { closeSync, fstatSync, read, readSync } from "node:fs";
@@ -46,6 +50,17 @@ export interface TreePiece {
   };
 }
 
+/** A step of a walk: records of the archive, or a file that is open and whose content comes next. */
+export type WalkStep = { readonly bytes: Uint8Array } | { readonly content: FileContent };
+
+export interface FileContent {
+  readonly descriptor: number;
+  /** Bytes that the archive says it has. */
+  readonly size: number;
+  /** Relative to the walked directory. */
+  readonly path: Buffer;
+}
+
 export interface WalkOptions {
   /** Normalized feature flags. Default: casync's. */
   readonly flags?: bigint;
@@ -69,6 +84,43 @@ const excludeFileLimit = 1024 ** 2;
  *   read; CatarError `catar-too-deep`; SystemCallError for what cannot be read
  */
 export async function* walkTree(path: string, options: WalkOptions = {}): AsyncGenerator<TreePiece, void> {
+  for (const step of walkSteps(path, options)) {
+    if ("bytes" in step) {
+      yield step;
+      continue;
+    }
+    const { size, path: file } = step.content;
+    for (let offset = 0; offset < size;) {
+      throwIfAborted(options.signal);
+      const buffer = Buffer.allocUnsafeSlow(Math.min(pieceSize, size - offset));
+      const reading = readContent(step.content, buffer, offset);
+      const count = typeof reading === "number" ? reading : await reading;
+      yield { bytes: buffer.subarray(0, count), origin: { path: file, offset } };
+      offset += count;
+    }
+  }
+}
+
+/**
+ * Reads from a file of a walk: at once when it is small.
+ * @throws FormatError `source-changed` where there is nothing more, though there should be
+ */
+export function readContent(content: FileContent, buffer: Uint8Array, offset: number): number | Promise<number> {
+  const { descriptor, size } = content;
+  const length = Math.min(buffer.length, size - offset);
+  const checked = (count: number): number => {
+    if (count === 0) throw changed(content.path, `${size} bytes`, `${offset} bytes`);
+    return count;
+  };
+  if (size <= synchronousSize) return checked(readSync(descriptor, buffer, 0, length, offset));
+  return readAsync(descriptor, buffer, 0, length, offset).then(({ bytesRead }) => checked(bytesRead));
+}
+
+/**
+ * The steps of walkTree(). The content that a step announces is to be read, all of it, before the next
+ * step is taken.
+ */
+export function* walkSteps(path: string, options: WalkOptions = {}): Generator<WalkStep, void> {
   const flags = options.flags ?? defaultArchiveFlags;
   const root = openRoot(path);
   try {
@@ -116,15 +168,11 @@ class Walker {
     this.#signal = signal;
   }
 
-  async *root(descriptor: number, path: Buffer): AsyncGenerator<TreePiece, void> {
+  *root(descriptor: number, path: Buffer): Generator<WalkStep, void> {
     yield* this.#directory(undefined, this.#openPlace(AT_FDCWD, path, descriptor), ExcludeRules.none);
   }
 
-  async *#directory(
-    name: Buffer | undefined,
-    place: OpenPlace,
-    inherited: ExcludeRules,
-  ): AsyncGenerator<TreePiece, void> {
+  *#directory(name: Buffer | undefined, place: OpenPlace, inherited: ExcludeRules): Generator<WalkStep, void> {
     yield { bytes: this.encoder.entry(name, collectNode(place, this.#flags, this.#idShift)) };
     // What the kernel shows of itself has no lasting content.
     const entries = api.has(place.fileSystem) ? [] : readDirectory(place.descriptor);
@@ -139,11 +187,7 @@ class Walker {
     yield { bytes: this.encoder.leave() };
   }
 
-  async *#child(
-    directory: number,
-    { name, type }: DirectoryEntry,
-    rules: ExcludeRules,
-  ): AsyncGenerator<TreePiece, void> {
+  *#child(directory: number, { name, type }: DirectoryEntry, rules: ExcludeRules): Generator<WalkStep, void> {
     const isPlain = type === typeDirectory || type === typeFile;
     const status = isPlain ? undefined : statx(directory, name);
     const kind = status === undefined ? (type === typeDirectory ? "directory" : "file") : kindOfMode(status.mode);
@@ -196,34 +240,28 @@ class Walker {
     return (this.#flags & excludeNodump) !== 0n && (attributes & features["flag-nodump"]) !== 0n;
   }
 
-  async *#file(name: Buffer, place: OpenPlace): AsyncGenerator<TreePiece, void> {
+  *#file(name: Buffer, place: OpenPlace): Generator<WalkStep, void> {
     const { descriptor } = place;
     const size = api.has(place.fileSystem) ? 0 : place.status.size;
     const node = collectNode({ ...place, status: { ...place.status, size } }, this.#flags, this.#idShift);
     yield { bytes: this.encoder.entry(name, node) };
-    const path = joinPath(this.#path);
-    for (let offset = 0; offset < size;) {
-      throwIfAborted(this.#signal);
-      const buffer = Buffer.allocUnsafeSlow(Math.min(pieceSize, size - offset));
-      const count =
-        size <= synchronousSize
-          ? readSync(descriptor, buffer, 0, buffer.length, offset)
-          : (await readAsync(descriptor, buffer, 0, buffer.length, offset)).bytesRead;
-      if (count === 0) throw this.#changed(`${size} bytes`, `${offset} bytes`);
-      this.encoder.payload(count);
-      yield { bytes: buffer.subarray(0, count), origin: { path, offset } };
-      offset += count;
-    }
+    if (size === 0) return;
+    yield { content: { descriptor, size, path: joinPath(this.#path) } };
+    this.encoder.payload(size);
   }
 
   #changed(expected: string, found: string): FormatError {
-    const path = displayPath(joinPath(this.#path));
-    return new FormatError(`${path} changed while it was read: expected ${expected}, found ${found}`, {
-      code: "source-changed",
-      hint: "make the archive of a tree that nothing writes to: a snapshot, or a copy",
-      data: { path, expected, found },
-    });
+    return changed(joinPath(this.#path), expected, found);
   }
+}
+
+function changed(file: Buffer, expected: string, found: string): FormatError {
+  const path = displayPath(file);
+  return new FormatError(`${path} changed while it was read: expected ${expected}, found ${found}`, {
+    code: "source-changed",
+    hint: "make the archive of a tree that nothing writes to: a snapshot, or a copy",
+    data: { path, expected, found },
+  });
 }
 
 /** A link is followed, as casync does: what it leads to is read as patterns, and goes nowhere. */
