@@ -28,6 +28,13 @@ export function command(): Command {
     .argument("[path]", "of an archive or its index: a path inside, restored below the target")
     .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect)
     .option("--seed-output <yes|no>", "whether what is at the target serves as a seed", yesNo, true)
+    .option("--reflink <yes|no>", "share blocks with seeds where the file system can", yesNo, true)
+    .option(
+      "--hardlink <yes|no>",
+      "link files of a tree that are equal in everything: with directory seeds, and with each other",
+      yesNo,
+      false,
+    )
     .option("--punch-holes <yes|no>", "whether zeros become holes", yesNo, true)
     .option("--delete <yes|no>", "whether what the archive lacks is removed from an existing directory", yesNo, true)
     .option(
