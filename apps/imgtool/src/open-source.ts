@@ -5,8 +5,18 @@
 import { statSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress } from "@imgtool/core";
-import { HttpClient, isHttpUrl, openStore, type ReadStore } from "@imgtool/store";
-import { type IdShift, openSeed, readIndex, type Seed, type TreeSource } from "@imgtool/sync";
+import {
+  HttpClient,
+  isHttpUrl,
+  isRemoteLocation,
+  isSshLocation,
+  openStore,
+  parseSshLocation,
+  pullArchive,
+  type ReadStore,
+  sshConnect,
+} from "@imgtool/store";
+import { type ByteSource, type IdShift, openSeed, readIndex, type Seed, type TreeSource } from "@imgtool/sync";
 import { storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -54,7 +64,7 @@ export async function openIndex(
   return {
     index,
     stores,
-    storesOrPaths: stores.map((store, i) => (isHttpUrl(locations[i] ?? "") ? store : (locations[i] ?? store))),
+    storesOrPaths: stores.map((store, i) => (isRemoteLocation(locations[i] ?? "") ? store : (locations[i] ?? store))),
     seeds,
     indexBytes: client.statistics.bytes,
     httpRequests: () => stores.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
@@ -114,13 +124,17 @@ export async function openTree(
   }
   const source: TreeSource =
     kind === "archive" || location === "-"
-      ? { archive: archivePath(location) }
+      ? { archive: archiveSource(location, signal) }
       : { directory: directoryPath(location), flags: options.flags, idShift: options.idShift };
   return { source, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-/** An archive is read from a file or standard input. @throws ConfigError `archive-remote` */
-export function archivePath(location: string): string {
+/** An archive is read from a file, standard input or another machine. @throws ConfigError `archive-remote` */
+export function archiveSource(location: string, signal: AbortSignal): ByteSource {
+  if (isSshLocation(location)) {
+    const remote = parseSshLocation(location);
+    return pullArchive(sshConnect(remote), remote.path, signal);
+  }
   if (!isHttpUrl(location)) return location;
   throw new ConfigError("an archive on a web server cannot be read in place", {
     code: "archive-remote",

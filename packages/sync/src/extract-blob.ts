@@ -146,7 +146,8 @@ async function fetchRest(target: BlobOutput, job: Job): Promise<void> {
     };
     const { digest } = index;
     const { sparse, path: output } = target;
-    await extractWithThreads({ plan, digest, sparse, store: firstStore, output, onProgress, signal });
+    const data = { plan, digest, largestChunk: largestSize(index), sparse, store: firstStore, output };
+    await extractWithThreads({ ...data, onProgress, signal });
   }
   await restore(target, job);
 }
@@ -171,6 +172,13 @@ async function restore(target: BlobOutput, { options, plan, source, task }: Job)
       task.advance(index.size(i));
     }
   });
+}
+
+/** Bytes of the largest chunk: no more than the index's maximum, and often far less. */
+function largestSize(index: ChunkIndex): number {
+  let largest = 0;
+  for (let i = 0; i < index.count; i++) largest = Math.max(largest, index.size(i));
+  return largest;
 }
 
 async function outputKind(path: string): Promise<"none" | "file" | "special"> {

@@ -42,7 +42,6 @@ export async function blobSeed(path: string, options: BlobSeedOptions): Promise<
     digest,
     workers,
     signal,
-    contentDigest: false,
     onChunk: (size, id) => chunks.add(size, id),
   });
   await feedSource(pipeline, path, { signal, task });
