@@ -30,7 +30,8 @@ interface Published {
 
 async function publish(source: string, folder: TemporaryFolder): Promise<Published> {
   const index = folder.join("o.caidx");
-  const { digest } = await makeTree({ source, index, store: folder.join("s"), durable: false });
+  await makeTree({ source, index, store: folder.join("s"), durable: false });
+  const digest = await digestTree({ directory: source });
   return { index: await readIndex(index), stores: [await openLocalStore(folder.join("s"))], digest };
 }
 
