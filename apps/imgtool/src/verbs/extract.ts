@@ -4,7 +4,7 @@
  */
 import { ConfigError } from "@imgtool/core";
 import { type Command } from "commander";
-import { addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
+import { addRateLimit, addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
 import { type ExtractOptions, extractBlobTo, extractTreeTo } from "../extract.ts";
 import { positiveNumber, yesNo } from "../parse.ts";
 import { addUidOptions } from "../uid-options.ts";
@@ -48,7 +48,7 @@ export function command(): Command {
     .option("--requests <number>", "chunks fetched at once", positiveNumber)
     .addHelpText("after", examples);
   addWhatOption(extract, ["archive", "archive-index", "blob-index"]);
-  addUidOptions(addStoreOptions(extract));
+  addUidOptions(addRateLimit(addStoreOptions(extract)));
   return extract.action((source: string, target: string | undefined, path: string | undefined) =>
     runVerb(extract, async (context) => {
       const options = extract.opts<ExtractOptions>();
