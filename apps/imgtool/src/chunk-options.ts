@@ -3,6 +3,7 @@
  * @module
  */
 import { type ChunkSizes, type DigestAlgorithm, parseChunkSizes } from "@imgtool/chunker";
+import { parseSize } from "@imgtool/core";
 import { type Compression, compressions, defaultStoreLocation } from "@imgtool/store";
 import { type Command, Option } from "commander";
 import { wrapped, yesNo } from "./parse.ts";
@@ -30,6 +31,15 @@ export function addStoreOptions(command: Command): Command {
       ).env("CASYNC_STORE"),
     )
     .option("--extra-store <location>", "another store to read chunks from; may be repeated", collect);
+}
+
+/** `--rate-limit-bps`: for verbs that read stores on web servers. */
+export function addRateLimit(command: Command): Command {
+  return command.option(
+    "--rate-limit-bps <bytes>",
+    "receive no more bytes a second from web servers; K and M allowed",
+    (text) => wrapped(() => parseSize(text)),
+  );
 }
 
 export function addChunkOptions(command: Command): Command {

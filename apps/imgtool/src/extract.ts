@@ -25,6 +25,8 @@ export interface ExtractOptions extends OpenOptions, UidOptions {
   readonly mkdir: boolean;
   readonly seedOutput: boolean;
   readonly punchHoles: boolean;
+  readonly reflink: boolean;
+  readonly hardlink: boolean;
   readonly durable: boolean;
   readonly delete: boolean;
   readonly requests?: number;
@@ -57,6 +59,7 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
     output: target,
     seedOutput: options.seedOutput,
     punchHoles: options.punchHoles,
+    reflink: options.reflink,
     progress: reporter,
     signal,
     ...(options.requests === undefined ? {} : { requests: options.requests }),
@@ -76,6 +79,8 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
       target,
       seedOutput: options.seedOutput,
       punchHoles: options.punchHoles,
+      reflink: options.reflink,
+      hardlink: options.hardlink,
       durable: options.durable,
       delete: options.delete,
       undoImmutable: options.undoImmutable,

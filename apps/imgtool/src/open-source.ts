@@ -11,6 +11,7 @@ import {
   isRemoteLocation,
   isSshLocation,
   openStore,
+  RateLimit,
   parseSshLocation,
   pullArchive,
   type ReadStore,
@@ -32,6 +33,8 @@ export interface OpenedIndex extends AsyncDisposable {
 
 export interface OpenOptions extends StoreOptions {
   readonly seed?: readonly string[];
+  /** Bytes a second that are received from web servers. */
+  readonly rateLimitBps?: number;
   /** Range of ids of the owners of a directory, or of a seed. */
   readonly idShift?: IdShift | undefined;
 }
@@ -44,13 +47,15 @@ export async function openIndex(
   signal: AbortSignal,
 ): Promise<OpenedIndex> {
   await using resources = new AsyncDisposableStack();
-  const client = new HttpClient();
+  const { rateLimitBps } = options;
+  const rateLimit = rateLimitBps === undefined ? undefined : new RateLimit(rateLimitBps);
+  const client = new HttpClient({ rateLimit });
   resources.defer(() => client.close());
   const index = await readIndex(location, { load: (url, request) => client.fetchBytes(url, request), signal });
   const stores: ReadStore[] = [];
   const locations = storeLocations(location, options);
   for (const storeLocation of locations) {
-    const store = await openStore(storeLocation);
+    const store = await openStore(storeLocation, { rateLimit });
     resources.defer(() => store.close());
     stores.push(store);
   }

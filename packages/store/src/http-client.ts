@@ -11,6 +11,7 @@ import type { Agent, Dispatcher } from "undici";
 import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
 import { exchange, type BodySink, type ExchangeResult } from "./http-exchange.ts";
 import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import { storeError } from "./local-errors.ts";
 import { parseHttpUrl, redirected, type HttpTarget } from "./http-target.ts";
 
@@ -29,6 +30,8 @@ export interface HttpClientOptions extends RetryOptions {
   readonly proxy?: boolean;
   /** Certificates in PEM form that are trusted, instead of those of Node.js. */
   readonly certificateAuthority?: string;
+  /** A limit of what is received, which several clients may share. */
+  readonly rateLimit?: RateLimit | undefined;
   /** Headers of every request, for example Authorization. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -178,7 +181,7 @@ export class HttpClient {
   ): Promise<ExchangeResult> {
     const { authorization } = target;
     const headers = authorization === undefined ? this.#headers : { ...this.#headers, authorization };
-    const retries = this.#options.retries ?? 5;
+    const { retries = 5, rateLimit } = this.#options;
     const dispatcher = await (this.#dispatcher ??= makeDispatcher(this.#options));
     for (let attempt = 1; ; attempt++) {
       throwIfAborted(signal);
@@ -186,7 +189,7 @@ export class HttpClient {
       let retryAfter: string | undefined;
       try {
         this.statistics.requests++;
-        const result = await exchange(dispatcher, target, { method, headers, maxBytes, signal }, makeSink());
+        const result = await exchange(dispatcher, target, { method, headers, maxBytes, signal, rateLimit }, makeSink());
         this.statistics.bytes += result.received;
         if (!isTransientStatus(result.status)) {
           this.#downUntil = 0;

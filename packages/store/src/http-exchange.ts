@@ -6,6 +6,7 @@
 import { abortedError, FormatError } from "@imgtool/core";
 import type { Dispatcher } from "undici";
 import type { HttpTarget } from "./http-target.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 type Controller = Dispatcher.DispatchController;
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
@@ -23,6 +24,8 @@ export interface ExchangeRequest {
   /** Most bytes of the body that are taken. */
   readonly maxBytes: number;
   readonly signal: AbortSignal | undefined;
+  /** The connection is not read while the limit is exceeded. */
+  readonly rateLimit?: RateLimit | undefined;
 }
 
 export interface ExchangeResult {
@@ -34,6 +37,9 @@ export interface ExchangeResult {
 
 /** Error pages are read to keep the connection, but not further than this. */
 const maxErrorPage = 65_536;
+
+/** What setTimeout() takes, in milliseconds. */
+const longestTimer = 2 ** 31 - 1;
 
 /** The body does not have the announced length: the exchange is worth repeating. */
 class TruncatedBody extends Error {
@@ -78,6 +84,8 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #headers: Headers = {};
   #announced: number | undefined;
   #received = 0;
+  /** Runs while the connection is not read. */
+  #pause: NodeJS.Timeout | undefined;
 
   constructor(
     target: HttpTarget,
@@ -134,7 +142,12 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
       this.#sink.write(piece);
     } catch (error) {
       this.#fail(error);
+      return;
     }
+    const pause = this.#request.rateLimit?.take(piece.length) ?? 0;
+    if (pause === 0) return;
+    controller.pause();
+    this.#pause = setTimeout(() => controller.resume(), Math.min(pause, longestTimer));
   }
 
   onResponseEnd(): void {
@@ -175,6 +188,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #settle(): boolean {
     if (this.settled) return false;
     this.settled = true;
+    clearTimeout(this.#pause);
     this.#request.signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }

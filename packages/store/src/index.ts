@@ -44,6 +44,7 @@ export { servePush, type ServePushOptions } from "./remote/serve-push.ts";
 export { sshConnect, type SshOptions } from "./remote/ssh-channel.ts";
 export { isSshLocation, parseSshLocation, sameRemote, type SshLocation } from "./remote/ssh-location.ts";
 export { streamChannel } from "./remote/stream-channel.ts";
+export { RateLimit } from "./rate-limit.ts";
 export { openChunk, readChunk } from "./read-chunk.ts";
 export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";
 export * from "./store.ts";

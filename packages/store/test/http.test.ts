@@ -10,6 +10,8 @@ import {
   fetchBytes,
   fetchFile,
   openHttpStore,
+  type HttpStore,
+  RateLimit,
   readChunk,
   serveDirectory,
   type DirectoryServer,
@@ -48,6 +50,24 @@ const transient: readonly Fault[] = [
   { kind: "cut" },
   ...[408, 425, 429, 500, 502, 503, 504].map((status) => ({ kind: "status", status }) as const),
 ];
+
+test("a limit of the rate holds for all requests together, and ends with an abort", async () => {
+  // a load makes it slower, never faster: 180,000 bytes less those of a tenth of a second
+  const limit = new RateLimit(300_000);
+  const stores = [1, 2].map(() => openHttpStore(server.url, { ...quick, rateLimit: limit }));
+  const start = performance.now();
+  const reads = Array.from({ length: 6 }, (_, i) => readChunk([stores[i % 2] as HttpStore], name, plain.length));
+  for (const bytes of await Promise.all(reads)) expect(Buffer.compare(bytes, plain)).toBe(0);
+  expect(performance.now() - start).toBeGreaterThan(400);
+  for (const store of stores) await store.close();
+
+  const slow = openHttpStore(server.url, { ...quick, rateLimit: new RateLimit(1) });
+  const controller = new AbortController();
+  const read = Promise.all([1, 2].map(() => readChunk([slow], name, plain.length, "sha512-256", controller.signal)));
+  controller.abort();
+  await expect(read).rejects.toMatchObject({ code: "aborted" });
+  await slow.close();
+});
 
 test.each(transient)("after $kind $status the request is repeated", async (fault) => {
   proxy.decide = firstTimes(2, fault);

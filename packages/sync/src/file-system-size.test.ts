@@ -116,6 +116,7 @@ test("of a block device its file system is read, of a file everything, as casync
       index: folder.join("device.caibx"),
       store: folder.join("s"),
       durable: false,
+      contentDigest: true,
     });
     expect(await digestBlob({ file: device.path })).toBe(made.digest);
     // casync 2 reads devices with swap to their end

@@ -9,7 +9,7 @@
 import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync, type Stats, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { ImgtoolError, systemErrorCode } from "@imgtool/core";
+import { FormatError, ImgtoolError, systemErrorCode } from "@imgtool/core";
 import { AT_FDCWD, flush, openat, openFlags, temporaryName, tryLock } from "@imgtool/host";
 
 export type OutputKind = "file" | "directory";
@@ -32,8 +32,8 @@ export function partialName(path: string): string {
 
 /**
  * Makes a file or directory: `make` fills it under its partial name, then it is flushed and renamed to
- * `path`. When `make` fails, what is there stays for the next run, unless it is nothing or the file
- * system is full.
+ * `path`. When `make` fails, what is there stays for the next run, unless it is nothing, the file
+ * system is full or the source is not valid.
  * @param mode what it gets in the end, but for the umask; undefined when `make` sees to it. Until then
  *   it is its owner's alone.
  */
@@ -53,7 +53,9 @@ export async function makeResumably<T>(
     return result;
   } catch (error) {
     const isFull = error instanceof ImgtoolError && error.code === "no-space";
-    if (isFull || !partial.hasContent) await rm(partial.path, { recursive: true, force: true });
+    // a source that is not valid will not be so next time
+    const isHopeless = isFull || error instanceof FormatError;
+    if (isHopeless || !partial.hasContent) await rm(partial.path, { recursive: true, force: true });
     nameFinally(error, partial.path, path);
     throw error;
   } finally {

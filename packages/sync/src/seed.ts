@@ -21,6 +21,8 @@ export interface Seed {
   read(id: Uint8Array, size: number): Promise<Uint8Array | undefined>;
   /** The file of a seed that is one. */
   readonly file?: SeedFile;
+  /** Descriptor of the directory of a seed that is a tree. */
+  readonly directory?: number;
   /** Closes files; a closed seed is not used again. */
   close(): Promise<void>;
 }

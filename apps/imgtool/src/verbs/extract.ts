@@ -4,7 +4,7 @@
  */
 import { ConfigError } from "@imgtool/core";
 import { type Command } from "commander";
-import { addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
+import { addRateLimit, addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
 import { type ExtractOptions, extractBlobTo, extractTreeTo } from "../extract.ts";
 import { positiveNumber, yesNo } from "../parse.ts";
 import { addUidOptions } from "../uid-options.ts";
@@ -28,6 +28,13 @@ export function command(): Command {
     .argument("[path]", "of an archive or its index: a path inside, restored below the target")
     .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect)
     .option("--seed-output <yes|no>", "whether what is at the target serves as a seed", yesNo, true)
+    .option("--reflink <yes|no>", "share blocks with seeds where the file system can", yesNo, true)
+    .option(
+      "--hardlink <yes|no>",
+      "link files of a tree that are equal in everything: with directory seeds, and with each other",
+      yesNo,
+      false,
+    )
     .option("--punch-holes <yes|no>", "whether zeros become holes", yesNo, true)
     .option("--delete <yes|no>", "whether what the archive lacks is removed from an existing directory", yesNo, true)
     .option(
@@ -41,7 +48,7 @@ export function command(): Command {
     .option("--requests <number>", "chunks fetched at once", positiveNumber)
     .addHelpText("after", examples);
   addWhatOption(extract, ["archive", "archive-index", "blob-index"]);
-  addUidOptions(addStoreOptions(extract));
+  addUidOptions(addRateLimit(addStoreOptions(extract)));
   return extract.action((source: string, target: string | undefined, path: string | undefined) =>
     runVerb(extract, async (context) => {
       const options = extract.opts<ExtractOptions>();

@@ -174,6 +174,20 @@ function changedParts(before: Step, after: Step, flags: bigint): readonly Change
   return what;
 }
 
+/** Whether two nodes are equal in all that these flags record, content aside. */
+export function equalMetadata(a: CatarNode, b: CatarNode, flags: bigint): boolean {
+  return metadataText(reduceMetadata(a, flags), flags) === metadataText(reduceMetadata(b, flags), flags);
+}
+
+/** What is recorded beside the content, as text that is equal for equal nodes. */
+export function metadataText(metadata: NodeMetadata, flags: bigint): string {
+  const { mode, uid, gid, user, group, mtime, attributes, xattrs, acl, defaultAcl, capability, selinux, projectId } =
+    metadata;
+  const times = (flags & timeMask) === 0n ? "" : String(mtime);
+  const numbers = [mode, uid, gid, user, group, times, String(attributes ?? 0n), projectId ?? 0];
+  return [JSON.stringify(numbers), ...[xattrs, acl, defaultAcl, capability, selinux].map(text)].join(" ");
+}
+
 type Differ = (a: NodeMetadata, b: NodeMetadata, flags: bigint) => boolean;
 
 const metadataParts: readonly (readonly [ChangedPart, Differ])[] = [

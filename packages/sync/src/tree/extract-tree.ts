@@ -2,14 +2,15 @@
  * Restores a directory tree from an archive, or from an index and its chunks.
  * @module
  */
-import { closeSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { closeSync, readdirSync } from "node:fs";
 import { ConfigError, type Progress, silentProgress, systemErrorCode, type Task, throwIfAborted } from "@imgtool/core";
-import { AT_FDCWD, makeAtomically, openat, openFlags, syncfs } from "@imgtool/host";
+import { AT_FDCWD, openat, openFlags, readDirectory, syncfs } from "@imgtool/host";
 import { ChunkSource, type ChunkSourceCounts } from "../chunk-source.ts";
+import { makeResumably } from "../partial-output.ts";
 import { readStream } from "../read-stream.ts";
 import type { Seed } from "../seed.ts";
 import type { IdShift } from "./id-shift.ts";
+import { removeEntry } from "./remove-entry.ts";
 import type { Subtree } from "./subtree.ts";
 import { archiveBytes, archiveDecoder, type TreeSource } from "./tree-source.ts";
 import { treeSeed } from "./tree-seed.ts";
@@ -33,6 +34,13 @@ export interface ExtractTreeOptions {
   readonly undoImmutable?: boolean;
   /** Whether zeros become holes. Default true. */
   readonly punchHoles?: boolean;
+  /** Whether changed files share blocks with what they were, and with seeds. Default true. */
+  readonly reflink?: boolean;
+  /**
+   * Whether files become hard links of equal ones, with equal metadata: of those of the same path in
+   * directories that are seeds, and of others in the archive. Default false.
+   */
+  readonly hardlink?: boolean;
   /** Whether all is flushed to the disk before the end. Default true. */
   readonly durable?: boolean;
   readonly progress?: Progress;
@@ -54,7 +62,7 @@ export interface ExtractedTree extends ChunkSourceCounts {
  * @example await extractTree({ source: { index, stores }, target: "rootfs" })
  */
 export async function extractTree(options: ExtractTreeOptions): Promise<ExtractedTree> {
-  const { target } = options;
+  const { target, source } = options;
   const old = openTarget(target);
   if (old !== undefined) {
     try {
@@ -63,14 +71,23 @@ export async function extractTree(options: ExtractTreeOptions): Promise<Extracte
       closeSync(old);
     }
   }
-  return makeAtomically(target, async (temporary) => {
-    // An archive brings the mode of its root; one node does not.
-    await mkdir(temporary, { mode: "subtree" in options.source ? 0o777 : 0o700 });
-    const root = openat(AT_FDCWD, temporary, openFlags.read | openFlags.directory | openFlags.noFollow);
+  // An archive brings the mode of its root; one node does not.
+  const isNode = "subtree" in source;
+  return makeResumably(target, "directory", isNode ? 0o777 : undefined, async (partial) => {
+    const root = partial.descriptor;
+    // What a former run left belongs to the tree's root, not beside a node.
+    if (isNode && partial.isResumed) for (const { name } of readDirectory(root)) removeEntry(root, name);
+    const isFresh = isNode || !partial.isResumed;
     try {
-      return await extractInto(root, true, options);
+      // What is there is no one's but a former run's, and has to go when it is not in the archive.
+      return await extractInto(root, isFresh, {
+        ...options,
+        target: partial.path,
+        delete: true,
+        seedOutput: true,
+      });
     } finally {
-      closeSync(root);
+      partial.hasContent = readdirSync(partial.path).length > 0;
     }
   });
 }
@@ -152,6 +169,11 @@ async function writeTree(
   return { bytes: decoder.offset, nodes };
 }
 
+/** Directories of seeds in which files have the paths that they have in the archive. */
+function formersOf(source: ExtractTreeOptions["source"]): readonly number[] {
+  return "index" in source ? (source.seeds ?? []).flatMap(({ directory }) => directory ?? []) : [];
+}
+
 function writerOptions(options: ExtractTreeOptions, flags: bigint): TreeWriterOptions {
   const { progress = silentProgress } = options;
   const told = new Set<string>();
@@ -164,6 +186,9 @@ function writerOptions(options: ExtractTreeOptions, flags: bigint): TreeWriterOp
     delete: options.delete !== false,
     keepsRoot: "subtree" in options.source && !isRoot(options.source.subtree),
     punchHoles: options.punchHoles !== false,
+    reflink: options.reflink !== false,
+    hardlink: options.hardlink === true,
+    formers: formersOf(options.source),
     onSkipped: (what, reason) => {
       if (told.has(what)) return;
       told.add(what);

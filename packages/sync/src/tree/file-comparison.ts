@@ -1,16 +1,16 @@
 /**
  * Compares a file that is there with the bytes that an archive has for it, as they come: a file that
- * is equal stays, and costs reading instead of writing.
+ * is equal stays, or is linked, and costs reading instead of writing.
  * @module
  */
-import { closeSync, readSync } from "node:fs";
-import type { SparseFile } from "./sparse-file.ts";
+import { type BigIntStats, closeSync, fstatSync, readSync } from "node:fs";
 
 const pieceSize = 256 * 1024;
 
 export class FileComparison implements Disposable {
   readonly descriptor: number;
   readonly #buffer: Buffer;
+  readonly #before: BigIntStats;
   #offset = 0;
   #isOpen = true;
 
@@ -18,6 +18,20 @@ export class FileComparison implements Disposable {
   constructor(descriptor: number, size: number) {
     this.descriptor = descriptor;
     this.#buffer = Buffer.allocUnsafe(Math.min(size, pieceSize));
+    this.#before = fstatSync(descriptor, { bigint: true });
+  }
+
+  get size(): number {
+    return Number(this.#before.size);
+  }
+
+  get inode(): bigint {
+    return this.#before.ino;
+  }
+
+  /** Bytes that were equal so far. */
+  get offset(): number {
+    return this.#offset;
   }
 
   /** Whether the file goes on with these bytes. When it does not, copyTo() still gives what was equal. */
@@ -32,19 +46,23 @@ export class FileComparison implements Disposable {
     return true;
   }
 
-  /**
-   * Writes what was equal so far into a new file.
-   * @returns false when the file has become shorter meanwhile
-   */
-  copyTo(file: SparseFile): boolean {
+  /** Writes what was equal so far into a new file; ask isUnchanged() afterwards. */
+  copyTo(file: { write(bytes: Uint8Array): void }): void {
     for (let at = 0; at < this.#offset;) {
       const length = Math.min(this.#buffer.length, this.#offset - at);
       const count = readSync(this.descriptor, this.#buffer, 0, length, at);
-      if (count === 0) return false;
+      if (count === 0) return;
       file.write(this.#buffer.subarray(0, count));
       at += count;
     }
-    return true;
+  }
+
+  /** Whether nobody has written to the file since it was opened. */
+  isUnchanged(): boolean {
+    const { size, mtimeNs, ctimeNs } = fstatSync(this.descriptor, { bigint: true });
+    const before = this.#before;
+    // a link that was made to it, or removed, changes ctime, too
+    return size === before.size && mtimeNs === before.mtimeNs && ctimeNs === before.ctimeNs;
   }
 
   [Symbol.dispose](): void {

@@ -127,12 +127,14 @@ function partOf(piece: Waiting, from: number, length: number): Part {
 
 class TreeSeed implements Seed {
   readonly location: string;
+  readonly directory: number;
   readonly #root: number;
   readonly #index: ChunkIndex;
   readonly #chunks: SeedBuilder;
 
   constructor(root: number, location: string, index: ChunkIndex, chunks: SeedBuilder) {
     this.#root = root;
+    this.directory = root;
     this.location = location;
     this.#index = index;
     this.#chunks = chunks;

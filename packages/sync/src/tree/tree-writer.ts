@@ -7,12 +7,14 @@
  * rename.
  * @module
  */
-import { randomBytes } from "node:crypto";
+import { createHash, type Hash, randomBytes } from "node:crypto";
 import { closeSync } from "node:fs";
 import { EnvironmentError, errorMessage, ImgtoolError, systemErrorCode } from "@imgtool/core";
 import { kindOfMode, type CatarEvent, type CatarNode } from "@imgtool/catar";
 import {
+  cloneRange,
   displayPath,
+  linkat,
   mkdirat,
   mknodat,
   openat,
@@ -25,6 +27,9 @@ import {
 } from "@imgtool/host";
 import { unlock, unlockEntry } from "./attributes.ts";
 import { FileComparison } from "./file-comparison.ts";
+import { pageSize } from "../data-extents.ts";
+import { ArchiveFiles, formerCandidate, type LinkCandidate, openDirectory, openPlainFile } from "./link-candidates.ts";
+import { PatchedFile } from "./patched-file.ts";
 import { removeEntry } from "./remove-entry.ts";
 import { restoreMetadata, type RestoreContext } from "./restore.ts";
 import { SparseFile } from "./sparse-file.ts";
@@ -39,6 +44,12 @@ export interface TreeWriterOptions extends RestoreContext {
   readonly undoImmutable?: boolean;
   /** Whether zeros become holes. */
   readonly punchHoles: boolean;
+  /** Whether a file that is changed shares the blocks that stay, where the file system can. */
+  readonly reflink: boolean;
+  /** Whether equal files with equal metadata, of seeds and of the archive, become names of one file. */
+  readonly hardlink: boolean;
+  /** Descriptors of trees like this one; they stay open. */
+  readonly formers: readonly number[];
 }
 
 interface OpenNode {
@@ -47,9 +58,15 @@ interface OpenNode {
   /** Name under which it is made, where something stood under `name` before. */
   temporary: Buffer | undefined;
   descriptor: number | undefined;
-  file: SparseFile | undefined;
-  /** The file that was there before, as long as it is equal. */
+  file: SparseFile | PatchedFile | undefined;
+  /** The file that was there before, or that is to be linked, as long as it is equal. */
   comparison?: FileComparison | undefined;
+  /** Where the file that is compared is, when it is to be linked. */
+  link?: LinkCandidate | undefined;
+  /** Digests the content of a file that may be equal to another of the archive. */
+  readonly hash?: Hash | undefined;
+  /** Of a directory: those of the same path in other trees. */
+  readonly formers?: readonly number[];
   /** Of a directory that was there before: the names that the archive has in it. */
   readonly seen: Set<string> | undefined;
 }
@@ -61,6 +78,9 @@ export class TreeWriter implements Disposable {
   readonly #isFresh: boolean;
   readonly #options: TreeWriterOptions;
   readonly #open: OpenNode[] = [];
+  readonly #files: ArchiveFiles | undefined;
+  /** Devices that are known not to share blocks with the target. */
+  readonly #unshared = new Set<string>();
 
   /**
    * @param root descriptor of the target directory; it stays open
@@ -70,6 +90,7 @@ export class TreeWriter implements Disposable {
     this.#root = root;
     this.#isFresh = isFresh;
     this.#options = options;
+    if (options.hardlink) this.#files = new ArchiveFiles(options.flags);
   }
 
   /**
@@ -108,7 +129,16 @@ export class TreeWriter implements Disposable {
       const seen = this.#isFresh ? undefined : new Set<string>();
       const descriptor = this.#root;
       if (this.#options.undoImmutable === true) unlock(descriptor);
-      this.#open.push({ node, name: Buffer.alloc(0), temporary: undefined, descriptor, file: undefined, seen });
+      const { formers } = this.#options;
+      this.#open.push({
+        node,
+        name: Buffer.alloc(0),
+        temporary: undefined,
+        descriptor,
+        file: undefined,
+        seen,
+        formers,
+      });
       return;
     }
     const plain = Buffer.from(name);
@@ -128,12 +158,22 @@ export class TreeWriter implements Disposable {
     }
     const descriptor = openat(this.#parent(), name, openFlags.read | openFlags.directory | openFlags.noFollow);
     const seen = reused ? new Set<string>() : undefined;
-    this.#open.push({ node, name, temporary: undefined, descriptor, file: undefined, seen });
+    const formers = this.#formers().flatMap((one) => openDirectory(one, name) ?? []);
+    this.#open.push({ node, name, temporary: undefined, descriptor, file: undefined, seen, formers });
+  }
+
+  /** The innermost directory in other trees. */
+  #formers(): readonly number[] {
+    return this.#open.at(-1)?.formers ?? [];
   }
 
   #enterOther(name: Buffer, node: CatarNode, old: FileStatus | undefined): void {
     const { content } = node;
-    if (old !== undefined && content.kind === "file" && this.#compare(name, node, content.size, old)) return;
+    if (content.kind === "file") {
+      if (old !== undefined && this.#compare(name, node, content.size, old)) return;
+      if (this.#options.hardlink && content.size > 0 && this.#compareLink(name, node, old)) return;
+      if (this.#startClone(name, node, content.size, old)) return;
+    }
     const temporary = old === undefined ? undefined : temporaryName();
     const made = temporary ?? name;
     const directory = this.#parent();
@@ -158,7 +198,13 @@ export class TreeWriter implements Disposable {
         mknodat(directory, made, 0o140_600);
     }
     const file = descriptor === undefined ? undefined : new SparseFile(descriptor, this.#options.punchHoles);
-    this.#open.push({ node, name, temporary, descriptor, file, seen: undefined });
+    const hash = content.kind === "file" ? this.#hash(content.size) : undefined;
+    this.#open.push({ node, name, temporary, descriptor, file, seen: undefined, hash });
+  }
+
+  /** Empty files are not linked: there is nothing to share. */
+  #hash(size: number): Hash | undefined {
+    return this.#files === undefined || size === 0 ? undefined : createHash("sha256");
   }
 
   /** Begins to compare a file of the same length, unless other names share it. */
@@ -172,52 +218,205 @@ export class TreeWriter implements Disposable {
       throw error;
     }
     const comparison = new FileComparison(descriptor, size);
-    this.#open.push({ node, name, temporary: undefined, descriptor, file: undefined, seen: undefined, comparison });
+    this.#open.push({
+      node,
+      name,
+      temporary: undefined,
+      descriptor,
+      file: undefined,
+      seen: undefined,
+      comparison,
+      hash: this.#hash(size),
+    });
     return true;
+  }
+
+  /** Begins to compare a file that this one may become another name of. */
+  #compareLink(name: Buffer, node: CatarNode, old: FileStatus | undefined): boolean {
+    const { flags, idShift } = this.#options;
+    let link: LinkCandidate | undefined;
+    // a file with other names stays when nothing of it has to be changed
+    if (old !== undefined && old.links > 1) link = formerCandidate(this.#parent(), name, node, flags, idShift);
+    for (const former of this.#formers()) link ??= formerCandidate(former, name, node, flags, idShift);
+    if (link === undefined) return false;
+    const comparison = new FileComparison(link.descriptor, node.content.kind === "file" ? node.content.size : 0);
+    const isThere = old !== undefined && old.inode === comparison.inode;
+    const temporary = old === undefined || isThere ? undefined : temporaryName();
+    const { descriptor } = link;
+    const hash = this.#hash(comparison.size);
+    this.#open.push({ node, name, temporary, descriptor, file: undefined, seen: undefined, comparison, link, hash });
+    return true;
+  }
+
+  /** Begins a file as a clone of the one it replaces, or of one of its path in another tree. */
+  #startClone(name: Buffer, node: CatarNode, size: number, old: FileStatus | undefined): boolean {
+    if (!this.#options.reflink || !this.#options.punchHoles || size < pageSize) return false;
+    const places = [...(old === undefined ? [] : [this.#parent()]), ...this.#formers()];
+    for (const place of places) {
+      const similar = openPlainFile(place, name);
+      if (similar === undefined) continue;
+      const made = old === undefined ? name : temporaryName();
+      let clone: number | undefined;
+      try {
+        clone = this.#clone(similar, this.#parent(), made);
+      } finally {
+        closeSync(similar);
+      }
+      if (clone === undefined) continue;
+      const file = new PatchedFile(clone, 0);
+      const temporary = old === undefined ? undefined : made;
+      this.#open.push({ node, name, temporary, descriptor: clone, file, seen: undefined, hash: this.#hash(size) });
+      return true;
+    }
+    return false;
+  }
+
+  /** A new file with all the blocks of another; undefined where that is not possible. */
+  #clone(source: number, directory: number, name: Buffer): number | undefined {
+    const { fileSystem, size } = statx(source, "");
+    if (!this.#options.reflink || !this.#options.punchHoles || size < pageSize || this.#unshared.has(fileSystem))
+      return undefined;
+    const descriptor = openat(directory, name, createFlags, 0o600);
+    try {
+      cloneRange(source, 0, 0, descriptor, 0);
+      return descriptor;
+    } catch (error) {
+      closeSync(descriptor);
+      removeEntry(directory, name);
+      if (!cannotClone.has(systemErrorCode(error))) throw error;
+      // what one file may not do (NOCOW attributes), others may
+      if (systemErrorCode(error) !== "EINVAL") this.#unshared.add(fileSystem);
+      return undefined;
+    }
   }
 
   #write(bytes: Uint8Array): void {
     const open = this.#open.at(-1) as OpenNode;
+    open.hash?.update(bytes);
     const { comparison } = open;
     if (comparison !== undefined) {
       if (comparison.goesOnWith(bytes)) return;
       // Not equal after all: a new file, with what was equal so far.
-      const temporary = temporaryName();
-      const descriptor = openat(this.#parentOf(this.#open.length - 1), temporary, createFlags, 0o600);
-      open.comparison = undefined;
-      open.temporary = temporary;
-      open.descriptor = descriptor;
-      open.file = new SparseFile(descriptor, this.#options.punchHoles);
-      using old = comparison;
-      if (!old.copyTo(open.file))
-        throw new EnvironmentError("a file of the target was changed while it was compared", {
-          code: "extract-failed",
-          hint: "extract again, while nothing else writes to the target",
-          data: { path: displayPath(joinPath(this.#open.slice(1).map((one) => one.name))) },
-        });
+      this.#copyCompared(open, comparison);
     }
     open.file?.write(bytes);
   }
 
-  #close({ descriptor, comparison }: OpenNode): void {
+  /** Goes on with a new file instead of the compared one. */
+  #copyCompared(open: OpenNode, comparison: FileComparison): void {
+    const directory = this.#parentOf(this.#open.length - 1);
+    const isNew = open.link !== undefined && open.temporary === undefined && !this.#isThere(directory, open.name);
+    const made = isNew ? open.name : (open.temporary ??= temporaryName());
+    const clone = this.#clone(comparison.descriptor, directory, made);
+    open.comparison = undefined;
+    open.descriptor = clone ?? openat(directory, made, createFlags, 0o600);
+    open.file =
+      clone === undefined
+        ? new SparseFile(open.descriptor, this.#options.punchHoles)
+        : new PatchedFile(clone, comparison.offset);
+    using old = comparison;
+    if (clone === undefined) old.copyTo(open.file);
+    const isUnchanged = old.isUnchanged();
+    open.link = undefined;
+    if (isUnchanged) return;
+    throw new EnvironmentError("a file was changed while it was compared", {
+      code: "extract-failed",
+      hint: "extract again, while nothing else writes to the target and the seeds",
+      data: { path: displayPath(joinPath(this.#open.slice(1).map((one) => one.name))) },
+    });
+  }
+
+  #isThere(directory: number, name: Buffer): boolean {
+    try {
+      statx(directory, name);
+      return true;
+    } catch (error) {
+      if (systemErrorCode(error) === "ENOENT") return false;
+      throw error;
+    }
+  }
+
+  #close({ descriptor, comparison, formers }: OpenNode): void {
+    if (formers !== this.#options.formers) formers?.forEach(closeSync);
     if (comparison !== undefined) comparison[Symbol.dispose]();
     else if (descriptor !== undefined && descriptor !== this.#root) closeSync(descriptor);
   }
 
   #leave(): void {
     const open = this.#open.at(-1) as OpenNode;
+    if (open.link !== undefined && open.comparison !== undefined && this.#link(open, open.link, open.comparison))
+      return;
     const { descriptor, temporary, name, node } = open;
     open.file?.finish();
+    if (open.hash !== undefined && this.#linkToRestored(open, open.hash.digest())) return;
     if (this.#open.length === 1 && this.#options.keepsRoot) {
       this.#open.pop();
       return;
     }
-    if (open.seen !== undefined && this.#options.delete) this.#removeOthers(open);
+    if (open.seen !== undefined) this.#removeOthers(open);
     const directory = this.#open.length > 1 ? this.#parentOf(this.#open.length - 1) : this.#root;
     restoreMetadata({ directory, name: temporary ?? name, descriptor }, node, this.#options);
     if (temporary !== undefined) this.#replace(directory, temporary, name);
     this.#open.pop();
     this.#close(open);
+  }
+
+  /** Makes the file another name of an equal one; false when that cannot be: then it is copied. */
+  #link(open: OpenNode, link: LinkCandidate, comparison: FileComparison): boolean {
+    const directory = this.#parentOf(this.#open.length - 1);
+    const made = open.temporary ?? open.name;
+    if (!comparison.isUnchanged() || !this.#linkTo(link, comparison.inode, directory, made)) {
+      this.#copyCompared(open, comparison);
+      return false;
+    }
+    if (open.temporary !== undefined) this.#replace(directory, open.temporary, open.name);
+    if (open.hash !== undefined) this.#remember(open, open.hash.digest(), comparison.inode);
+    this.#open.pop();
+    this.#close(open);
+    return true;
+  }
+
+  /** Makes a file another name of one that the archive had before; false when there is none. */
+  #linkToRestored(open: OpenNode, content: Buffer): boolean {
+    const directory = this.#parentOf(this.#open.length - 1);
+    const files = this.#files;
+    const { inode } = statx(open.descriptor as number, "");
+    const isLinked =
+      files?.find(files.key(open.node, content), this.#root, (file) => {
+        // it has been linked before, and is the one that was there
+        if (file.inode === inode) return true;
+        const made = temporaryName();
+        if (!this.#linkTo(file, file.inode, directory, made)) return false;
+        this.#replace(directory, made, open.name);
+        if (open.temporary !== undefined) removeEntry(directory, open.temporary);
+        return true;
+      }) ?? false;
+    if (isLinked) {
+      this.#open.pop();
+      this.#close(open);
+    } else this.#remember(open, content, inode);
+    return isLinked;
+  }
+
+  #remember({ node }: OpenNode, content: Buffer, inode: bigint): void {
+    const names = this.#open.slice(1).map((one) => one.name);
+    this.#files?.add(this.#files.key(node, content), names, inode);
+  }
+
+  #linkTo(link: Pick<LinkCandidate, "directory" | "name">, inode: bigint, directory: number, name: Buffer): boolean {
+    try {
+      linkat(link.directory, link.name, directory, name);
+    } catch (error) {
+      const code = systemErrorCode(error) ?? "";
+      // It has that name already.
+      if (code === "EEXIST") return statx(directory, name).inode === inode;
+      if (["EXDEV", "EPERM", "EMLINK", "EACCES", "ENOENT", "ENOTSUP"].includes(code)) return false;
+      throw error;
+    }
+    // Something else may have been put in the candidate's place since it was opened.
+    if (statx(directory, name).inode === inode) return true;
+    removeEntry(directory, name);
+    return false;
   }
 
   #replace(directory: number, temporary: Buffer, name: Buffer): void {
@@ -232,7 +431,9 @@ export class TreeWriter implements Disposable {
 
   #removeOthers({ descriptor, seen }: OpenNode): void {
     for (const entry of readDirectory(descriptor as number)) {
-      if (seen?.has(entry.name.toString("latin1")) === false)
+      const name = entry.name.toString("latin1");
+      const isLeftOver = temporaryPattern.test(name);
+      if ((this.#options.delete || isLeftOver) && seen?.has(name) === false)
         removeEntry(descriptor as number, entry.name, this.#options);
     }
   }
@@ -279,7 +480,12 @@ export class TreeWriter implements Disposable {
   }
 }
 
-const createFlags = openFlags.write | openFlags.create | openFlags.exclusive | openFlags.noFollow;
+const createFlags = openFlags.readWrite | openFlags.create | openFlags.exclusive | openFlags.noFollow;
+
+const cannotClone: ReadonlySet<string | undefined> = new Set(["EOPNOTSUPP", "ENOTSUP", "EXDEV", "EINVAL", "ENOTTY"]);
+
+/** What a run that was killed leaves beside a file that it was about to replace. */
+const temporaryPattern = /^\.imgtool-[0-9a-f]{16}$/;
 
 function temporaryName(): Buffer {
   return Buffer.from(`.imgtool-${randomBytes(8).toString("hex")}`);
