@@ -18,6 +18,7 @@ export interface ChunkOptions {
   readonly digest?: DigestAlgorithm;
   readonly compression?: Compression;
   readonly durable: boolean;
+  readonly contentDigest: boolean;
 }
 
 export function addStoreOptions(command: Command): Command {
@@ -38,6 +39,7 @@ export function addChunkOptions(command: Command): Command {
     )
     .addOption(new Option("--digest <algorithm>", "digest of chunk ids").choices(["sha512-256", "sha256"]))
     .addOption(new Option("--compression <codec>", "compression of new chunks").choices([...compressions]))
+    .option("--content-digest <yes|no>", "digest the whole content, too, and print that, as casync does", yesNo, false)
     .option("--durable <yes|no>", "flush chunks to the disk before the index names them", yesNo, true);
 }
 

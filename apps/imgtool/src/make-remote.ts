@@ -75,6 +75,8 @@ export interface MakeRemoteArchiveOptions {
   readonly source: ArchiveSourceOptions["source"];
   readonly flags: bigint;
   readonly idShift: IdShift | undefined;
+  /** Whether to digest the archive. */
+  readonly contentDigest: boolean;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
@@ -84,15 +86,15 @@ export async function makeRemoteArchive(options: MakeRemoteArchiveOptions): Prom
   const { target, progress, signal } = options;
   const remote = parseSshLocation(target);
   const { flags, bytes: archive } = await openArchiveSource(options);
-  const hash = createHash(digestOfFlags(flags));
+  const hash = options.contentDigest ? createHash(digestOfFlags(flags)) : undefined;
   let size = 0;
   async function* digested(): AsyncGenerator<Uint8Array> {
     for await (const bytes of archive) {
-      hash.update(bytes);
+      hash?.update(bytes);
       size += bytes.length;
       yield bytes;
     }
   }
   await pushArchive({ connect: sshConnect(remote), source: digested(), archive: remote.path, progress, signal });
-  return { size, digest: hash.digest("hex") };
+  return { size, digest: hash?.digest("hex") };
 }

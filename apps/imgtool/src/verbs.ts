@@ -13,6 +13,10 @@ export type VerbName =
   | "build"
   | "summary"
   | "clean"
+  | "vm"
+  | "qemu"
+  | "boot"
+  | "shell"
   | "publish"
   | "make"
   | "extract"
@@ -35,6 +39,10 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   },
   summary: { summary: "Show the resolved configuration", load: () => import("./verbs/summary.ts") },
   clean: { summary: "Remove what build made", load: () => import("./verbs/clean.ts") },
+  vm: { summary: "Run the image in a virtual machine", load: () => import("./verbs/vm.ts") },
+  qemu: { summary: "The same as vm", load: () => import("./verbs/vm.ts") },
+  boot: { summary: "Boot the image in a container", load: () => import("./verbs/boot.ts") },
+  shell: { summary: "Run a command or a shell in the image", load: () => import("./verbs/shell.ts") },
   publish: { summary: "Put the built image into a chunk store", load: () => import("./verbs/publish.ts") },
   make: { summary: "Make an archive or index from a file or directory", load: () => import("./verbs/make.ts") },
   extract: {

@@ -19,6 +19,21 @@ test("files sort by name; without any there is the default layout", async () => 
   expect(none.map(({ type }) => type)).toEqual(["root", "root-verity"]);
 });
 
+test("the first mkosi's settings are a shorthand for definitions", async () => {
+  using folder = temporaryFolder();
+  const sizes = { root: 1024 ** 3, esp: undefined, swap: 2 ** 26, home: 2 ** 27, srv: undefined };
+  const config = testConfig(folder.path, { partitionSizes: sizes, readOnly: true, verity: "hash" });
+  const definitions = await partitionDefinitions(config, silentProgress);
+  expect(
+    definitions.map(({ type, format, sizeMin, sizeMax, readOnly }) => [type, format, sizeMin, sizeMax, readOnly]),
+  ).toEqual([
+    ["swap", "swap", 2 ** 26, 2 ** 26, undefined],
+    ["home", "ext4", 2 ** 27, 2 ** 27, undefined],
+    ["root", "ext4", 1024 ** 3, 1024 ** 3, true],
+    ["root-verity", undefined, 8_462_336, 8_462_336, undefined],
+  ]);
+});
+
 test("specifiers are expanded, warnings and errors have file and line", async () => {
   using folder = temporaryFolder();
   const file = folder.join("10-root.conf");
@@ -29,10 +44,10 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   const [definition] = await partitionDefinitions(config, progress);
   expect(definition).toMatchObject({ type: "root", label: "thing_7" });
   expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
-  writeFileSync(file, "[Partition]\nType=root\nLabel=%q\n");
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%z\n");
   await expect(partitionDefinitions(config, progress)).rejects.toMatchObject({
     code: "definition-invalid",
-    message: expect.stringContaining(`${file}:3: Label=%q: unknown specifier %q`) as unknown,
+    message: expect.stringContaining(`${file}:3: Label=%z: unknown specifier %z`) as unknown,
   });
 });
 

@@ -15,8 +15,9 @@ async function makeFrom(folder: TemporaryFolder, archive: string | AsyncIterable
     index: folder.join("made.caidx"),
     store: folder.join("store"),
     durable: false,
+    contentDigest: true,
   });
-  return made.digest;
+  return made.digest ?? "none";
 }
 
 async function exported(source: TreeSource): Promise<Buffer> {
@@ -98,7 +99,11 @@ test("compressed tars and streams give the same archive", { tags: ["system"] }, 
     expect([suffix, await makeFrom(folder, `${tar}${suffix}`)]).toEqual([suffix, digest]);
     expect([suffix, await makeFrom(folder, slowly(`${tar}${suffix}`))]).toEqual([suffix, digest]);
   }
-  const made = await makeArchive({ source: { archive: `${tar}.zst` }, output: folder.join("x.catar") });
+  const made = await makeArchive({
+    source: { archive: `${tar}.zst` },
+    output: folder.join("x.catar"),
+    contentDigest: true,
+  });
   expect([made.digest, await digestTree({ archive: folder.join("x.catar") })]).toEqual([digest, digest]);
   for (const suffix of [".xz", ".zst", ".gz"]) {
     const short = folder.join(`short${suffix}`);

@@ -33,10 +33,7 @@ interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, Featur
 }
 
 export function command(): Command {
-  const make = verbCommand(
-    "make",
-    "Cut a file or directory into chunks and write the index that names them; prints the digest.",
-  )
+  const make = verbCommand("make", "Cut a file or directory into chunks and write the index that names them.")
     .argument("<target>", "what to make: .caibx (index of a file), .caidx (index of a directory), .catar (archive)")
     .argument(
       "[source]",
@@ -63,6 +60,7 @@ export function command(): Command {
       const shared = {
         flags: await directoryFlags(options),
         idShift: idShiftOf(options, from),
+        contentDigest: options.contentDigest,
         progress: reporter,
         signal,
       };
@@ -71,7 +69,7 @@ export function command(): Command {
         const archive = isRemote
           ? await makeRemoteArchive({ ...shared, target, source: treeSource(from) })
           : await sync.makeArchive({ ...shared, source: treeSource(from), output: target });
-        reporter.result({ target, ...archive }, archive.digest);
+        reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
       }
       const makeHere = (index: string, store: string, isTemporary = false): Promise<MadeBlob | MadeTree> => {
@@ -82,11 +80,10 @@ export function command(): Command {
           store,
           durable: durable && !isTemporary,
           ...(chunkSize === undefined ? {} : { chunkSizes: chunkSize }),
+          ...(digest === undefined ? {} : { digest }),
           ...(compression === undefined ? {} : { compression }),
         };
-        if (kind === "blob-index") {
-          return sync.makeBlob({ ...where, source: from, ...(digest === undefined ? {} : { digest }) });
-        }
+        if (kind === "blob-index") return sync.makeBlob({ ...where, source: from });
         return sync.makeTree({ ...where, source: treeSource(from) });
       };
       const store = storeLocations(target, options)[0] ?? "";
@@ -99,15 +96,15 @@ export function command(): Command {
           progress: reporter,
           signal,
         });
-        reporter.log("debug", `${made.chunks} chunks, ${made.chunksSent} sent, ${formatSize(made.bytesSent)}`);
-        reporter.result({ target, ...made }, made.digest);
+        const facts = `${made.chunks} chunks, ${made.chunksSent} sent (${formatSize(made.bytesSent)})`;
+        reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
         return;
       }
       // Says what can be written to, and where.
       if (isRemoteLocation(store)) await openWriteStore(store);
       const made = await makeHere(target, store);
-      reporter.log("debug", `${made.chunks} chunks, ${made.newChunks} new, ${formatSize(made.newBytes)} written`);
-      reporter.result({ target, ...made }, made.digest);
+      const facts = `${made.chunks} chunks, ${made.newChunks} new (${formatSize(made.newBytes)} written)`;
+      reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
     }),
   );
 }

@@ -4,13 +4,17 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { silentProgress } from "@imgtool/core";
 import { makeDisk } from "@imgtool/disk";
 import type { BuildContext } from "../context.ts";
 import type { PartitionRecord } from "../record.ts";
 import { partitionDefinitions } from "../repart-definitions.ts";
+import { veritySigner } from "../signers.ts";
 
 export interface PackedDisk {
   readonly rootHash: string | undefined;
+  /** DER. */
+  readonly rootHashSignature: Uint8Array | undefined;
   readonly partitions: readonly PartitionRecord[];
 }
 
@@ -19,7 +23,7 @@ export async function packDisk(context: BuildContext, output: string): Promise<P
   const { config, tree, progress, signal } = context;
   const workspace = join(context.workspace, "disk");
   await mkdir(workspace);
-  const { rootHash, partitions } = await makeDisk({
+  const { rootHash, rootHashSignature, partitions } = await makeDisk({
     output,
     tree,
     definitions: await partitionDefinitions(config, progress),
@@ -27,12 +31,14 @@ export async function packDisk(context: BuildContext, output: string): Promise<P
     architecture: config.architecture,
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
+    veritySigner: await veritySigner(config, silentProgress),
     workspace,
     progress,
     signal,
   });
   return {
     rootHash,
+    rootHashSignature,
     partitions: partitions.map(({ type, label, uuid, offset, size }) => ({ type, label, uuid, offset, size })),
   };
 }
