@@ -3,16 +3,20 @@
  * @module
  */
 import { existsSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { ConfigError, formatSize } from "@imgtool/core";
+import { makeAtomically } from "@imgtool/host";
 import {
   ChunkSource,
   type ChunkSourceCounts,
+  exportTar,
   extractBlob,
   type ExtractedTree,
   extractTree,
   type ExtractTreeOptions,
   openSubtree,
   readStream,
+  type TreeSource,
 } from "@imgtool/sync";
 import type { Target, What } from "./chunk-options.ts";
 import { archiveSource, openIndex, type OpenOptions } from "./open-source.ts";
@@ -46,10 +50,7 @@ export interface ExtractTask extends VerbContext {
 export async function extractBlobTo({ source, target, options, reporter, signal }: ExtractTask): Promise<void> {
   await using opened = await openIndex(source, options, reporter, signal);
   if (target === "-") {
-    for await (const bytes of readStream(new ChunkSource(opened), { signal, requests: options.requests })) {
-      if (!process.stdout.write(bytes))
-        await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
-    }
+    await writeStandardOutput(readStream(new ChunkSource(opened), { signal, requests: options.requests }));
     return;
   }
   const result = await extractBlob({
@@ -69,6 +70,39 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
     { source, target, ...result, ...cost },
     `${target}  ${formatSize(result.bytes)}${costText({ ...result, ...cost })}`,
   );
+}
+
+/** Writes the tree of a .caidx or .catar, or one path inside it, to a tar archive or, for `-`, standard output. */
+export async function extractTarTo(task: ExtractTask): Promise<void> {
+  const { source, target, path, options, reporter, signal } = task;
+  await using opened = task.kind === "archive" ? undefined : await openIndex(source, options, reporter, signal);
+  const from: TreeSource = opened ?? { archive: archiveSource(source, signal) };
+  await using subtree = path === undefined ? undefined : await openSubtree(from, path, signal);
+  const tar = exportTar({ source: subtree === undefined ? from : { subtree }, progress: reporter, signal });
+  if (target === "-") {
+    await writeStandardOutput(tar);
+    return;
+  }
+  const bytes = await makeAtomically(target, async (temporary) => {
+    await using file = await open(temporary, "wx");
+    let size = 0;
+    for await (const piece of tar) {
+      await file.writeFile(piece);
+      size += piece.length;
+    }
+    return size;
+  });
+  reporter.result(
+    { source, target, ...(path === undefined ? {} : { path }), bytes },
+    `${target}  ${formatSize(bytes)}`,
+  );
+}
+
+async function writeStandardOutput(pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const bytes of pieces) {
+    if (!process.stdout.write(bytes))
+      await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
+  }
 }
 
 /** Restores the tree of a .caidx or .catar, or one path inside it, to a directory. */

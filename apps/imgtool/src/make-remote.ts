@@ -17,7 +17,7 @@ import {
   sameRemote,
   sshConnect,
 } from "@imgtool/store";
-import { archiveBytes, type IdShift, type MadeArchive } from "@imgtool/sync";
+import { type ArchiveSourceOptions, type IdShift, type MadeArchive, openArchiveSource } from "@imgtool/sync";
 
 export interface MakeRemoteOptions<Made> {
   /** Where the index goes: a location on another machine. */
@@ -72,26 +72,29 @@ export async function makeRemote<Made>(
 export interface MakeRemoteArchiveOptions {
   /** Where the archive goes: a location on another machine. */
   readonly target: string;
-  readonly directory: string;
+  readonly source: ArchiveSourceOptions["source"];
   readonly flags: bigint;
   readonly idShift: IdShift | undefined;
+  /** Whether to digest the archive. */
+  readonly contentDigest: boolean;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
-/** Archives a directory straight to another machine. @throws as walkTree() and pushArchive() */
+/** Archives a tree straight to another machine. @throws as makeArchive() and pushArchive() */
 export async function makeRemoteArchive(options: MakeRemoteArchiveOptions): Promise<MadeArchive> {
-  const { target, directory, flags, idShift, progress, signal } = options;
+  const { target, progress, signal } = options;
   const remote = parseSshLocation(target);
-  const hash = createHash(digestOfFlags(flags));
+  const { flags, bytes: archive } = await openArchiveSource(options);
+  const hash = options.contentDigest ? createHash(digestOfFlags(flags)) : undefined;
   let size = 0;
   async function* digested(): AsyncGenerator<Uint8Array> {
-    for await (const bytes of archiveBytes({ directory, flags, idShift }, signal)) {
-      hash.update(bytes);
+    for await (const bytes of archive) {
+      hash?.update(bytes);
       size += bytes.length;
       yield bytes;
     }
   }
   await pushArchive({ connect: sshConnect(remote), source: digested(), archive: remote.path, progress, signal });
-  return { size, digest: hash.digest("hex") };
+  return { size, digest: hash?.digest("hex") };
 }

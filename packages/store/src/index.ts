@@ -12,6 +12,7 @@ export {
   decompressChunk,
   sniffCodec,
 } from "./codecs.ts";
+export { decompressStream } from "./codec-streams.ts";
 export * from "./digest.ts";
 export { type HttpStore, type HttpStoreOptions, openHttpStore } from "./http.ts";
 export {

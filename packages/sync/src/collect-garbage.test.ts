@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join } from "node:path";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { chunkPath, openLocalStore, refreshAge, type PruneStore } from "@imgtool/store";
 import { needPrograms, randomBytes, run, type TemporaryFolder, temporaryFolder } from "@imgtool/testkit";

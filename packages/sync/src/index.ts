@@ -32,8 +32,10 @@ export {
   type VerifyStoreOptions,
 } from "./verify.ts";
 export type { Problem, ProblemCode, Verified } from "./verify-problem.ts";
+export { type ArchiveSourceOptions, openArchiveSource, type OpenedSource } from "./tree/archive-source.ts";
 export { type ChangedPart, diffTrees, type TreeDifference, type TreeNode } from "./tree/diff-tree.ts";
 export { type BlobSource, digestBlob, digestTree } from "./tree/digest-tree.ts";
+export { exportTar, type ExportTarOptions } from "./tree/export-tar.ts";
 export { type ExtractedTree, extractTree, type ExtractTreeOptions } from "./tree/extract-tree.ts";
 export {
   escapePath,

@@ -15,6 +15,9 @@ interface Common {
   readonly mtime: bigint;
   /** Extended attributes, in any order. */
   readonly xattrs?: readonly ExtendedAttribute[];
+  /** Access control lists, access and default, in the text form of acl(5). */
+  readonly acl?: string;
+  readonly defaultAcl?: string;
 }
 
 export interface ExtendedAttribute {

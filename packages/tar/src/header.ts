@@ -49,6 +49,8 @@ export function encodeHeader(entry: TarEntry): Uint8Array<ArrayBuffer> {
   if (entry.gid > smallLimit) records.push(record("gid", encoder.encode(String(entry.gid))));
   const exactTime = seconds * nanoseconds !== entry.mtime || seconds < 0n || seconds > BigInt(largeLimit);
   if (exactTime) records.push(record("mtime", encoder.encode(formatTime(entry.mtime))));
+  if (entry.acl !== undefined) records.push(record("SCHILY.acl.access", encoder.encode(entry.acl)));
+  if (entry.defaultAcl !== undefined) records.push(record("SCHILY.acl.default", encoder.encode(entry.defaultAcl)));
   const attributes = (entry.xattrs ?? []).map(({ name, value }) => ({ name: attributeKeyword(name), value }));
   for (const { name, value } of attributes.sort((a, b) => (a.name < b.name ? -1 : 1)))
     records.push(record(name, value));

@@ -2,10 +2,11 @@
  * `imgtool extract`: from an index or archive to a file or directory, with casync's arguments.
  * @module
  */
+import { statSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { type Command } from "commander";
 import { addRateLimit, addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
-import { type ExtractOptions, extractBlobTo, extractTreeTo } from "../extract.ts";
+import { type ExtractOptions, extractBlobTo, extractTarTo, extractTreeTo } from "../extract.ts";
 import { positiveNumber, yesNo } from "../parse.ts";
 import { addUidOptions } from "../uid-options.ts";
 import { collect, runVerb, verbCommand } from "../verb.ts";
@@ -16,6 +17,7 @@ Examples:
   imgtool extract --seed=old.raw https://example.org/image.caibx new.raw
   imgtool extract tree.caidx /srv/tree
   imgtool extract tree.caidx /srv/part usr/share  one path inside, with the chunks that it needs
+  imgtool extract tree.caidx rootfs.tar           as a tar; with - to standard output
   imgtool extract image.caibx - | tar -t          to standard output`;
 
 export function command(): Command {
@@ -76,7 +78,15 @@ export function command(): Command {
           hint: "expected a name that ends with .caibx, .caidx or .catar, or --what",
         });
       }
+      if (target === "-" || (target?.endsWith(".tar") === true && !isDirectory(target))) {
+        await extractTarTo({ source, target, path, kind, options, ...context });
+        return;
+      }
       await extractTreeTo({ source, target: target ?? ".", path, kind, options, ...context });
     }),
   );
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

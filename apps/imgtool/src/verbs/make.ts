@@ -25,6 +25,7 @@ Examples:
   imgtool make image.caibx image.raw              a file or block device
   imgtool make --store=/srv/www/store tree.caidx /srv/tree
   imgtool make tree.caidx tree.catar              an archive that is there already
+  imgtool make tree.caidx rootfs.tar.zst          the tree in a tar
   tar -c /srv | imgtool make backup.caibx -       standard input`;
 
 interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, FeatureOptions {
@@ -34,7 +35,11 @@ interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, Featur
 export function command(): Command {
   const make = verbCommand("make", "Cut a file or directory into chunks and write the index that names them.")
     .argument("<target>", "what to make: .caibx (index of a file), .caidx (index of a directory), .catar (archive)")
-    .argument("[source]", "file, block device, directory, a .catar to index, or - for standard input", undefined)
+    .argument(
+      "[source]",
+      "file, block device, directory, a .catar or tar (also compressed) to index, or - for standard input",
+      undefined,
+    )
     .addHelpText("after", examples);
   addWhatOption(make, ["archive", "archive-index", "blob-index"]);
   addFeatureOptions(addChunkOptions(addStoreOptions(make)));
@@ -62,8 +67,8 @@ export function command(): Command {
       if (kind === "archive") {
         const { makeRemoteArchive } = await import("../make-remote.ts");
         const archive = isRemote
-          ? await makeRemoteArchive({ ...shared, target, directory: from })
-          : await sync.makeArchive({ ...shared, source: from, output: target });
+          ? await makeRemoteArchive({ ...shared, target, source: treeSource(from) })
+          : await sync.makeArchive({ ...shared, source: treeSource(from), output: target });
         reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
       }
@@ -79,8 +84,7 @@ export function command(): Command {
           ...(compression === undefined ? {} : { compression }),
         };
         if (kind === "blob-index") return sync.makeBlob({ ...where, source: from });
-        // What is no directory is an archive that is there already; it brings its flags.
-        return sync.makeTree({ ...where, source: isDirectory(from) ? from : { archive: from } });
+        return sync.makeTree({ ...where, source: treeSource(from) });
       };
       const store = storeLocations(target, options)[0] ?? "";
       if (isRemote) {
@@ -105,6 +109,8 @@ export function command(): Command {
   );
 }
 
-function isDirectory(path: string): boolean {
-  return path !== "-" && statSync(path, { throwIfNoEntry: false })?.isFile() !== true;
+/** What is no directory is an archive that is there already, or a tar. */
+function treeSource(path: string): string | { readonly archive: string } {
+  const isArchive = path === "-" || statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  return isArchive ? { archive: path } : path;
 }

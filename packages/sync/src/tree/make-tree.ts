@@ -4,21 +4,20 @@
  */
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { type Progress, silentProgress, type Task, throwIfAborted } from "@imgtool/core";
+import { type Progress, silentProgress, type Task } from "@imgtool/core";
 import { defaultArchiveFlags } from "@imgtool/catar";
 import { type ChunkSizes, chunkSizes, digestOfFlags } from "@imgtool/chunker";
 import { makeAtomically } from "@imgtool/host";
 import type { Compression, WriteStore } from "@imgtool/store";
 import type { ChunkedStream, ChunkPipeline } from "../chunk-pipeline.ts";
 import { chunkStream } from "../make-stream.ts";
-import type { ByteSource } from "../byte-source.ts";
+import { type ArchiveSourceOptions, openArchiveSource } from "./archive-source.ts";
 import { feedTree } from "./feed-tree.ts";
 import type { IdShift } from "./id-shift.ts";
-import { archiveBytes, archiveDecoder } from "./tree-source.ts";
 
 export interface MakeTreeOptions {
-  /** Path of the directory, or an archive: the path of a `.catar`, "-" for standard input, or its bytes. */
-  readonly source: string | { readonly archive: ByteSource };
+  /** As in ArchiveSourceOptions. */
+  readonly source: ArchiveSourceOptions["source"];
   /** Path of the `.caidx` to write. */
   readonly index: string;
   /** The path of a local store, made when it is not there, or an open store. */
@@ -56,7 +55,7 @@ export interface MadeTree extends ChunkedStream {
 /**
  * Archives a directory, or takes an archive, stores the chunks that the store lacks and writes the index, as
  * `casync make x.caidx` does; equal trees give equal bytes.
- * @throws as walkTree(); EnvironmentError; AbortedError. The index is then as it was before.
+ * @throws as walkTree(), walkTar(); EnvironmentError; AbortedError. The index is then as it was before.
  * @example await makeTree({ source: "rootfs", index: "rootfs.caidx", store: "default.castr" })
  */
 export async function makeTree(options: MakeTreeOptions): Promise<MadeTree> {
@@ -69,58 +68,29 @@ export async function makeTree(options: MakeTreeOptions): Promise<MadeTree> {
   return { ...result, indexPath: options.index };
 }
 
-interface OpenedSource {
+interface FedSource {
   readonly flags: bigint;
   readonly feed: (pipeline: ChunkPipeline, task: Task) => Promise<void>;
 }
 
-async function openSource(options: MakeTreeOptions): Promise<OpenedSource> {
+/** A directory goes straight into the cutter's memory; all else comes as a stream. */
+async function openSource(options: MakeTreeOptions): Promise<FedSource> {
   const { source, flags = defaultArchiveFlags, idShift, signal } = options;
-  if (typeof source === "string") {
+  if (typeof source === "string")
     return { flags, feed: (pipeline, task) => feedTree(pipeline, source, { flags, idShift, signal, task }) };
-  }
-  // The index has the archive's flags in its head, so they are read before anything is written.
-  const bytes = checkedArchive(source.archive, signal);
-  const first = await bytes.next();
-  if (first.done === true) throw new RangeError("an archive without bytes");
+  const opened = await openArchiveSource(options);
   const feed = async (pipeline: ChunkPipeline, task: Task): Promise<void> => {
-    for await (const piece of rest(first.value.bytes, bytes)) {
+    for await (const piece of opened.bytes) {
       await pipeline.write(piece);
       task.advance(piece.length);
     }
   };
-  return { flags: first.value.flags, feed };
-}
-
-/** The bytes of an archive in order, from where its flags are known; its form is checked. */
-async function* checkedArchive(
-  archive: ByteSource,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<{ readonly flags: bigint; readonly bytes: Uint8Array }, void> {
-  const decoder = archiveDecoder({ archive });
-  const waiting: Uint8Array[] = [];
-  for await (const bytes of archiveBytes({ archive }, signal)) {
-    throwIfAborted(signal);
-    for (const event of decoder.push(bytes)) void event;
-    waiting.push(bytes);
-    const { flags } = decoder;
-    if (flags === undefined) continue;
-    for (const one of waiting.splice(0)) yield { flags, bytes: one };
-  }
-  decoder.finish();
-}
-
-async function* rest(
-  first: Uint8Array,
-  others: AsyncIterable<{ readonly bytes: Uint8Array }>,
-): AsyncGenerator<Uint8Array, void> {
-  yield first;
-  for await (const { bytes } of others) yield bytes;
+  return { flags: opened.flags, feed };
 }
 
 export interface MakeArchiveOptions {
-  /** Path of the directory. */
-  readonly source: string;
+  /** As in ArchiveSourceOptions. */
+  readonly source: ArchiveSourceOptions["source"];
   /** Path of the `.catar` to write. */
   readonly output: string;
   /** Normalized feature flags. Default: casync's. */
@@ -141,17 +111,18 @@ export interface MadeArchive {
 }
 
 /**
- * Archives a directory into one file, as `casync make x.catar` does.
- * @throws as walkTree(); AbortedError. The output is then as it was before.
+ * Archives a directory, or the tree of a tar archive, into one file, as `casync make x.catar` does.
+ * @throws as walkTree(), walkTar(); AbortedError. The output is then as it was before.
  */
 export async function makeArchive(options: MakeArchiveOptions): Promise<MadeArchive> {
-  const { source, output, flags = defaultArchiveFlags, idShift, progress = silentProgress, signal } = options;
+  const { output, progress = silentProgress } = options;
   using task = progress.start({ label: "write archive", unit: "bytes" });
   const made = await makeAtomically(output, async (temporary) => {
+    const { flags, bytes: archive } = await openArchiveSource(options);
     await using handle = await open(temporary, "wx", 0o666);
     const hash = options.contentDigest === true ? createHash(digestOfFlags(flags)) : undefined;
     let size = 0;
-    for await (const bytes of archiveBytes({ directory: source, flags, idShift }, signal)) {
+    for await (const bytes of archive) {
       hash?.update(bytes);
       await handle.writeFile(bytes);
       size += bytes.length;
