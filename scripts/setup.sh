@@ -21,6 +21,9 @@ if [ "${1:-}" = --peers ]; then
     btrfs=btrfs-progs fsck.fat=dosfstools mcopy=mtools blkid=util-linux mkswap=util-linux \
     unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
     getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3; do
+    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
+    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
+    sshd=openssh-server ssh=openssh-client; do
   # The programs that the tests use as a judge: program=package.
   for pair in \
     casync=casync \
@@ -35,6 +38,7 @@ if [ "${1:-}" = --peers ]; then
     nginx=nginx-light \
     objdump=binutils \
     openssl=openssl \
+    osslsigncode=osslsigncode \
     python3=python3 \
     sbverify=sbsigntool \
     setcap=libcap2-bin \
@@ -53,8 +57,10 @@ if [ "${1:-}" = --peers ]; then
   do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
   done
-  # What has no program: systemd's EFI stub.
+  # What has no program: systemd's EFI stub,
   [ -e /usr/lib/systemd/boot/efi ] || missing="$missing systemd-boot-efi"
+  # UEFI firmware for virtual machines.
+  [ -e /usr/share/OVMF ] || missing="$missing ovmf"
 fi
 [ -n "${missing# }" ] || exit 0
 

@@ -19,9 +19,11 @@ const extra = process.argv.slice(2);
 
 // System tests bootstrap distributions and start servers: on two cores one file at a time.
 for (const phase of [
-  { name: "unit tests", tagsFilter: ["!system"], fileParallelism: true, retry: 0 },
+  { name: "unit tests", tagsFilter: ["!system && !boot"], fileParallelism: true, retry: 0 },
   // They depend on processes and kernels under load: one failure is tried again, and named at the end.
   { name: "system tests", tagsFilter: ["system"], fileParallelism: false, retry: 1 },
+  // A guest under software emulation takes a processor for itself, and most of the memory.
+  { name: "boot tests", tagsFilter: ["boot"], fileParallelism: false, retry: 1 },
 ]) {
   const started = performance.now();
   console.log(`\n# ${phase.name}`);

@@ -16,7 +16,8 @@ async function main(argv: readonly string[]): Promise<number> {
     if (verb === undefined) return await overview(rest);
     const { command } = await verbs[verb].load();
     await command().parseAsync([...rest], { from: "user" });
-    return 0;
+    // Verbs that run something else end with its status.
+    return Number(process.exitCode ?? 0);
   } catch (thrown) {
     // --help and --version end this way, too, after they have printed what they are for.
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;

@@ -11,6 +11,7 @@ import {
   type Problem,
   type Resolution,
   resolveConfig,
+  type RuntimeConfig,
 } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
 import type { Command } from "commander";
@@ -52,8 +53,19 @@ export function readProject({ command, items }: ProjectCommand, reporter: Report
  * @throws ConfigError as problemsError makes it
  */
 export function requireConfig(project: ProjectCommand, reporter: Reporter): ImageConfig {
-  const { config, errors } = readProject(project, reporter);
-  if (config !== undefined && errors.length === 0) return config;
+  return requireProject(project, reporter).config;
+}
+
+/**
+ * As requireConfig, with the settings that running the image takes.
+ * @throws ConfigError as problemsError makes it
+ */
+export function requireProject(
+  project: ProjectCommand,
+  reporter: Reporter,
+): { readonly config: ImageConfig; readonly runtime: RuntimeConfig } {
+  const { config, runtime, errors } = readProject(project, reporter);
+  if (config !== undefined && errors.length === 0) return { config, runtime };
   throw problemsError(errors, resolve(project.command.opts<{ readonly directory: string }>().directory));
 }
 

@@ -13,6 +13,10 @@ export type VerbName =
   | "build"
   | "summary"
   | "clean"
+  | "vm"
+  | "qemu"
+  | "boot"
+  | "shell"
   | "publish"
   | "make"
   | "extract"
@@ -24,6 +28,8 @@ export type VerbName =
   | "diff"
   | "gc"
   | "serve"
+  | "pull"
+  | "push"
   | "doctor";
 
 export const verbs: Readonly<Record<VerbName, Verb>> = {
@@ -33,6 +39,10 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   },
   summary: { summary: "Show the resolved configuration", load: () => import("./verbs/summary.ts") },
   clean: { summary: "Remove what build made", load: () => import("./verbs/clean.ts") },
+  vm: { summary: "Run the image in a virtual machine", load: () => import("./verbs/vm.ts") },
+  qemu: { summary: "The same as vm", load: () => import("./verbs/vm.ts") },
+  boot: { summary: "Boot the image in a container", load: () => import("./verbs/boot.ts") },
+  shell: { summary: "Run a command or a shell in the image", load: () => import("./verbs/shell.ts") },
   publish: { summary: "Put the built image into a chunk store", load: () => import("./verbs/publish.ts") },
   make: { summary: "Make an archive or index from a file or directory", load: () => import("./verbs/make.ts") },
   extract: {
@@ -53,6 +63,14 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   diff: { summary: "Compare two trees or indexes", load: () => import("./verbs/diff.ts") },
   gc: { summary: "Remove the chunks of a store that no index names", load: () => import("./verbs/gc.ts") },
   serve: { summary: "Serve a directory over HTTP, for a desk", load: () => import("./verbs/serve.ts") },
+  pull: {
+    summary: "Let a casync or imgtool elsewhere read files of this machine through ssh, which starts it",
+    load: () => import("./verbs/pull.ts"),
+  },
+  push: {
+    summary: "Let a casync or imgtool elsewhere write files of this machine through ssh, which starts it",
+    load: () => import("./verbs/push.ts"),
+  },
   doctor: {
     summary: "Say which host tools are missing and how to install them",
     load: () => import("./verbs/doctor.ts"),

@@ -8,31 +8,42 @@ import { defaultDefinitions, readDefinitions, type PartitionDefinition } from "@
 
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
- * layout.
- * @throws ConfigError `definition-invalid` with file and line
+ * layout, with an EFI system partition for an image that boots.
+ * @throws ConfigError `definition-invalid`, of a file with its line
  */
 export async function partitionDefinitions(
   config: ImageConfig,
   progress: Progress,
+  boots: boolean,
 ): Promise<readonly PartitionDefinition[]> {
   const { definitions, warnings } = await readDefinitions(config.repartDirectories, {
     expand: (value, field) => expand(value, field, config),
   });
   for (const { message } of warnings) progress.log("warning", message);
-  if (definitions.length > 0) return definitions;
-  const { root, esp, swap, home, srv } = config.partitionSizes;
-  return defaultDefinitions({
-    format: config.rootFilesystem,
-    verity: config.verity === "hash",
-    readOnly: config.readOnly,
-    sizes: {
-      ...(root === undefined ? {} : { root }),
-      ...(esp === undefined ? {} : { esp }),
-      ...(swap === undefined ? {} : { swap }),
-      ...(home === undefined ? {} : { home }),
-      ...(srv === undefined ? {} : { srv }),
-    },
-  });
+  if (definitions.length === 0) {
+    const { root, esp, swap, home, srv } = config.partitionSizes;
+    return defaultDefinitions({
+      format: config.rootFilesystem,
+      verity: config.verity === "signed" ? "signed" : config.verity === "hash",
+      esp: boots,
+      readOnly: config.readOnly,
+      sizes: {
+        ...(root === undefined ? {} : { root }),
+        ...(esp === undefined ? {} : { esp }),
+        ...(swap === undefined ? {} : { swap }),
+        ...(home === undefined ? {} : { home }),
+        ...(srv === undefined ? {} : { srv }),
+      },
+    });
+  }
+  // As mkosi: Verity=hash leaves signatures out, Verity=signed insists on them.
+  if (config.verity === "hash") return definitions.filter(({ verity }) => verity !== "signature");
+  if (config.verity === "signed" && !definitions.some(({ verity }) => verity === "signature"))
+    throw new ConfigError("Verity=signed, and no partition definition has Verity=signature", {
+      code: "definition-invalid",
+      hint: "define a signature partition (Type=root-verity-sig), or use Verity=auto",
+    });
+  return definitions;
 }
 
 /** Specifiers of the machine that builds, which an image must not depend on. */

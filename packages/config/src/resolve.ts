@@ -13,6 +13,8 @@ import { normalizePath } from "./paths.ts";
 import { ProblemList } from "./problem.ts";
 import type { Origin, Problem } from "./problem.ts";
 import { readDirectory, readIncludes, readOption } from "./read.ts";
+import { runtimeConfig } from "./runtime-config.ts";
+import type { RuntimeConfig } from "./runtime-config.ts";
 import type { HostFacts, SectionName, SettingDefinition } from "./setting.ts";
 import { formatName } from "./settings/output.ts";
 import { findSetting, settings } from "./settings.ts";
@@ -59,6 +61,8 @@ export interface ResolvedImage {
   readonly image: string | undefined;
   /** The complete configuration; undefined when the project has errors. */
   readonly config: ImageConfig | undefined;
+  /** How the image is run after the build. */
+  readonly runtime: RuntimeConfig;
   /** Every setting, in the order of the table. */
   readonly values: readonly ResolvedSetting[];
   /** Configuration files that were read, in order. */
@@ -123,6 +127,7 @@ export function resolveConfig(options: ResolveOptions): Resolution {
   const finished = images.map((image): ResolvedImage => ({
     image: image.state.image,
     config: problems.errors.length > 0 ? undefined : deepFreeze(image.config),
+    runtime: deepFreeze(runtimeConfig(image.state)),
     values: settings.map((setting) => resolved(setting, image.state)),
     files: [...image.state.read],
   }));

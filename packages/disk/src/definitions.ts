@@ -2,6 +2,7 @@
  * What a disk shall consist of: partition definitions as repart.d(5) has them, as an object.
  * @module
  */
+import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
 import { verityLayout } from "./verity.ts";
 
@@ -63,8 +64,8 @@ export interface PartitionDefinition {
   /** Which of them is mounted by default. */
   readonly defaultSubvolume?: string;
   readonly makeDirectories?: readonly string[];
-  readonly verity?: "off" | "data" | "hash";
-  /** Joins a data and a hash partition. */
+  readonly verity?: "off" | "data" | "hash" | "signature";
+  /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
   /** Make the partition as small as its content, "guess" with room for more where it can be written to. */
   readonly minimize?: "off" | "guess" | "best";
@@ -85,8 +86,8 @@ const espSize = 512 * 1024 ** 2;
 export interface DefaultLayoutOptions {
   /** Format of the root file system. */
   readonly format: string;
-  /** Add a hash partition. */
-  readonly verity?: boolean;
+  /** Add a hash partition; with "signed" also a signature partition. */
+  readonly verity?: boolean | "signed";
   /** Add an EFI system partition with what the tree has in /boot and /efi. */
   readonly esp?: boolean;
   /** Mark the root partition read-only. */
@@ -106,6 +107,7 @@ function fixed(size: number): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
 export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefinition[] {
   const { format, sizes = {}, verity } = options;
   const origin = "default layout";
+  const hashed = verity !== undefined && verity !== false;
   const layout: PartitionDefinition[] = [];
   if (options.esp === true)
     layout.push({
@@ -132,9 +134,9 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
     copyFiles: [{ source: "/", target: "/" }],
     ...(sizes.root === undefined ? { minimize: "guess" } : fixed(sizes.root)),
     ...(options.readOnly === true ? { readOnly: true } : {}),
-    ...(verity === true ? { verity: "data", verityMatchKey: "root" } : {}),
+    ...(hashed ? { verity: "data", verityMatchKey: "root" } : {}),
   });
-  if (verity === true)
+  if (hashed)
     layout.push({
       origin,
       type: "root-verity",
@@ -143,6 +145,8 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
       // A root of a given size is made after the sizes are settled; the tree of its hashes is sized from it.
       ...(sizes.root === undefined ? { minimize: "best" } : fixed(verityLayout(Math.ceil(sizes.root / 4096)).size)),
     });
+  if (verity === "signed")
+    layout.push({ origin, type: "root-verity-sig", verity: "signature", verityMatchKey: "root" });
   return layout;
 }
 
@@ -190,26 +194,46 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
       refuse("CopyBlocks= cannot be combined with Format= or with files", "choose one of them");
     if (definition.minimize !== undefined && definition.minimize !== "off" && format === "swap")
       refuse("Minimize= has no meaning for swap space", "set SizeMinBytes= and SizeMaxBytes=");
-    if (verity === "hash" && (format !== undefined || definition.copyBlocks !== undefined))
-      refuse("a hash partition has no Format=, CopyFiles= or CopyBlocks=");
+    if ((verity === "hash" || verity === "signature") && (format !== undefined || definition.copyBlocks !== undefined))
+      refuse(`a ${verity} partition has no Format=, CopyFiles= or CopyBlocks=`);
     if (verity === "data" && definition.copyBlocks === undefined && (format === undefined || format === "empty"))
       refuse("Verity=data needs Format=, CopyFiles= or CopyBlocks=");
-    if (verity === "data" || verity === "hash") {
-      if (definition.verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
-      if (definition.uuid !== undefined) refuse("UUID= of a verity partition is made from the root hash");
-      const other = verity === "data" ? "hash" : "data";
-      const partners = definitions.filter(
-        (candidate) => candidate.verity === other && candidate.verityMatchKey === definition.verityMatchKey,
-      );
-      if (partners.length !== 1)
-        refuse(
-          `expected one partition with Verity=${other} and VerityMatchKey=${definition.verityMatchKey ?? ""}, found ${partners.length}`,
-          "define a data and a hash partition with the same VerityMatchKey=",
-        );
+    if (verity !== undefined && verity !== "off") {
+      const { verityMatchKey } = definition;
+      if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
+      if (verity !== "signature" && definition.uuid !== undefined)
+        refuse("UUID= of a verity partition is made from the root hash");
+      for (const [role, least] of [
+        ["data", 1],
+        ["hash", 1],
+        ["signature", 0],
+      ] as const) {
+        const found = definitions.filter((one) => one.verity === role && one.verityMatchKey === verityMatchKey).length;
+        if (found < least || found > 1)
+          refuse(
+            `expected ${least === 0 ? "at most " : ""}one partition with Verity=${role} and VerityMatchKey=${verityMatchKey ?? ""}, found ${found}`,
+            "define a data and a hash partition with the same VerityMatchKey=",
+          );
+      }
     }
   }
 }
 
 function fieldName(field: string): string {
   return `${field.charAt(0).toUpperCase()}${field.slice(1)}`;
+}
+
+/**
+ * Signature partitions need something that signs.
+ * @throws ConfigError `verity-signer-missing`
+ */
+export function checkSigner(definitions: readonly PartitionDefinition[], signer: Signer | undefined): void {
+  const index = definitions.findIndex(({ verity }) => verity === "signature");
+  const definition = definitions[index];
+  if (definition === undefined || signer !== undefined) return;
+  throw new ConfigError(`${describeDefinition(definition, index)}: Verity=signature needs a key that signs`, {
+    code: "verity-signer-missing",
+    hint: "set VerityKey= and VerityCertificate=, or make both with: imgtool genkey",
+    data: { index, type: definition.type, origin: definition.origin },
+  });
 }

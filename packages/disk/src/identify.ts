@@ -20,7 +20,8 @@ export interface IdentifiedPartition {
 }
 
 const writableTypes = new Set(["root", "usr", "home", "srv", "var", "tmp", "xbootldr"]);
-const isVerity = (type: PartitionType): boolean => type.designator?.includes("-verity") === true;
+/** Signature partitions are none of them: systemd-repart gives those no flags. */
+const isVerity = (type: PartitionType): boolean => type.designator?.endsWith("-verity") === true;
 
 /** Which attribute bits mean something for a type (Discoverable Partitions Specification). */
 function knownFlags(type: PartitionType): { grow: boolean; readOnly: boolean; noAuto: boolean } {

@@ -110,7 +110,7 @@ test.each([
   ["[Partition]\nType=root\nSizeMinBytes=big", "x:3: SizeMinBytes=big: not a size"],
   ["[Partition]\nType=root\nCopyFiles=usr", "expected an absolute path"],
   ["[Partition]\nType=root\nReadOnly=maybe", "expected yes or no"],
-  ["[Partition]\nType=root\nVerity=signature", "expected off, data, hash"],
+  ["[Partition]\nType=root\nVerity=perhaps", "expected off, data, hash"],
   ["[Partition]\nType=root\nUUID=7", "expected a UUID"],
   ["[Partition]\nType=root\nFlags=abc", "expected a number"],
 ])("%j is refused", (text, message) => {

@@ -122,7 +122,7 @@ const fields: Readonly<Record<string, Setter>> = {
   DefaultSubvolume: (draft, value) => (draft.defaultSubvolume = absolute(value)),
   MakeDirectories: (draft, value) =>
     (draft.makeDirectories = [...(draft.makeDirectories ?? []), ...words(value).map(absolute)]),
-  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash")),
+  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash", "signature")),
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
   VerityDataBlockSizeBytes: (_draft, value) => blockSize(value),
   VerityHashBlockSizeBytes: (_draft, value) => blockSize(value),

@@ -21,6 +21,11 @@ const config: ViteUserConfig = defineConfig({
         description: "runs whole programs on real input; minutes, not milliseconds",
         timeout: 1_200_000,
       },
+      {
+        name: "boot",
+        description: "boots whole images in QEMU, mostly under software emulation",
+        timeout: 2_400_000,
+      },
     ],
   },
 });

@@ -33,23 +33,22 @@ function credentialsFrom(value: string, context: KindContext): ReadonlyMap<strin
 
 export const runtimeSettings: readonly SettingDefinition[] = [
   row("NSpawnSettings", path(), "Settings file of systemd-nspawn", {
+    supported: true,
     files: ["mkosi.nspawn"],
     option: { long: "settings", argument: "PATH" },
   }),
-  row("Ephemeral", boolean, "Run on a copy that is thrown away", { option: switchOption }),
+  row("Ephemeral", boolean, "Run on a copy that is thrown away", { supported: true, option: switchOption }),
   row(
     "Credentials",
     pairs(() => "", credentialsFrom),
     "Credentials for the running system: NAME=VALUE, a file or a folder",
-    { files: ["mkosi.credentials"], option: { long: "credential", argument: "NAME=VALUE" } },
+    { supported: true, files: ["mkosi.credentials"], option: { long: "credential", argument: "NAME=VALUE" } },
   ),
   row(
     "KernelCommandLineExtra",
     texts("options", { separator: " " }),
     "Further kernel command line of virtual machines",
-    {
-      option: { argument: "OPTIONS" },
-    },
+    { supported: true, option: { argument: "OPTIONS" } },
   ),
   row("RuntimeTrees", trees({ absolute: false }), "Folders that the running system sees: SOURCE[:TARGET]", {
     option: { long: "runtime-tree", argument: "PATH" },
@@ -57,6 +56,7 @@ export const runtimeSettings: readonly SettingDefinition[] = [
   row("RuntimeSize", bytes, "Size that the image is grown to before it runs", { option: { argument: "SIZE" } }),
   row("RuntimeScratch", feature, "Give the running system an extra scratch disk", { option: { argument: "FEATURE" } }),
   row("RuntimeNetwork", choice(["interface", "user", "none"]), "Network of the running system", {
+    supported: true,
     default: "user",
   }),
   row("RuntimeBuildSources", boolean, "Let the running system see the build sources", { option: { argument: "BOOL" } }),
@@ -67,10 +67,11 @@ export const runtimeSettings: readonly SettingDefinition[] = [
   row("SshKey", path({ secret: true }), "Private key for SSH", { files: ["mkosi.key"], option: { argument: "PATH" } }),
   row("SshCertificate", path(), "Certificate for SSH", { files: ["mkosi.crt"], option: { argument: "PATH" } }),
   row("VirtualMachineMonitor", choice(["qemu", "vmspawn"]), "Program that runs virtual machines", {
+    supported: true,
     default: "qemu",
     option: { long: "vmm", argument: "NAME" },
   }),
-  row("Machine", text, "Name of the running machine", { option: { argument: "NAME" } }),
+  row("Machine", text, "Name of the running machine", { supported: true, option: { argument: "NAME" } }),
   row("ForwardJournal", path({ required: false }), "File or folder that receives the journal", {
     option: { argument: "PATH" },
   }),
@@ -79,20 +80,24 @@ export const runtimeSettings: readonly SettingDefinition[] = [
     option: { argument: "PATH", aliases: ["sysupdate-dir"] },
   }),
   row("Console", choice(["interactive", "read-only", "native", "gui"]), "How the console is shown", {
+    supported: true,
     default: "native",
     option: { argument: "MODE", optional: true },
   }),
   row("CPUs", integer(0), "Number of processors of a virtual machine", {
+    supported: true,
     default: 1,
     aliases: ["QemuSmp"],
     option: { argument: "NUMBER", aliases: ["qemu-smp"] },
   }),
   row("RAM", bytes, "Memory of a virtual machine", {
+    supported: true,
     default: 2 * 1024 ** 3,
     aliases: ["QemuMem"],
     option: { argument: "SIZE", aliases: ["qemu-mem"] },
   }),
   row("KVM", feature, "Use hardware virtualization", {
+    supported: true,
     aliases: ["QemuKvm"],
     option: { ...featureOption, aliases: ["qemu-kvm"] },
   }),
@@ -110,14 +115,17 @@ export const runtimeSettings: readonly SettingDefinition[] = [
     option: { ...featureOption, aliases: ["qemu-swtpm"] },
   }),
   row("CDROM", boolean, "Attach the image as a CD-ROM", {
+    supported: true,
     aliases: ["QemuCdrom"],
     option: { ...switchOption, aliases: ["qemu-cdrom"] },
   }),
   row("Removable", boolean, "Attach the image as a removable disk", {
+    supported: true,
     aliases: ["QemuRemovable"],
     option: { ...switchOption, aliases: ["qemu-removable"] },
   }),
   row("Firmware", choice(["auto", "linux", "uefi", "uefi-secure-boot", "bios"]), "Firmware of a virtual machine", {
+    supported: true,
     default: "auto",
     aliases: ["QemuFirmware"],
     option: { aliases: ["qemu-firmware"] },
@@ -126,9 +134,14 @@ export const runtimeSettings: readonly SettingDefinition[] = [
     "FirmwareVariables",
     path({ words: ["custom", "microsoft", "microsoft-mok"] }),
     "File with the firmware's variables",
-    { aliases: ["QemuFirmwareVariables"], option: { argument: "PATH", aliases: ["qemu-firmware-variables"] } },
+    {
+      supported: true,
+      aliases: ["QemuFirmwareVariables"],
+      option: { argument: "PATH", aliases: ["qemu-firmware-variables"] },
+    },
   ),
   row("Linux", path(), "Kernel that a virtual machine boots directly", {
+    supported: true,
     aliases: ["QemuKernel"],
     option: { argument: "PATH", aliases: ["qemu-kernel"] },
   }),
@@ -141,6 +154,7 @@ export const runtimeSettings: readonly SettingDefinition[] = [
     { aliases: ["QemuDrives"], option: { long: "drive", argument: "DRIVE", aliases: ["qemu-drive"] } },
   ),
   row("QemuArgs", texts("arguments", { separator: " ", quoted: true }), "Further arguments of QEMU", {
+    supported: true,
     option: { argument: "ARGUMENTS", hidden: true },
   }),
   row("Register", feature, "Register the running machine with systemd-machined", { option: { argument: "BOOL" } }),

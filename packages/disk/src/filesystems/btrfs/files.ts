@@ -36,7 +36,7 @@ export interface Subvolume {
 }
 
 /** Where a subvolume hangs in the one above it. */
-export interface Mount {
+interface Mount {
   readonly child: number;
   readonly parent: number;
   readonly directory: number;

@@ -75,7 +75,7 @@ export class DataSpace {
 }
 
 /** Neighbours joined; from ascending ranges. */
-export function joinRanges(ranges: readonly Range[]): Range[] {
+function joinRanges(ranges: readonly Range[]): Range[] {
   const joined: { start: number; length: number }[] = [];
   for (const { start, length } of ranges) {
     const last = joined.at(-1);
