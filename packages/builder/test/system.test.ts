@@ -91,7 +91,7 @@ test("one Debian tree in every format; built twice, the bytes are the same", { t
   expect(tar[0]).toBe(tar[1]);
   const cpio = await pack("cpio", { format: "cpio" });
   expect(cpio[0]).toBe(cpio[1]);
-  for (const rootFilesystem of ["ext4", "squashfs", "erofs"] as const) {
+  for (const rootFilesystem of ["ext4", "btrfs", "squashfs", "erofs"] as const) {
     for (const verity of ["no", "hash"] as const) {
       const name = `${rootFilesystem}-${verity}`;
       const disks = await pack(name, { format: "disk", rootFilesystem, verity });

@@ -5,6 +5,7 @@
  */
 
 export type OutputFormat = "disk" | "directory" | "tar" | "cpio" | "none";
+export type RootFilesystem = "ext4" | "btrfs" | "squashfs" | "erofs";
 export type Compression = "none" | "zstd" | "xz" | "gzip";
 
 /** A tree to copy into the image: `source` on this machine to the absolute path `target` in the image. */
@@ -32,7 +33,7 @@ export interface ImageConfig {
 
   readonly format: OutputFormat;
   /** Root file system of a disk whose project has no partition definitions. */
-  readonly rootFilesystem: "ext4" | "squashfs" | "erofs";
+  readonly rootFilesystem: RootFilesystem;
   /** Sizes of partitions of a disk without partition definitions, in bytes; undefined for the default or none. */
   readonly partitionSizes: Readonly<Record<"root" | "esp" | "swap" | "home" | "srv", number | undefined>>;
   /** The root partition of such a disk is marked read-only. */

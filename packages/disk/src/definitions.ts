@@ -22,6 +22,11 @@ export interface MakeSymlink {
   readonly target: string;
 }
 
+export interface Subvolume {
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
 /** A partition; sizes in bytes. Fields are those of the [Partition] section in camel case. */
 export interface PartitionDefinition {
   /** Where it comes from, for messages: a file name. */
@@ -54,6 +59,10 @@ export interface PartitionDefinition {
   /** Absolute paths within the file system that nothing is copied to. */
   readonly excludeFilesTarget?: readonly string[];
   readonly makeSymlinks?: readonly MakeSymlink[];
+  /** Directories that btrfs keeps as subvolumes, by their absolute paths; other formats keep them as they are. */
+  readonly subvolumes?: readonly Subvolume[];
+  /** Which of them is mounted by default. */
+  readonly defaultSubvolume?: string;
   readonly makeDirectories?: readonly string[];
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */

@@ -304,6 +304,8 @@ async function prepare(
     sectorSize: options.sectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
+    subvolumes: definition.subvolumes,
+    defaultSubvolume: definition.defaultSubvolume,
     signal: options.signal,
     progress: options.progress,
   });

@@ -24,6 +24,8 @@ ExcludeFiles=/boot/ /efi/
 ExcludeFilesTarget=/x
 MakeSymlinks=/bin:usr/bin /a:/b:c
 VolumeLabel=volume
+Subvolumes=/home /var/log:ro
+DefaultSubvolume=/home
 VerityDataBlockSizeBytes=4096
 MakeDirectories=/a /b
 Verity=data
@@ -63,6 +65,11 @@ SplitName=-
         { path: "/a", target: "/b:c" },
       ],
       volumeLabel: "volume",
+      subvolumes: [
+        { path: "/home", readOnly: false },
+        { path: "/var/log", readOnly: true },
+      ],
+      defaultSubvolume: "/home",
       makeDirectories: ["/a", "/b"],
       verity: "data",
       verityMatchKey: "key",
@@ -95,6 +102,7 @@ test.each([
   ["[Partition]\nType", "x:2: expected Field=value"],
   ["[Partition]\nType=root\nEncrypt=tpm2", "x:3: Encrypt=tpm2: imgtool cannot do this"],
   ["[Partition]\nType=root\nCopyBlocks=auto", "x:3: CopyBlocks=auto: this copies the running system"],
+  ["[Partition]\nType=root\nSubvolumes=/a:rw", "expected PATH or PATH:ro"],
   ["[Partition]\nType=root\nMakeSymlinks=/a", "expected PATH:TARGET"],
   ["[Partition]\nType=root\nVerityHashBlockSizeBytes=512", "4096-byte blocks only"],
   ["[Partition]\nType=root\nVerityDataBlockSizeBytes=5", "expected one of 512, 1024"],

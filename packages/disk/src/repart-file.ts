@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError, parseSize } from "@imgtool/core";
-import type { CopyFiles, MakeSymlink, PartitionDefinition } from "./definitions.ts";
+import type { CopyFiles, MakeSymlink, PartitionDefinition, Subvolume } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
 import { isUuid } from "./uuid.ts";
 
@@ -75,6 +75,12 @@ function symlinkRule(value: string): MakeSymlink {
   return { path: absolute(value.slice(0, colon)), target: value.slice(colon + 1) };
 }
 
+function subvolumeRule(value: string): Subvolume {
+  const [path = "", flags = "", ...rest] = value.split(":");
+  if (rest.length > 0 || !/^(?:|ro)$/.test(flags)) throw new Error("expected PATH or PATH:ro");
+  return { path: absolute(path), readOnly: flags === "ro" };
+}
+
 function copyBlocks(value: string): string {
   if (value === "auto")
     throw new Error("this copies the running system, which an image build must not depend on: name a file");
@@ -112,6 +118,8 @@ const fields: Readonly<Record<string, Setter>> = {
     (draft.excludeFilesTarget = [...(draft.excludeFilesTarget ?? []), ...words(value).map(absolute)]),
   MakeSymlinks: (draft, value) =>
     (draft.makeSymlinks = [...(draft.makeSymlinks ?? []), ...words(value).map(symlinkRule)]),
+  Subvolumes: (draft, value) => (draft.subvolumes = [...(draft.subvolumes ?? []), ...words(value).map(subvolumeRule)]),
+  DefaultSubvolume: (draft, value) => (draft.defaultSubvolume = absolute(value)),
   MakeDirectories: (draft, value) =>
     (draft.makeDirectories = [...(draft.makeDirectories ?? []), ...words(value).map(absolute)]),
   Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash", "signature")),
@@ -137,7 +145,7 @@ const fields: Readonly<Record<string, Setter>> = {
 const ignored = new Set(["FactoryReset", "MountPoint", "Compression", "CompressionLevel"]);
 
 /** Fields whose request must not be passed over. */
-const unsupported = new Set("DefaultSubvolume Encrypt EncryptedVolume KeyFile Subvolumes TPM2PCRs".split(" "));
+const unsupported = new Set("Encrypt EncryptedVolume KeyFile TPM2PCRs".split(" "));
 
 /**
  * Parses a definition file.

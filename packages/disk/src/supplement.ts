@@ -42,7 +42,7 @@ export function mergeSupplements(definitions: readonly PartitionDefinition[]): P
 }
 
 function join(target: PartitionDefinition, supplement: PartitionDefinition): PartitionDefinition {
-  const lists = ["copyFiles", "excludeFiles", "excludeFilesTarget", "makeDirectories"] as const;
+  const lists = ["copyFiles", "excludeFiles", "excludeFilesTarget", "makeDirectories", "subvolumes"] as const;
   const fields = {
     // Its defaults count as well.
     weight: supplement.weight ?? 1000,

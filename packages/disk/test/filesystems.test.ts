@@ -14,6 +14,7 @@ interface Contract {
 
 const contracts: Readonly<Record<string, Contract>> = {
   ext4: { check: ["e2fsck", "-fn"], describe: { nanoseconds: true, attributes: "-" } },
+  btrfs: { check: ["btrfs", "check", "--check-data-csum"], describe: { nanoseconds: true, attributes: "-" } },
   erofs: { check: ["fsck.erofs"], describe: { nanoseconds: true, attributes: "-" } },
   // No ACLs, no times before 1970, whole seconds: the format's own limits.
   squashfs: {
@@ -173,4 +174,12 @@ test("an unknown file system is refused with the nearest name", async () => {
       hint: expect.stringContaining('"ext4"') as string,
     },
   );
+});
+
+test("xfs is refused with the reason", async () => {
+  const tree = await scanTree({ tree: import.meta.dirname });
+  await expect(makeFilesystem("xfs", { tree, scratch: "/nowhere", output: "/nowhere/x", uuid })).rejects.toMatchObject({
+    code: "filesystem-unknown",
+    message: expect.stringContaining("without extended attributes") as string,
+  });
 });

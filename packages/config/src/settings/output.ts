@@ -3,6 +3,7 @@
  * @module
  */
 import { globMatches } from "../glob.ts";
+import type { RootFilesystem } from "../image-config.ts";
 import { booleanOf, scalar, textOf } from "../kind.ts";
 import {
   boolean,
@@ -40,10 +41,12 @@ const outputFormats: readonly string[] = [
 ];
 
 /** Formats of older versions: a disk whose root has this file system. */
-export const diskFormats: Readonly<Record<string, "ext4" | "squashfs" | "erofs">> = {
+export const diskFormats: Readonly<Record<string, RootFilesystem>> = {
   raw_ext4: "ext4",
   raw_gpt: "ext4",
   gpt_ext4: "ext4",
+  raw_btrfs: "btrfs",
+  gpt_btrfs: "btrfs",
   raw_squashfs: "squashfs",
   gpt_squashfs: "squashfs",
   raw_erofs: "erofs",
@@ -83,7 +86,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "Format",
     section: "Output",
     kind: choice([...outputFormats, ...Object.keys(diskFormats)]),
-    help: "Form of the image; raw_ext4, raw_squashfs and raw_erofs are a disk with that file system",
+    help: "Form of the image; raw_ext4, raw_btrfs, raw_squashfs and raw_erofs are a disk with that file system",
     supported: true,
     default: "disk",
     match: (text, value) => formatName(parseFormat(text)) === formatName(value),

@@ -3,6 +3,7 @@
  * @module
  */
 import { ConfigError, formatSize, type Progress } from "@imgtool/core";
+import type { Subvolume } from "../definitions.ts";
 import type { BlockWriter } from "../sparse-file.ts";
 import type { TreeNode } from "../tree/node.ts";
 
@@ -26,6 +27,10 @@ export interface FilesystemOptions {
   readonly sectorSize?: number | undefined;
   /** Of vfat: FAT32 wherever there is room for it, as boot partitions want. Default: from 512 MiB on. */
   readonly fat32?: boolean;
+  /** Of btrfs: directories that are subvolumes, by their absolute paths. */
+  readonly subvolumes?: readonly Subvolume[] | undefined;
+  /** Of btrfs: path of the subvolume that is mounted by default. Default: the whole. */
+  readonly defaultSubvolume?: string | undefined;
   /** Nothing will ever be written to it: room for a journal and for more files can be saved. */
   readonly readOnly?: boolean;
   readonly signal?: AbortSignal | undefined;

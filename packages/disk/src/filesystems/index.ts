@@ -5,6 +5,7 @@
 import { rmSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { nearestName } from "../partition-types.ts";
+import { btrfs } from "./btrfs.ts";
 import { erofs } from "./erofs.ts";
 import { ext4 } from "./ext4.ts";
 import type { FilesystemDriver, FilesystemOptions, PreparedFilesystem } from "./filesystem.ts";
@@ -14,7 +15,7 @@ import { swap } from "./swap.ts";
 import { vfat } from "./vfat.ts";
 
 /** One driver per format. */
-export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, squashfs, erofs, vfat, swap };
+export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, btrfs, squashfs, erofs, vfat, swap };
 
 /**
  * The driver of a file system.
@@ -23,6 +24,12 @@ export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, s
 export function findFilesystem(name: string): FilesystemDriver {
   const driver = Object.hasOwn(filesystems, name) ? filesystems[name] : undefined;
   if (driver !== undefined) return driver;
+  if (name === "xfs")
+    throw new ConfigError("imgtool cannot make xfs: mkfs.xfs fills it without extended attributes", {
+      code: "filesystem-unknown",
+      hint: "use ext4 or btrfs",
+      data: { found: name },
+    });
   const names = Object.keys(filesystems);
   const nearest = nearestName(name, names);
   throw new ConfigError(`cannot make a file system of the kind "${name}"`, {

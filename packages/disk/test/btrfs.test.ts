@@ -1,0 +1,126 @@
+/** What is btrfs's own: subvolumes, and the edges of its structures. `filesystems.test.ts` has the rest. */
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+  openSync,
+  closeSync,
+} from "node:fs";
+import {
+  needPrograms,
+  needRoot,
+  randomBytes,
+  run,
+  temporaryFolder,
+  tryRun,
+  type TemporaryFolder,
+} from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { makeFilesystem, scanTree, type MakeFilesystemOptions } from "../src/index.ts";
+import { epoch } from "./fixture.ts";
+
+const mebibyte = 1024 ** 2;
+
+async function make(folder: TemporaryFolder, options: Partial<MakeFilesystemOptions> = {}): Promise<string> {
+  const output = folder.join(`image-${Math.random().toString(36).slice(2)}`);
+  const tree = await scanTree({ tree: folder.join("tree"), sourceDateEpoch: epoch });
+  const uuid = "0a1b2c3d-0011-4233-8455-66778899aabb";
+  await makeFilesystem("btrfs", { tree, scratch: folder.path, output, uuid, sourceDateEpoch: epoch, ...options });
+  run("btrfs", ["check", "--check-data-csum", output]);
+  return output;
+}
+
+/** Runs something on the mounted image; false where this machine cannot mount. */
+function mounted(image: string, folder: string, options: string, look: () => void): boolean {
+  mkdirSync(folder, { recursive: true });
+  if (tryRun("mount", ["-t", "btrfs", "-o", `loop,${options}`, image, folder]).status !== 0) return false;
+  try {
+    look();
+  } finally {
+    run("umount", [folder]);
+  }
+  return true;
+}
+
+test("subvolumes, nested and read-only, and one that is mounted by default", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "btrfs");
+  needRoot(context);
+  using folder = temporaryFolder();
+  for (const path of ["home/user", "var/log/journal", "other"])
+    mkdirSync(folder.join("tree", path), { recursive: true });
+  writeFileSync(folder.join("tree/home/user/file"), "mine");
+  writeFileSync(folder.join("tree/var/log/journal/entry"), randomBytes(100_000, "journal"));
+  // A hard link cannot cross subvolumes: each has its own copy.
+  linkSync(folder.join("tree/home/user/file"), folder.join("tree/home/user/again"));
+  linkSync(folder.join("tree/home/user/file"), folder.join("tree/other/third"));
+  const subvolumes = [
+    { path: "/var", readOnly: false },
+    { path: "/var/log/", readOnly: true },
+    { path: "/home", readOnly: false },
+  ];
+  const image = await make(folder, { subvolumes, defaultSubvolume: "/home", size: 300 * mebibyte });
+  const at = folder.join("mounted");
+  const could = mounted(image, at, "rw", () => {
+    expect(readdirSync(at)).toEqual(["user"]);
+    expect(statSync(`${at}/user/file`).nlink).toBe(2);
+    writeFileSync(`${at}/user/new`, randomBytes(3 * mebibyte, "new"));
+  });
+  if (!could) {
+    context.skip("needs loop devices and btrfs in the kernel");
+    return;
+  }
+  run("btrfs", ["check", "--check-data-csum", image]);
+  mounted(image, at, "rw,subvolid=5", () => {
+    const list = run("btrfs", ["subvolume", "list", at]);
+    expect([...list.matchAll(/level (\d+) path (.*)/g)].map(([, top, path]) => `${top} ${path}`)).toEqual([
+      "5 home",
+      "5 var",
+      "257 var/log",
+    ]);
+    expect(run("btrfs", ["property", "get", `${at}/var/log`, "ro"]).trim()).toBe("ro=true");
+    expect(() => writeFileSync(`${at}/var/log/x`, "")).toThrow("read-only");
+    expect(readFileSync(`${at}/var/log/journal/entry`).equals(randomBytes(100_000, "journal"))).toBe(true);
+    expect(statSync(`${at}/other/third`).nlink).toBe(1);
+    // Deleting a subvolume needs its back reference.
+    run("btrfs", ["subvolume", "delete", `${at}/var/log`]);
+  });
+});
+
+test("many links of one file, and a copy of the superblock amid the data", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "btrfs");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree/links"), { recursive: true });
+  writeFileSync(folder.join("tree/file"), "linked");
+  // More names than an item holds.
+  for (let index = 0; index < 100; index++)
+    linkSync(folder.join("tree/file"), folder.join(`tree/links/${String(index).padEnd(250, "n")}`));
+  writeFileSync(folder.join("tree/large"), randomBytes(80 * mebibyte, "large"));
+  // Data at both ends of a gigabyte: holes take no space.
+  writeFileSync(folder.join("tree/holes"), "");
+  truncateSync(folder.join("tree/holes"), 1024 * mebibyte + 5);
+  const open = openSync(folder.join("tree/holes"), "r+");
+  writeSync(open, "end", 1024 * mebibyte + 2);
+  closeSync(open);
+  const image = await make(folder);
+  expect(statSync(image).size).toBeLessThan(100 * mebibyte);
+  const more = await make(folder, { size: 3000 * mebibyte });
+  expect(statSync(more).size).toBe(3000 * mebibyte);
+});
+
+test("a subvolume that is not there is refused", async () => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  const tree = await scanTree({ tree: folder.join("tree") });
+  const common = { tree, scratch: folder.path, output: folder.join("x"), uuid: "0a1b2c3d-0011-4233-8455-66778899aabb" };
+  await expect(
+    makeFilesystem("btrfs", { ...common, subvolumes: [{ path: "/missing", readOnly: false }] }),
+  ).rejects.toMatchObject({ code: "subvolume-missing", data: { path: "/missing" } });
+  await expect(makeFilesystem("btrfs", { ...common, defaultSubvolume: "/missing" })).rejects.toMatchObject({
+    code: "subvolume-missing",
+  });
+});
