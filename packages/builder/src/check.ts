@@ -15,7 +15,7 @@ import {
   systemErrorCode,
   type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, checkSigner, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem, readPassphrases } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { outputNames } from "./outputs.ts";
@@ -29,7 +29,7 @@ const imageUserIds = 65536;
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, `key-mismatch`, EnvironmentError `root-needed`,
+ *   `script-not-executable`, `key-mismatch`, `passphrase-missing`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
  */
 export async function checkBuild(
@@ -94,6 +94,7 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
   const definitions = await partitionDefinitions(config, silentProgress);
   checkDefinitions(definitions);
   checkSigner(definitions, await veritySigner(config, progress));
+  readPassphrases(definitions, config.passphraseFile, progress);
   for (const { format } of definitions) {
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);

@@ -20,6 +20,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     verity: "no",
     verityKey: undefined,
     verityCertificate: undefined,
+    passphraseFile: undefined,
     output: "thing",
     outputDirectory: `${directory}/out`,
     compressOutput: "none",

@@ -35,6 +35,8 @@ export interface ImageConfig {
   /** Files of the key and certificate that sign root hashes. */
   readonly verityKey: string | undefined;
   readonly verityCertificate: string | undefined;
+  /** File with the passphrase of encrypted partitions. */
+  readonly passphraseFile: string | undefined;
   /** Name of the outputs, without folder and extension. */
   readonly output: string;
   /** Absolute. */

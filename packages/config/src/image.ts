@@ -113,6 +113,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     verity: verityOf(verity, haveVerityKeys),
     verityKey,
     verityCertificate,
+    passphraseFile: text("Passphrase"),
     output,
     outputDirectory: text("OutputDirectory") ?? state.directory,
     compressOutput: compression ?? "none",

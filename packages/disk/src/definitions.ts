@@ -55,6 +55,10 @@ export interface PartitionDefinition {
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
+  /** LUKS2 around the content, with a passphrase from a file. */
+  readonly encrypt?: "off" | "key-file";
+  /** Path of this partition's own passphrase file. */
+  readonly keyFile?: string;
   /** Make the file system, and the partition, as small as it can be. */
   readonly minimize?: "off" | "guess" | "best";
   /** All attribute bits at once. */
@@ -142,6 +146,10 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
       refuse(`a ${verity} partition has no Format=, CopyFiles= or CopyBlocks=`);
     if (verity === "data" && definition.copyBlocks === undefined && (format === undefined || format === "empty"))
       refuse("Verity=data needs Format=, CopyFiles= or CopyBlocks=");
+    if (definition.encrypt === "key-file") {
+      if (verity !== undefined && verity !== "off") refuse(`Encrypt= cannot be combined with Verity=${verity}`);
+      if (format === "empty") refuse("Encrypt= has no place with Format=empty");
+    } else if (definition.keyFile !== undefined) refuse("KeyFile= needs Encrypt=key-file");
     if (verity !== undefined && verity !== "off") {
       const { verityMatchKey } = definition;
       if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);

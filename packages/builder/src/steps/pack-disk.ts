@@ -31,6 +31,7 @@ export async function packDisk(context: BuildContext, output: string): Promise<P
     architecture: config.architecture,
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
+    passphraseFile: config.passphraseFile,
     veritySigner: await veritySigner(config, silentProgress),
     workspace,
     progress,
