@@ -101,7 +101,8 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
     reporter.result({ ...facts, ...result }, text(result));
     return;
   }
-  await using opened = await openIndex(source, options, reporter, signal);
+  const idShift = idShiftOf(options, target);
+  await using opened = await openIndex(source, { ...options, idShift }, reporter, signal);
   const result = await extract(opened);
   const cost = { bytesFetched: opened.indexBytes + result.bytesFetched, requests: opened.httpRequests() };
   reporter.result({ ...facts, ...result, ...cost }, `${text(result)}${costText({ ...result, ...cost })}`);

@@ -6,7 +6,7 @@ import { statSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress } from "@imgtool/core";
 import { HttpClient, isHttpUrl, openStore, type ReadStore } from "@imgtool/store";
-import { blobSeed, type IdShift, readIndex, type Seed, treeSeed, type TreeSource } from "@imgtool/sync";
+import { type IdShift, openSeed, readIndex, type Seed, type TreeSource } from "@imgtool/sync";
 import { storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -22,6 +22,8 @@ export interface OpenedIndex extends AsyncDisposable {
 
 export interface OpenOptions extends StoreOptions {
   readonly seed?: readonly string[];
+  /** Range of ids of the owners of a directory, or of a seed. */
+  readonly idShift?: IdShift | undefined;
 }
 
 /** Opens an index with its stores and seeds; disposing closes them. */
@@ -44,9 +46,7 @@ export async function openIndex(
   }
   const seeds: Seed[] = [];
   for (const path of options.seed ?? []) {
-    const seed = statSync(path).isDirectory()
-      ? await treeSeed(path, { index, progress, signal })
-      : await blobSeed(path, { sizes: index.sizes, digest: index.digest, progress, signal });
+    const seed = await openSeed(path, { index, idShift: options.idShift, progress, signal });
     resources.defer(() => seed.close());
     seeds.push(seed);
   }
@@ -96,8 +96,6 @@ export interface OpenedTree extends AsyncDisposable {
 export interface OpenTreeOptions extends OpenOptions {
   /** Feature flags with which a directory is archived. */
   readonly flags: bigint;
-  /** Range of ids of a directory's owners. */
-  readonly idShift?: IdShift | undefined;
   /** What the location is; its name tells otherwise. */
   readonly what?: What;
 }

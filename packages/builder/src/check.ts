@@ -15,7 +15,7 @@ import {
   systemErrorCode,
   type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, checkSigner, findFilesystem, readPassphrases } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem, formatOf, readPassphrases } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { outputNames } from "./outputs.ts";
@@ -95,7 +95,8 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
   checkDefinitions(definitions);
   checkSigner(definitions, await veritySigner(config, progress));
   readPassphrases(definitions, config.passphraseFile, progress);
-  for (const { format } of definitions) {
+  for (const definition of definitions) {
+    const format = formatOf(definition);
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);
   }

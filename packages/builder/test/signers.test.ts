@@ -63,6 +63,22 @@ test("a passphrase that is missing or open ends the build before anything is don
   await expect(checkBuild({ ...config, passphraseFile }, false)).resolves.toBeUndefined();
 });
 
+test("Encrypt= encrypts the default layout's data, or all of it", async () => {
+  using folder = temporaryFolder();
+  const encrypted = async (encrypt: "none" | "data" | "all"): Promise<string[]> => {
+    const size = 2 ** 30;
+    const partitionSizes = { root: undefined, esp: undefined, swap: size, home: size, srv: size };
+    const definitions = await partitionDefinitions(
+      testConfig(folder.path, { encrypt, partitionSizes }),
+      silentProgress,
+    );
+    return definitions.filter((one) => one.encrypt === "key-file").map(({ type }) => type);
+  };
+  expect(await encrypted("none")).toEqual([]);
+  expect(await encrypted("data")).toEqual(["home", "srv"]);
+  expect(await encrypted("all")).toEqual(["swap", "home", "srv", "root"]);
+});
+
 const lines = (type: string, role: string): string =>
   `[Partition]\nType=${type}\nVerity=${role}\nVerityMatchKey=x\n${role === "data" ? "Format=erofs\n" : ""}`;
 

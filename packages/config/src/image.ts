@@ -110,9 +110,18 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     repositoryKeyCheck: flag("RepositoryKeyCheck"),
     format: format ?? "none",
     rootFilesystem: diskFormats[formatText] ?? "ext4",
+    partitionSizes: {
+      root: number("RootSize"),
+      esp: number("ESPSize"),
+      swap: number("SwapSize"),
+      home: number("HomeSize"),
+      srv: number("SrvSize"),
+    },
+    readOnly: flag("ReadOnly"),
     verity: verityOf(verity, haveVerityKeys),
     verityKey,
     verityCertificate,
+    encrypt: encryptOf(text("Encrypt")),
     passphraseFile: text("Passphrase"),
     output,
     outputDirectory: text("OutputDirectory") ?? state.directory,
@@ -147,6 +156,10 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     locale: text("Locale"),
     rootPassword: passwordOf(get("RootPassword").value),
   };
+}
+
+function encryptOf(value: string | undefined): ImageConfig["encrypt"] {
+  return value === "data" || value === "all" ? value : "none";
 }
 
 /** yes signs where there is a key to sign with. */

@@ -4,12 +4,15 @@
  */
 import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
+import { verityLayout } from "./verity.ts";
 
 export interface CopyFiles {
   /** Absolute path within the tree. */
   readonly source: string;
   /** Absolute path within the file system. */
   readonly target: string;
+  /** It need not be in the tree. */
+  readonly optional?: boolean;
 }
 
 export interface MakeSymlink {
@@ -59,7 +62,7 @@ export interface PartitionDefinition {
   readonly encrypt?: "off" | "key-file";
   /** Path of this partition's own passphrase file. */
   readonly keyFile?: string;
-  /** Make the file system, and the partition, as small as it can be. */
+  /** Make the partition as small as its content, "guess" with room for more where it can be written to. */
   readonly minimize?: "off" | "guess" | "best";
   /** All attribute bits at once. */
   readonly flags?: bigint;
@@ -72,29 +75,78 @@ export interface PartitionDefinition {
   readonly splitName?: string;
 }
 
+// As mkosi: room for a few kernels.
+const espSize = 512 * 1024 ** 2;
+
 export interface DefaultLayoutOptions {
   /** Format of the root file system. */
   readonly format: string;
   /** Add a hash partition; with "signed" also a signature partition. */
   readonly verity?: boolean | "signed";
+  /** Add an EFI system partition with what the tree has in /boot and /efi. */
+  readonly esp?: boolean;
+  /** Mark the root partition read-only. */
+  readonly readOnly?: boolean;
+  /** Encrypt /home and /srv ("data"), or the root and swap, too ("all"). */
+  readonly encrypt?: "none" | "data" | "all";
+  /** Bytes of partitions. Defaults: 512 MiB for the ESP, the root as large as its content, none of the others. */
+  readonly sizes?: Readonly<Partial<Record<"root" | "esp" | "swap" | "home" | "srv", number>>>;
 }
 
-/** One root partition with the whole tree, as small as it can be; with `verity` also what verifies it. */
+function fixed(size: number): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
+  return { sizeMin: size, sizeMax: size };
+}
+
+/**
+ * The layout of a disk without definitions: a root partition with the whole tree and, as asked, what
+ * boots it, what verifies it, and partitions of their own for swap, /home and /srv.
+ */
 export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefinition[] {
-  const root: PartitionDefinition = {
-    origin: "default layout",
+  const { format, sizes = {}, verity } = options;
+  const origin = "default layout";
+  const hashed = verity !== undefined && verity !== false;
+  const all: Pick<PartitionDefinition, "encrypt"> = options.encrypt === "all" ? { encrypt: "key-file" } : {};
+  const data: Pick<PartitionDefinition, "encrypt"> = options.encrypt === "data" ? { encrypt: "key-file" } : all;
+  const layout: PartitionDefinition[] = [];
+  if (options.esp === true)
+    layout.push({
+      origin,
+      type: "esp",
+      format: "vfat",
+      copyFiles: [
+        { source: "/boot", target: "/", optional: true },
+        { source: "/efi", target: "/", optional: true },
+      ],
+      ...fixed(sizes.esp ?? espSize),
+    });
+  if (sizes.swap !== undefined) layout.push({ origin, type: "swap", format: "swap", ...all, ...fixed(sizes.swap) });
+  for (const type of ["home", "srv"] as const) {
+    const size = sizes[type];
+    if (size === undefined) continue;
+    const copyFiles = [{ source: `/${type}`, target: "/", optional: true }];
+    layout.push({ origin, type, format: "ext4", copyFiles, ...data, ...fixed(size) });
+  }
+  layout.push({
+    origin,
     type: "root",
-    format: options.format,
+    format,
+    ...all,
     copyFiles: [{ source: "/", target: "/" }],
-    minimize: "best",
-  };
-  if (options.verity === undefined || options.verity === false) return [root];
-  const common = { origin: "default layout", verityMatchKey: "root" };
-  const layout: PartitionDefinition[] = [
-    { ...root, verity: "data", verityMatchKey: "root" },
-    { ...common, type: "root-verity", verity: "hash", minimize: "best" },
-  ];
-  if (options.verity === "signed") layout.push({ ...common, type: "root-verity-sig", verity: "signature" });
+    ...(sizes.root === undefined ? { minimize: "guess" } : fixed(sizes.root)),
+    ...(options.readOnly === true ? { readOnly: true } : {}),
+    ...(hashed ? { verity: "data", verityMatchKey: "root" } : {}),
+  });
+  if (hashed)
+    layout.push({
+      origin,
+      type: "root-verity",
+      verity: "hash",
+      verityMatchKey: "root",
+      // A root of a given size is made after the sizes are settled; the tree of its hashes is sized from it.
+      ...(sizes.root === undefined ? { minimize: "best" } : fixed(verityLayout(Math.ceil(sizes.root / 4096)).size)),
+    });
+  if (verity === "signed")
+    layout.push({ origin, type: "root-verity-sig", verity: "signature", verityMatchKey: "root" });
   return layout;
 }
 

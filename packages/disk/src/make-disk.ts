@@ -250,6 +250,11 @@ async function prepare(
     label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    // A hash tree stands for a file system that nobody writes to.
+    roomUpTo:
+      definition.minimize === "guess" && (definition.verity ?? "off") === "off"
+        ? (definition.sizeMax ?? Infinity) - lead
+        : undefined,
     // The sectors that device-mapper shows of an encrypted partition are those of LUKS.
     sectorSize: lead === 0 ? options.sectorSize : luksSectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",

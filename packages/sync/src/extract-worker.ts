@@ -66,11 +66,13 @@ function run(descriptor: number): void {
     const position = Atomics.add(plan.counters, 0, 1);
     const first = plan.firsts[position];
     if (first === undefined || Atomics.load(plan.counters, 1) === 1) break;
+    if (plan.done[position] === 1) continue;
     const start = first === 0 ? 0 : (plan.ends[first - 1] ?? 0);
     const size = (plan.ends[first] ?? 0) - start;
     const fetched = fetch(store, first, size);
     if (fetched === undefined) continue;
     for (let i = first; i >= 0; i = plan.next[i] ?? -1) {
+      if (plan.inPlace[i] === 1) continue;
       writeAt(descriptor, fetched[0], i === 0 ? 0 : (plan.ends[i - 1] ?? 0));
       written += size;
     }
