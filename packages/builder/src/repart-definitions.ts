@@ -27,6 +27,7 @@ export async function partitionDefinitions(
       verity: config.verity === "signed" ? "signed" : config.verity === "hash",
       esp: boots,
       readOnly: config.readOnly,
+      encrypt: config.encrypt,
       sizes: {
         ...(root === undefined ? {} : { root }),
         ...(esp === undefined ? {} : { esp }),

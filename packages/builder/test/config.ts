@@ -22,6 +22,8 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     verity: "no",
     verityKey: undefined,
     verityCertificate: undefined,
+    encrypt: "none",
+    passphraseFile: undefined,
     output: "thing",
     outputDirectory: `${directory}/out`,
     compressOutput: "none",

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { decodeCertificate } from "@imgtool/cms";
 import { silentProgress, type LogLevel } from "@imgtool/core";
 import { needPrograms, needRoot, otherTestKey, run, temporaryFolder, testCertificate, testKey } from "@imgtool/testkit";
@@ -48,6 +48,35 @@ test("a key that does not fit its certificate ends the build before anything is 
   await expect(checkBuild(config, false)).resolves.toBeUndefined();
   const without = testConfig(folder.path, { format: "disk", verity: "signed" });
   await expect(checkBuild(without, false)).rejects.toMatchObject({ code: "verity-signer-missing" });
+});
+
+test("a passphrase that is missing or open ends the build before anything is done", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  const passphraseFile = folder.join("mkosi.passphrase");
+  writeFileSync(folder.join("home.conf"), "[Partition]\nType=home\nFormat=ext4\nEncrypt=key-file\n");
+  const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
+  await expect(checkBuild(config, false)).rejects.toMatchObject({ code: "passphrase-missing", exitCode: 2 });
+  writeFileSync(passphraseFile, "secret", { mode: 0o604 });
+  await expect(checkBuild({ ...config, passphraseFile }, false)).rejects.toMatchObject({ code: "secret-open" });
+  chmodSync(passphraseFile, 0o600);
+  await expect(checkBuild({ ...config, passphraseFile }, false)).resolves.toBeUndefined();
+});
+
+test("Encrypt= encrypts the default layout's data, or all of it", async () => {
+  using folder = temporaryFolder();
+  const encrypted = async (encrypt: "none" | "data" | "all"): Promise<string[]> => {
+    const size = 2 ** 30;
+    const partitionSizes = { root: undefined, esp: undefined, swap: size, home: size, srv: size };
+    const definitions = await partitionDefinitions(
+      testConfig(folder.path, { encrypt, partitionSizes }),
+      silentProgress,
+    );
+    return definitions.filter((one) => one.encrypt === "key-file").map(({ type }) => type);
+  };
+  expect(await encrypted("none")).toEqual([]);
+  expect(await encrypted("data")).toEqual(["home", "srv"]);
+  expect(await encrypted("all")).toEqual(["swap", "home", "srv", "root"]);
 });
 
 const lines = (type: string, role: string): string =>

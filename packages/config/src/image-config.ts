@@ -43,6 +43,10 @@ export interface ImageConfig {
   /** Files of the key and certificate that sign root hashes. */
   readonly verityKey: string | undefined;
   readonly verityCertificate: string | undefined;
+  /** What is encrypted of a disk without partition definitions: /home and /srv, or all but what boots it. */
+  readonly encrypt: "none" | "data" | "all";
+  /** File with the passphrase of encrypted partitions. */
+  readonly passphraseFile: string | undefined;
   /** Name of the outputs, without folder and extension. */
   readonly output: string;
   /** Absolute. */

@@ -128,6 +128,8 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     verity: verityOf(verity, haveVerityKeys),
     verityKey,
     verityCertificate,
+    encrypt: encryptOf(text("Encrypt")),
+    passphraseFile: text("Passphrase"),
     output,
     outputDirectory: text("OutputDirectory") ?? state.directory,
     compressOutput: compression ?? "none",
@@ -173,6 +175,10 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     locale: text("Locale"),
     rootPassword: passwordOf(get("RootPassword").value),
   };
+}
+
+function encryptOf(value: string | undefined): ImageConfig["encrypt"] {
+  return value === "data" || value === "all" ? value : "none";
 }
 
 /** yes signs where there is a key to sign with. */

@@ -170,6 +170,32 @@ test("keys of verity signatures: found in the project, and what Verity= makes of
   expect(open.errors[0]).toMatchObject({ code: "secret-open", hint: "chmod o= /project/mkosi.key" });
 });
 
+const withPassphrase = (mode: number): ReturnType<typeof resolveProject> =>
+  resolveProject({ "mkosi.conf": "", "mkosi.passphrase": { text: "secret", mode } });
+
+test.for([
+  ["all", "all"],
+  ["data", "data"],
+  ["no", "none"],
+  ["yes", "all"],
+] as const)("Encrypt=%s of the first mkosi", ([value, encrypt]) => {
+  expect(resolveProject({ "mkosi.default": `[Output]\nEncrypt=${value}\n` }).config).toMatchObject({ encrypt });
+});
+
+test("Encrypt= of something else is refused", () => {
+  expect(resolveProject({ "mkosi.conf": "[Partitions]\nEncrypt=some\n" }).errors).toMatchObject([
+    { message: expect.stringContaining("Encrypt=") as unknown },
+  ]);
+});
+
+test("a passphrase file is found in the project, and must not be open to everybody", () => {
+  expect(withPassphrase(0o600).config?.passphraseFile).toBe("/project/mkosi.passphrase");
+  expect(withPassphrase(0o604).errors[0]).toMatchObject({
+    code: "secret-open",
+    hint: "chmod o= /project/mkosi.passphrase",
+  });
+});
+
 test("a password file that everybody can read is refused", () => {
   const open = resolveProject({ "mkosi.conf": "", "mkosi.rootpw": { text: "secret\n", mode: 0o644 } });
   expect(open.errors).toMatchObject([

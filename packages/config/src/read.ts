@@ -16,7 +16,7 @@ import { nearest } from "./problem.ts";
 import type { Origin } from "./problem.ts";
 import type { SettingDefinition } from "./setting.ts";
 import { builtinConfigurations } from "./settings/config.ts";
-import { legacySections, legacySettings, movedToPartitions } from "./settings/legacy.ts";
+import { legacySections, legacySettings } from "./settings/legacy.ts";
 import { findSetting, sectionNames, settings } from "./settings.ts";
 import { expandSpecifiers } from "./specifiers.ts";
 import type { State } from "./state.ts";
@@ -295,15 +295,6 @@ function translate(
   if (entry.key.startsWith("@")) warnOldName(entry.key, entry.key.slice(1), origin, state);
   const name = entry.key.replace(/^@/, "");
   if (!legacy) return [name, entry.value];
-  if (movedToPartitions.includes(name)) {
-    state.problems.warn({
-      ...origin,
-      code: "setting-moved",
-      message: `${name}= is part of partition definitions today, and ignored`,
-      hint: "describe the partitions in mkosi.repart/",
-    });
-    return undefined;
-  }
   const old = legacySettings.find((setting) => setting.name === name);
   return old === undefined ? [name, entry.value] : old.translate(entry.value);
 }

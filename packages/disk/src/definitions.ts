@@ -67,6 +67,10 @@ export interface PartitionDefinition {
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
+  /** LUKS2 around the content, with a passphrase from a file. */
+  readonly encrypt?: "off" | "key-file";
+  /** Path of this partition's own passphrase file. */
+  readonly keyFile?: string;
   /** Make the partition as small as its content, "guess" with room for more where it can be written to. */
   readonly minimize?: "off" | "guess" | "best";
   /** All attribute bits at once. */
@@ -92,6 +96,8 @@ export interface DefaultLayoutOptions {
   readonly esp?: boolean;
   /** Mark the root partition read-only. */
   readonly readOnly?: boolean;
+  /** Encrypt /home and /srv ("data"), or the root and swap, too ("all"). */
+  readonly encrypt?: "none" | "data" | "all";
   /** Bytes of partitions. Defaults: 512 MiB for the ESP, the root as large as its content, none of the others. */
   readonly sizes?: Readonly<Partial<Record<"root" | "esp" | "swap" | "home" | "srv", number>>>;
 }
@@ -108,6 +114,8 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
   const { format, sizes = {}, verity } = options;
   const origin = "default layout";
   const hashed = verity !== undefined && verity !== false;
+  const all: Pick<PartitionDefinition, "encrypt"> = options.encrypt === "all" ? { encrypt: "key-file" } : {};
+  const data: Pick<PartitionDefinition, "encrypt"> = options.encrypt === "data" ? { encrypt: "key-file" } : all;
   const layout: PartitionDefinition[] = [];
   if (options.esp === true)
     layout.push({
@@ -120,17 +128,18 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
       ],
       ...fixed(sizes.esp ?? espSize),
     });
-  if (sizes.swap !== undefined) layout.push({ origin, type: "swap", format: "swap", ...fixed(sizes.swap) });
+  if (sizes.swap !== undefined) layout.push({ origin, type: "swap", format: "swap", ...all, ...fixed(sizes.swap) });
   for (const type of ["home", "srv"] as const) {
     const size = sizes[type];
     if (size === undefined) continue;
     const copyFiles = [{ source: `/${type}`, target: "/", optional: true }];
-    layout.push({ origin, type, format: "ext4", copyFiles, ...fixed(size) });
+    layout.push({ origin, type, format: "ext4", copyFiles, ...data, ...fixed(size) });
   }
   layout.push({
     origin,
     type: "root",
     format,
+    ...all,
     copyFiles: [{ source: "/", target: "/" }],
     ...(sizes.root === undefined ? { minimize: "guess" } : fixed(sizes.root)),
     ...(options.readOnly === true ? { readOnly: true } : {}),
@@ -198,6 +207,10 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
       refuse(`a ${verity} partition has no Format=, CopyFiles= or CopyBlocks=`);
     if (verity === "data" && definition.copyBlocks === undefined && (format === undefined || format === "empty"))
       refuse("Verity=data needs Format=, CopyFiles= or CopyBlocks=");
+    if (definition.encrypt === "key-file") {
+      if (verity !== undefined && verity !== "off") refuse(`Encrypt= cannot be combined with Verity=${verity}`);
+      if (format === "empty") refuse("Encrypt= has no place with Format=empty");
+    } else if (definition.keyFile !== undefined) refuse("KeyFile= needs Encrypt=key-file");
     if (verity !== undefined && verity !== "off") {
       const { verityMatchKey } = definition;
       if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);

@@ -6,6 +6,7 @@ export * from "./definitions.ts";
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";
 export * from "./make-disk.ts";
+export * from "./passphrases.ts";
 export * from "./partition-types.ts";
 export * from "./repart-file.ts";
 export * from "./repart-folder.ts";

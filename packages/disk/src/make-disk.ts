@@ -19,9 +19,11 @@ import {
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
-import { diskUuid, fileSystemUuid, veritySalt, verityPartitionUuids, verityUuid } from "./identifiers.ts";
+import { diskUuid, fileSystemUuid, luksUuid, veritySalt, verityPartitionUuids, verityUuid } from "./identifiers.ts";
+import { encryptFile, formatLuks, luksDataOffset, luksLabelLimit, luksSectorSize } from "./luks/index.ts";
+import { readPassphrases } from "./passphrases.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
-import { minimumSize, planDisk, type Placement } from "./plan.ts";
+import { grain, minimumSize, planDisk, type Placement } from "./plan.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
 import { scanTree } from "./tree/scan.ts";
@@ -44,6 +46,10 @@ export interface DiskOptions {
   readonly sourceDateEpoch?: number | undefined;
   /** Signs root hashes; signature partitions need it. */
   readonly veritySigner?: Signer | undefined;
+  /** File with the passphrase of encrypted partitions that have no KeyFile=. */
+  readonly passphraseFile?: string | undefined;
+  /** Keys of encrypted partitions that derive from the passphrase (default), or that no two disks share. */
+  readonly encryptionKeys?: "derived" | "random";
   /** Bytes of the disk. Default: as small as it can be. */
   readonly size?: number;
   /**
@@ -71,6 +77,8 @@ export interface DiskPartition {
   /** Bytes. */
   readonly size: number;
   readonly format?: string;
+  /** UUID of the LUKS2 volume around the content. */
+  readonly luksUuid?: string;
   /** Hexadecimal; of data, hash and signature partitions. */
   readonly rootHash?: string;
   /** Name for the partition as a file of its own; undefined when it shall not be split off. */
@@ -107,8 +115,11 @@ interface Part {
   /** Name of its file system, if it has one. */
   readonly format: string | undefined;
   readonly minimized: boolean;
+  /** Of an encrypted partition. */
+  readonly passphrase: Uint8Array | undefined;
+  /** Bytes of the partition before its content: the LUKS header. */
+  readonly lead: number;
   prepared: PreparedFilesystem | undefined;
-  written: boolean;
   placement: Placement;
 }
 
@@ -116,7 +127,7 @@ interface Part {
  * Makes the image. The same tree, definitions, seed and time give the same bytes.
  * @throws ConfigError for definitions that cannot be met: `definition-invalid`, `partition-type-unknown`,
  *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`,
- *   `verity-signer-missing`; EnvironmentError `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
+ *   `verity-signer-missing`, `passphrase-missing`, `secret-open`; EnvironmentError `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
  */
 export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
   const disk = await beginDisk({ ...options, last: [] });
@@ -131,6 +142,7 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
 export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
   checkDefinitions(options.definitions);
   checkSigner(options.definitions, options.veritySigner);
+  const passphrases = readPassphrases(options.definitions, options.passphraseFile);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
@@ -149,8 +161,9 @@ export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
       definition,
       format: format === "empty" ? undefined : format,
       minimized,
+      passphrase: passphrases.get(definition),
+      lead: passphrases.has(definition) ? luksDataOffset : 0,
       prepared: undefined,
-      written: false,
       placement: { placed: false, offset: 0, size: 0 },
     };
   });
@@ -180,12 +193,16 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
     part.placement = plan.placements[index] ?? part.placement;
     // What is copied grows with its partition, which a hash tree covers whole.
     if (part.placement.placed && !part.last && (!part.minimized || part.definition.copyBlocks !== undefined))
-      part.prepared = await prepare(options, parts, index, part.placement.size);
+      part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
   }
 
   using file = new SparseFile(options.output);
   file.setSize(plan.size);
-  await writeParts(options, parts, file);
+  await writeParts(
+    options,
+    parts.filter(({ last }) => !last),
+    file,
+  );
   file.close();
   const rootHashes = await hashParts(options, parts);
   return {
@@ -194,18 +211,18 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   };
 }
 
-/** Writes the content of those that are prepared and not written yet. */
+/** Writes the content of these parts, and encrypts what is to be encrypted. */
 async function writeParts(options: DiskOptions, parts: readonly Part[], file: SparseFile): Promise<void> {
   const progress = options.progress ?? silentProgress;
-  for (const part of parts) {
-    const { prepared, placement, identified } = part;
-    if (prepared === undefined || !placement.placed || part.written) continue;
+  for (const { prepared, placement, identified, lead } of parts) {
+    if (prepared === undefined || !placement.placed) continue;
     throwIfAborted(options.signal);
     using task = progress.start({ label: `write ${identified.label}`, unit: "bytes", total: prepared.size });
-    await prepared.write(file.window(placement.offset, (count) => task.advance(count)));
+    await prepared.write(file.window(placement.offset + lead, (count) => task.advance(count)));
     task.done(formatSize(prepared.size));
-    part.written = true;
   }
+  file.flush();
+  await encryptParts(options, parts, file);
 }
 
 async function finish(
@@ -215,9 +232,14 @@ async function finish(
   rootHashes: ReadonlyMap<Part, Uint8Array>,
 ): Promise<DiskResult> {
   for (const [index, part] of parts.entries())
-    if (part.last && part.placement.placed) part.prepared = await prepare(options, parts, index, part.placement.size);
+    if (part.last && part.placement.placed)
+      part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
   using file = new SparseFile(options.output, { keep: true });
-  await writeParts(options, parts, file);
+  await writeParts(
+    options,
+    parts.filter(({ last }) => last),
+    file,
+  );
   const disk = diskUuid(options.seed);
   const partitions = describe(parts, rootHashes);
   const regions = encodeGpt({
@@ -259,7 +281,7 @@ async function prepare(
   index: number,
   size: number | undefined,
 ): Promise<PreparedFilesystem | undefined> {
-  const { definition, identified, format } = parts[index] as Part;
+  const { definition, identified, format, lead } = parts[index] as Part;
   throwIfAborted(options.signal);
   if (definition.copyBlocks !== undefined)
     return prepareCopyBlocks(options.tree, definition.copyBlocks, { size, signal: options.signal });
@@ -299,9 +321,10 @@ async function prepare(
     // A hash tree stands for a file system that nobody writes to.
     roomUpTo:
       definition.minimize === "guess" && (definition.verity ?? "off") === "off"
-        ? (definition.sizeMax ?? Infinity)
+        ? (definition.sizeMax ?? Infinity) - lead
         : undefined,
-    sectorSize: options.sectorSize,
+    // The sectors that device-mapper shows of an encrypted partition are those of LUKS.
+    sectorSize: lead === 0 ? options.sectorSize : luksSectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
     subvolumes: definition.subvolumes,
@@ -324,8 +347,8 @@ function truncate(text: string, limit: number): string {
 }
 
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
-  const { definition, minimized, format } = part;
-  let content = part.prepared?.size;
+  const { definition, minimized } = part;
+  let content = part.prepared === undefined ? undefined : part.prepared.size + part.lead;
   if (definition.verity === "hash" && minimized) {
     const data = partner(parts, part);
     if (data?.prepared === undefined)
@@ -341,9 +364,12 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
       : minimumSize({
           sizeMin: definition.sizeMin,
           content,
-          format: format === undefined ? undefined : findFilesystem(format).minimumSize,
+          format: leastOf(part),
           minimized: minimized && content !== undefined,
         });
+  // As systemd-repart: what a LUKS volume needs counts for more than SizeMaxBytes=.
+  const largest =
+    part.lead === 0 ? (definition.sizeMax ?? Infinity) : Math.max(minimum, definition.sizeMax ?? Infinity);
   if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
     throw new ConfigError(
       `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
@@ -358,10 +384,16 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.verity === "signature" ? minimum : (definition.sizeMax ?? Infinity),
+    maximum: definition.verity === "signature" ? minimum : largest,
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };
+}
+
+/** The least that the format needs, in an encrypted partition with as much room for LUKS as systemd-repart leaves. */
+function leastOf({ format, lead }: Part): number | undefined {
+  const least = format === undefined ? undefined : findFilesystem(format).minimumSize;
+  return lead === 0 ? least : 2 * lead + Math.max(grain, least ?? 0);
 }
 
 function partner(parts: readonly Part[], part: Part): Part | undefined {
@@ -369,6 +401,33 @@ function partner(parts: readonly Part[], part: Part): Part | undefined {
   return parts.find(
     (other) => other.definition.verity === wanted && other.definition.verityMatchKey === part.definition.verityMatchKey,
   );
+}
+
+/** Encrypts what the encrypted partitions hold, and puts LUKS headers before it. */
+async function encryptParts(options: DiskOptions, parts: readonly Part[], file: SparseFile): Promise<void> {
+  for (const { passphrase, placement, identified, prepared, lead } of parts) {
+    if (passphrase === undefined || !placement.placed) continue;
+    const volume = await formatLuks({
+      uuid: luksUuid(identified.uuid),
+      label: truncate(identified.label, luksLabelLimit),
+      passphrase,
+      sectorSize: luksSectorSize,
+      keys: options.encryptionKeys ?? "derived",
+    });
+    for (const { offset, bytes } of volume.header) file.write(placement.offset + offset, bytes);
+    file.flush();
+    if (prepared === undefined) continue;
+    await encryptFile({
+      path: options.output,
+      offset: placement.offset + lead,
+      size: prepared.size,
+      volumeKey: volume.volumeKey,
+      sectorSize: volume.sectorSize,
+      label: identified.label,
+      progress: options.progress,
+      signal: options.signal,
+    });
+  }
 }
 
 /** Makes the hash trees; the root hash of each data and hash partition. */
@@ -431,7 +490,7 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
   return parts
     .filter((part) => part.placement.placed)
     .map((part, index): DiskPartition => {
-      const { identified, definition, placement } = part;
+      const { identified, definition, placement, passphrase } = part;
       const format = formatOf(definition);
       const number = index + 1;
       const rootHash = rootHashes.get(part);
@@ -448,6 +507,7 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
         offset: placement.offset,
         size: placement.size,
         ...(format === undefined ? {} : { format }),
+        ...(passphrase === undefined ? {} : { luksUuid: luksUuid(identified.uuid) }),
         ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
         ...splitName(definition, { number, type: identified.type, uuid }),
       };

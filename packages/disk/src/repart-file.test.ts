@@ -100,7 +100,10 @@ test.each([
   ["Type=root", 'x:1: "Type=root" stands before any section'],
   ["[Partition]\nLabel=a", "has no Type="],
   ["[Partition]\nType", "x:2: expected Field=value"],
-  ["[Partition]\nType=root\nEncrypt=tpm2", "x:3: Encrypt=tpm2: imgtool cannot do this"],
+  [
+    "[Partition]\nType=root\nEncrypt=tpm2",
+    "x:3: Encrypt=tpm2: a TPM's key can be enrolled only on the machine that has it",
+  ],
   ["[Partition]\nType=root\nCopyBlocks=auto", "x:3: CopyBlocks=auto: this copies the running system"],
   ["[Partition]\nType=root\nSubvolumes=/a:rw", "expected PATH or PATH:ro"],
   ["[Partition]\nType=root\nMakeSymlinks=/a", "expected PATH:TARGET"],

@@ -94,6 +94,15 @@ function blockSize(value: string): void {
   if (value !== "4096") throw new Error("imgtool makes hash trees of 4096-byte blocks only");
 }
 
+function encryption(value: string): "off" | "key-file" {
+  if (value === "off" || value === "key-file") return value;
+  if (/^(?:tpm2|key-file\+tpm2)$/.test(value))
+    throw new Error(
+      "a TPM's key can be enrolled only on the machine that has it: use key-file here, and systemd-cryptenroll there",
+    );
+  return boolean(value) ? "key-file" : "off";
+}
+
 const fields: Readonly<Record<string, Setter>> = {
   Type: (draft, value) => (draft.type = value),
   Label: (draft, value) => (draft.label = value),
@@ -126,6 +135,8 @@ const fields: Readonly<Record<string, Setter>> = {
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
   VerityDataBlockSizeBytes: (_draft, value) => blockSize(value),
   VerityHashBlockSizeBytes: (_draft, value) => blockSize(value),
+  Encrypt: (draft, value) => (draft.encrypt = encryption(value)),
+  KeyFile: (draft, value) => (draft.keyFile = absolute(value)),
   Minimize(draft, value) {
     if (/^(?:off|guess|best)$/.test(value)) draft.minimize = choice(value, "off", "guess", "best");
     else draft.minimize = boolean(value) ? "best" : "off";
@@ -142,10 +153,10 @@ const fields: Readonly<Record<string, Setter>> = {
 };
 
 /** Fields that say something about later changes only, or whose meaning imgtool's output already has. */
-const ignored = new Set(["FactoryReset", "MountPoint", "Compression", "CompressionLevel"]);
+const ignored = new Set(["EncryptedVolume", "FactoryReset", "MountPoint", "Compression", "CompressionLevel"]);
 
 /** Fields whose request must not be passed over. */
-const unsupported = new Set("Encrypt EncryptedVolume KeyFile TPM2PCRs".split(" "));
+const unsupported = new Set(["TPM2PCRs"]);
 
 /**
  * Parses a definition file.

@@ -36,42 +36,54 @@ async function writeVolume(path: string, volume: LuksVolume, content: Uint8Array
   await encryptFile({ path, offset: luksDataOffset, size: content.length, ...volume });
 }
 
-test.for(kdfs)("cryptsetup opens a volume with %s", async ([, sectorSize, keys, kdf, dump], context) => {
-  needPrograms(context, "cryptsetup");
-  using folder = temporaryFolder();
-  const [image, key] = [folder.join("image"), folder.join("key")];
-  writeFileSync(key, passphrase);
-  const content = randomBytes(20 * 4096, "content");
-  const options = kdf === undefined ? {} : { kdf };
-  const volume = await formatLuks({ uuid, label: "home", passphrase, sectorSize, keys, ...options });
-  await writeVolume(image, volume, content);
+test.for(kdfs)(
+  "cryptsetup opens a volume with %s",
+  { tags: ["system"] },
+  async ([, sectorSize, keys, kdf, dump], context) => {
+    needPrograms(context, "cryptsetup");
+    using folder = temporaryFolder();
+    const [image, key] = [folder.join("image"), folder.join("key")];
+    writeFileSync(key, passphrase);
+    const content = randomBytes(20 * 4096, "content");
+    const options = kdf === undefined ? {} : { kdf };
+    const volume = await formatLuks({ uuid, label: "home", passphrase, sectorSize, keys, ...options });
+    await writeVolume(image, volume, content);
 
-  const dumped = run("cryptsetup", ["luksDump", image]);
-  expect(dumped).toContain(`UUID:          \t${uuid}`);
-  expect(dumped).toMatch(/Label: +\thome/);
-  expect(dumped).toMatch(new RegExp(`cipher: aes-xts-plain64\\s+sector: ${sectorSize} `));
-  expect(dumped).toMatch(dump);
-  const open = ["open", "--test-passphrase", "--key-file", key, image];
-  run("cryptsetup", open);
-  writeFileSync(key, "wrong");
-  expect(tryRun("cryptsetup", open).status).toBe(2);
-  writeFileSync(key, passphrase);
+    const dumped = run("cryptsetup", ["luksDump", image]);
+    expect(dumped).toContain(`UUID:          \t${uuid}`);
+    expect(dumped).toMatch(/Label: +\thome/);
+    expect(dumped).toMatch(new RegExp(`cipher: aes-xts-plain64\\s+sector: ${sectorSize} `));
+    expect(dumped).toMatch(dump);
+    const open = ["open", "--test-passphrase", "--key-file", key, image];
+    run("cryptsetup", open);
+    writeFileSync(key, "wrong");
+    expect(tryRun("cryptsetup", open).status).toBe(2);
+    writeFileSync(key, passphrase);
 
-  // What cryptsetup makes of the key slot decrypts the data, with another implementation of XTS.
-  const volumeKey = folder.join("volume-key");
-  const dumpKey = ["luksDump", "--batch-mode", "--dump-volume-key", "--key-file", key, "--volume-key-file", volumeKey];
-  run("cryptsetup", [...dumpKey, image]);
-  expect(readFileSync(volumeKey).equals(volume.volumeKey)).toBe(true);
-  const encrypted = readFileSync(image).subarray(luksDataOffset);
-  const decrypted: Buffer[] = [];
-  for (let sector = 0; sector * sectorSize < encrypted.length; sector++) {
-    const tweak = Buffer.alloc(16);
-    tweak.writeUInt32LE(sector);
-    const decipher = createDecipheriv("aes-256-xts", readFileSync(volumeKey), tweak);
-    decrypted.push(decipher.update(encrypted.subarray(sector * sectorSize, (sector + 1) * sectorSize)));
-  }
-  expect(Buffer.concat(decrypted).equals(content)).toBe(true);
-});
+    // What cryptsetup makes of the key slot decrypts the data, with another implementation of XTS.
+    const volumeKey = folder.join("volume-key");
+    const dumpKey = [
+      "luksDump",
+      "--batch-mode",
+      "--dump-volume-key",
+      "--key-file",
+      key,
+      "--volume-key-file",
+      volumeKey,
+    ];
+    run("cryptsetup", [...dumpKey, image]);
+    expect(readFileSync(volumeKey).equals(volume.volumeKey)).toBe(true);
+    const encrypted = readFileSync(image).subarray(luksDataOffset);
+    const decrypted: Buffer[] = [];
+    for (let sector = 0; sector * sectorSize < encrypted.length; sector++) {
+      const tweak = Buffer.alloc(16);
+      tweak.writeUInt32LE(sector);
+      const decipher = createDecipheriv("aes-256-xts", readFileSync(volumeKey), tweak);
+      decrypted.push(decipher.update(encrypted.subarray(sector * sectorSize, (sector + 1) * sectorSize)));
+    }
+    expect(Buffer.concat(decrypted).equals(content)).toBe(true);
+  },
+);
 
 test("either copy of the header is enough, and a damaged one is noticed", async (context) => {
   needPrograms(context, "cryptsetup");

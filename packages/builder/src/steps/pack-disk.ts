@@ -38,6 +38,7 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     architecture: config.architecture,
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
+    passphraseFile: config.passphraseFile,
     veritySigner: await veritySigner(config, silentProgress),
     last: boots ? bootPartitions : [],
     workspace,

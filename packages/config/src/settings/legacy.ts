@@ -24,8 +24,5 @@ export const legacySettings: readonly LegacySetting[] = [
   { name: "Force", translate: () => undefined },
 ];
 
-/** Settings whose meaning went into partition definitions. */
-export const movedToPartitions: readonly string[] = ["Encrypt"];
-
 /** Sections of the first mkosi. Their settings are found by name, whatever section they are in. */
 export const legacySections: readonly string[] = ["Packages", "Partitions"];

@@ -3,7 +3,7 @@
  * own says all of this there.
  * @module
  */
-import { boolean, bytes } from "../kinds.ts";
+import { boolean, bytes, choice } from "../kinds.ts";
 import { rowsOf } from "../setting.ts";
 import type { SettingDefinition } from "../setting.ts";
 
@@ -20,5 +20,10 @@ export const partitionSettings: readonly SettingDefinition[] = [
   row("ReadOnly", boolean, "Mark the root partition read-only", {
     supported: true,
     option: { argument: "BOOL", optional: true },
+  }),
+  row("Encrypt", choice(["none", "data", "all"], { yes: "all", no: "none" }), "Encrypt home and srv (data), or all", {
+    supported: true,
+    default: "none",
+    option: { argument: "WHAT", optional: true },
   }),
 ];

@@ -58,6 +58,7 @@ export const validationSettings: readonly SettingDefinition[] = [
   row("SignExpectedPcr", feature, "Sign the expected TPM measurements", { option: { argument: "FEATURE" } }),
   ...keys("SignExpectedPcr", "signatures of TPM measurements"),
   row("Passphrase", path({ required: false, secret: true }), "File with the passphrase of encrypted partitions", {
+    supported: true,
     files: ["mkosi.passphrase"],
     option: { argument: "PATH" },
   }),

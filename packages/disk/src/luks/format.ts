@@ -16,6 +16,8 @@ import { XtsEncryptor } from "./xts.ts";
  * builds an image is not the one that opens it.
  */
 export const defaultLuksKdf: LuksKdf = { type: "argon2id", time: 4, memory: 64 * 1024, cpus: 4 };
+/** Bytes that are encrypted together unless something else is asked for: systemd-repart's choice. */
+export const luksSectorSize = 4096;
 /** The volume key cannot be guessed, so this need not be slow. */
 const digestIterations = 100_000;
 const digestSize = 32;
@@ -50,7 +52,7 @@ export interface LuksVolume {
  *   sector size or function that the format does not allow
  */
 export async function formatLuks(options: LuksOptions): Promise<LuksVolume> {
-  const { uuid, label = "", passphrase, sectorSize = 4096, kdf = defaultLuksKdf, keys = "derived" } = options;
+  const { uuid, label = "", passphrase, sectorSize = luksSectorSize, kdf = defaultLuksKdf, keys = "derived" } = options;
   checkPassphrase(passphrase);
   if (![512, 1024, 2048, 4096].includes(sectorSize)) throw new RangeError(`LUKS sectors of ${sectorSize} bytes`);
   checkKdf(kdf);

@@ -14,6 +14,8 @@ const binarySize = 4096;
 export const luksDataOffset: number = 16 * 1024 ** 2;
 /** Where the area of the only key slot begins. */
 const keyslotOffset = 2 * metadataSize;
+/** Bytes of a label. */
+export const luksLabelLimit = 47;
 /** Bytes of a volume key for AES-256 in XTS mode, which takes two keys. */
 export const volumeKeySize = 64;
 /** Stripes that the key slot spreads the volume key over; the format allows no other number. */

@@ -4,5 +4,5 @@
  */
 export * from "./encrypt-file.ts";
 export * from "./format.ts";
-export { luksDataOffset, type LuksKdf } from "./header.ts";
+export { luksDataOffset, luksLabelLimit, type LuksKdf } from "./header.ts";
 export * from "./passphrase.ts";
