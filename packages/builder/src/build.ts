@@ -8,6 +8,12 @@ import type { ImageConfig } from "@imgtool/config";
 import { silentProgress, throwIfAborted, type Progress } from "@imgtool/core";
 import { distributionFor } from "@imgtool/distro";
 import { describeFile, formatChecksums } from "./artifacts.ts";
+import { writeEntries } from "./boot/entries.ts";
+import { buildInitrd, prepareAsInitrd } from "./boot/initrd.ts";
+import { placeKernels } from "./boot/kernels.ts";
+import { installLoader } from "./boot/loader.ts";
+import { filterModules } from "./boot/modules.ts";
+import { planBoot } from "./boot/plan.ts";
 import { checkBuild } from "./check.ts";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
@@ -18,6 +24,7 @@ import { configDigest, formatBuildRecord, inputDigests, recordVersion, type Buil
 import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree, removeFiles } from "./steps/clean.ts";
 import { packImage } from "./steps/pack.ts";
+import { beginPartitions } from "./steps/pack-disk.ts";
 import { runScripts } from "./steps/scripts.ts";
 import { applySettings, writeImageIdentity } from "./steps/settings.ts";
 import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
@@ -50,9 +57,11 @@ const steps: readonly Step[] = [
     name: "run post-installation scripts",
     run: async (context) => await runScripts(context, context.config.postInstallationScripts),
   },
+  { name: "plan the boot", run: planTheBoot },
   { name: "name the image", run: async ({ tree, config }) => await writeImageIdentity(tree, config) },
   { name: "apply settings", run: async ({ tree, config, progress }) => await applySettings(tree, config, progress) },
   { name: "remove packages", run: removePackages },
+  { name: "filter kernel modules", run: async (context) => await filterModules(context) },
   {
     name: "list packages",
     async run(context) {
@@ -75,11 +84,26 @@ const steps: readonly Step[] = [
   },
   { name: "run finalize scripts", run: async (context) => await runScripts(context, context.config.finalizeScripts) },
   {
+    name: "prepare as initrd",
+    async run({ tree, config }) {
+      if (config.makeInitrd) await prepareAsInitrd(tree);
+    },
+  },
+  {
     name: "clamp times",
     async run({ tree, config, signal }) {
       await clampTimes(tree, config.sourceDateEpoch, signal);
     },
   },
+  {
+    name: "build initrd",
+    async run(context) {
+      if (context.boot === undefined) return;
+      context.initrds = context.config.initrds.length > 0 ? context.config.initrds : [await buildInitrd(context)];
+    },
+  },
+  { name: "make partitions", run: beginPartitions },
+  { name: "write boot entries", run: writeBootEntries },
   { name: "pack", run: packImage },
   { name: "write manifest", run: writeManifest },
   { name: "write checksums", run: writeChecksums },
@@ -95,7 +119,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   const progress = options.progress ?? silentProgress;
   throwIfAborted(signal);
   const distribution = distributionFor(config.distribution);
-  await checkBuild(config, force);
+  await checkBuild(config, force, progress);
   const inputs = { config: configDigest(config), files: await inputDigests(config) };
   // A killed build leaves some hundred megabytes, and nobody looks for hidden folders.
   for (const path of await abandonedWorkspaces(config)) await rm(path, { recursive: true, force: true });
@@ -108,6 +132,10 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     staging: workspace.staging,
     progress,
     signal,
+    buildImage: async (image) => await build(image, { progress, signal, force: true }),
+    boot: undefined,
+    initrds: [],
+    disk: undefined,
     packages: [],
     repositories: [],
     artifacts: [],
@@ -172,6 +200,27 @@ async function installPackages(context: BuildContext): Promise<void> {
     signal: context.signal,
   });
   context.repositories = repositories;
+}
+
+/** After this step it is known what the image lacks to boot: long before anything is packed. */
+async function planTheBoot(context: BuildContext): Promise<void> {
+  const { tree, config, progress } = context;
+  await placeKernels(tree);
+  context.boot = await planBoot(config, tree);
+  if (context.boot === undefined) {
+    if (config.format === "disk" && config.bootable === "auto")
+      progress.log("debug", "the image lacks a kernel or a boot loader: it is not made bootable");
+    return;
+  }
+  await installLoader(tree, context.boot);
+}
+
+async function writeBootEntries(context: BuildContext): Promise<void> {
+  const { boot, tree, config, disk, initrds, signal } = context;
+  if (boot === undefined) return;
+  await writeEntries(context, boot, initrds, disk?.partitions ?? []);
+  // What a disk gets is clamped on the way.
+  if (disk === undefined) await clampTimes(tree, config.sourceDateEpoch, signal);
 }
 
 async function removePackages({ config, distribution, tree, progress, signal }: BuildContext): Promise<void> {

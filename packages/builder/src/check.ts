@@ -13,13 +13,16 @@ import {
   NotFoundError,
   silentProgress,
   systemErrorCode,
+  type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem, formatOf } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
+import { checkBootable } from "./boot/plan.ts";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
+import { veritySigner } from "./signers.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
 const imageUserIds = 65536;
@@ -27,10 +30,14 @@ const imageUserIds = 65536;
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, EnvironmentError `root-needed`,
+ *   `script-not-executable`, `key-mismatch`, `not-bootable`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
  */
-export async function checkBuild(config: ImageConfig, force: boolean): Promise<void> {
+export async function checkBuild(
+  config: ImageConfig,
+  force: boolean,
+  progress: Progress = silentProgress,
+): Promise<void> {
   const { image, record } = outputNames(config);
   const inTheWay: string[] = [];
   for (const name of [image, record]) {
@@ -46,6 +53,7 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
       data: { paths: inTheWay },
     });
   }
+  checkBootable(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
   for (const { source } of [...config.skeletonTrees, ...config.extraTrees]) {
@@ -62,7 +70,8 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
   // For mkosi-chroot, which any script may call.
   if (scripts.length > 0) await requireTool("mount");
   if (config.compressOutput === "xz") await requireTool("xz");
-  if (config.format === "disk") await checkDisk(config);
+  if (config.bootable === "enabled") await requireTool("depmod");
+  if (config.format === "disk") await checkDisk(config, progress);
 }
 
 /** The files of an image belong to many users: who builds must be able to give them away. */
@@ -83,11 +92,13 @@ async function checkUser(config: ImageConfig): Promise<void> {
   );
 }
 
-/** The partition definitions are sound, and the programs that make their file systems are there. */
-async function checkDisk(config: ImageConfig): Promise<void> {
-  const definitions = await partitionDefinitions(config, silentProgress);
+/** The partition definitions are sound, keys fit, and the programs that make their file systems are there. */
+async function checkDisk(config: ImageConfig, progress: Progress): Promise<void> {
+  const definitions = await partitionDefinitions(config, silentProgress, config.bootable === "enabled");
   checkDefinitions(definitions);
-  for (const { format } of definitions) {
+  checkSigner(definitions, await veritySigner(config, progress));
+  for (const definition of definitions) {
+    const format = formatOf(definition);
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);
   }

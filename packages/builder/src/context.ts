@@ -5,6 +5,8 @@
 import type { ImageConfig } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
 import type { Distribution, InstalledPackage, Repository } from "@imgtool/distro";
+import type { UnfinishedDisk } from "@imgtool/disk";
+import type { BootPlan } from "./boot/plan.ts";
 import type { Artifact } from "./record.ts";
 
 export interface BuildContext {
@@ -18,6 +20,14 @@ export interface BuildContext {
   readonly staging: string;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
+  /** The whole pipeline, for an image that goes into this one. */
+  readonly buildImage: (config: ImageConfig) => Promise<unknown>;
+  /** How the image boots; undefined as long as that is not known, and for an image that does not. */
+  boot: BootPlan | undefined;
+  /** Paths of the initrds, on this machine. */
+  initrds: readonly string[];
+  /** The disk between its first partition and its last. */
+  disk: UnfinishedDisk | undefined;
   packages: readonly InstalledPackage[];
   repositories: readonly Repository[];
   readonly artifacts: Artifact[];

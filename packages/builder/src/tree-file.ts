@@ -41,8 +41,15 @@ export async function removeTreePath(tree: string, path: string): Promise<void> 
   await rm(await resolveInTree(tree, path), { recursive: true, force: true });
 }
 
-async function makeFolder(path: string): Promise<void> {
+/** Makes a folder and those above it, with that mode; those that exist keep theirs. Returns its place. */
+export async function makeTreeFolder(tree: string, path: string, mode = 0o755): Promise<string> {
+  const place = await resolveInTree(tree, path, { followLast: true });
+  await makeFolder(place, mode);
+  return place;
+}
+
+async function makeFolder(path: string, mode = 0o755): Promise<void> {
   const made = await mkdir(path, { recursive: true });
   if (made === undefined) return;
-  for (let folder = path; folder.length >= made.length; folder = dirname(folder)) await chmod(folder, 0o755);
+  for (let folder = path; folder.length >= made.length; folder = dirname(folder)) await chmod(folder, mode);
 }

@@ -13,10 +13,30 @@ test("files sort by name; without any there is the default layout", async () => 
   writeFileSync(folder.join("more/10-a.conf"), "[Partition]\nType=esp\n");
   writeFileSync(folder.join("more/notes.txt"), "");
   const repartDirectories = [folder.join("mkosi.repart"), folder.join("more")];
-  const own = await partitionDefinitions(testConfig(folder.path, { repartDirectories }), silentProgress);
+  const own = await partitionDefinitions(testConfig(folder.path, { repartDirectories }), silentProgress, false);
   expect(own.map(({ type }) => type)).toEqual(["esp", "usr"]);
-  const none = await partitionDefinitions(testConfig(folder.path, { verity: "hash" }), silentProgress);
+  const boots = await partitionDefinitions(testConfig(folder.path), silentProgress, true);
+  expect(boots.map(({ type, format, sizeMin }) => [type, format, sizeMin])).toEqual([
+    ["esp", "vfat", 512 * 1024 ** 2],
+    ["root", "ext4", undefined],
+  ]);
+  const none = await partitionDefinitions(testConfig(folder.path, { verity: "hash" }), silentProgress, false);
   expect(none.map(({ type }) => type)).toEqual(["root", "root-verity"]);
+});
+
+test("the first mkosi's settings are a shorthand for definitions", async () => {
+  using folder = temporaryFolder();
+  const sizes = { root: 1024 ** 3, esp: undefined, swap: 2 ** 26, home: 2 ** 27, srv: undefined };
+  const config = testConfig(folder.path, { partitionSizes: sizes, readOnly: true, verity: "hash" });
+  const definitions = await partitionDefinitions(config, silentProgress, false);
+  expect(
+    definitions.map(({ type, format, sizeMin, sizeMax, readOnly }) => [type, format, sizeMin, sizeMax, readOnly]),
+  ).toEqual([
+    ["swap", "swap", 2 ** 26, 2 ** 26, undefined],
+    ["home", "ext4", 2 ** 27, 2 ** 27, undefined],
+    ["root", "ext4", 1024 ** 3, 1024 ** 3, true],
+    ["root-verity", undefined, 8_462_336, 8_462_336, undefined],
+  ]);
 });
 
 test("specifiers are expanded, warnings and errors have file and line", async () => {
@@ -26,13 +46,13 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   const messages: string[] = [];
   const progress = { ...silentProgress, log: (_level: LogLevel, message: string) => void messages.push(message) };
   writeFileSync(file, "[Partition]\nType=root\nLabel=%M_%A\nFormatt=ext4\n");
-  const [definition] = await partitionDefinitions(config, progress);
+  const [definition] = await partitionDefinitions(config, progress, false);
   expect(definition).toMatchObject({ type: "root", label: "thing_7" });
   expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
-  writeFileSync(file, "[Partition]\nType=root\nLabel=%q\n");
-  await expect(partitionDefinitions(config, progress)).rejects.toMatchObject({
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%z\n");
+  await expect(partitionDefinitions(config, progress, false)).rejects.toMatchObject({
     code: "definition-invalid",
-    message: expect.stringContaining(`${file}:3: Label=%q: unknown specifier %q`) as unknown,
+    message: expect.stringContaining(`${file}:3: Label=%z: unknown specifier %z`) as unknown,
   });
 });
 

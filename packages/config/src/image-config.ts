@@ -13,6 +13,9 @@ export interface TreeSource {
   readonly target: string;
 }
 
+/** A setting that may leave the decision to the build. */
+export type Feature = "enabled" | "disabled" | "auto";
+
 export interface ImageConfig {
   /** The project directory, absolute. */
   readonly directory: string;
@@ -30,8 +33,15 @@ export interface ImageConfig {
   readonly format: OutputFormat;
   /** Root file system of a disk whose project has no partition definitions. */
   readonly rootFilesystem: "ext4" | "squashfs" | "erofs";
-  /** Whether a disk gets dm-verity partitions: "no" or "hash". */
-  readonly verity: "no" | "hash";
+  /** Sizes of partitions of a disk without partition definitions, in bytes; undefined for the default or none. */
+  readonly partitionSizes: Readonly<Record<"root" | "esp" | "swap" | "home" | "srv", number | undefined>>;
+  /** The root partition of such a disk is marked read-only. */
+  readonly readOnly: boolean;
+  /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, or one that is signed. */
+  readonly verity: "no" | "hash" | "signed";
+  /** Files of the key and certificate that sign root hashes. */
+  readonly verityKey: string | undefined;
+  readonly verityCertificate: string | undefined;
   /** Name of the outputs, without folder and extension. */
   readonly output: string;
   /** Absolute. */
@@ -58,6 +68,31 @@ export interface ImageConfig {
   /** Absolute paths, in the order they run. A name that ends in `.chroot` runs inside the image. */
   readonly postInstallationScripts: readonly string[];
   readonly finalizeScripts: readonly string[];
+
+  readonly bootable: Feature;
+  readonly bootloader: "none" | "uki" | "systemd-boot";
+  readonly unifiedKernelImages: Feature;
+  /** Name of unified kernel images without `.efi`, with mkosi's `&e`, `&k`, `&h` and `&c` in it. */
+  readonly unifiedKernelImageFormat: string | undefined;
+  /** Paths of initrds that take the place of the one that is built. */
+  readonly initrds: readonly string[];
+  /** Packages of the initrd that is built, besides the usual ones. */
+  readonly initrdPackages: readonly string[];
+  readonly kernelCommandLine: readonly string[];
+  /**
+   * Regular expressions for paths below `/usr/lib/modules/VERSION/kernel/`: after a `-` they leave out, else
+   * they keep, the last that matches decides. What none matches is kept when the first one leaves out.
+   */
+  readonly kernelModules: readonly string[];
+  /** As `kernelModules`, for the initrd's. */
+  readonly kernelInitrdModules: readonly string[];
+  /** Whether the kernel's modules go into an initrd of their own beside the others. */
+  readonly kernelModulesInitrd: boolean;
+  /** Path of a picture (BMP). */
+  readonly splash: string | undefined;
+  /** The image itself is an initrd. */
+  readonly makeInitrd: boolean;
+
   /** Seconds since 1970 that every time stamp is clamped to. */
   readonly sourceDateEpoch: number;
 

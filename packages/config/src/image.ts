@@ -2,7 +2,7 @@
  * From resolved settings to ImageConfig: the values that the build takes, in the types it takes them.
  * @module
  */
-import type { Compression, ImageConfig, OutputFormat, TreeSource } from "./image-config.ts";
+import type { Compression, Feature, ImageConfig, OutputFormat, TreeSource } from "./image-config.ts";
 import { textOf } from "./kind.ts";
 import type { SettingValue } from "./kind.ts";
 import { effective } from "./merge.ts";
@@ -59,8 +59,30 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     );
 
   const verity = text("Verity") ?? "auto";
-  if (verity === "signed" || verity === "defer")
-    fail("Verity", "verity-unsupported", `${verity} needs signatures, which are not supported yet`, "use Verity=hash");
+  if (verity === "defer")
+    fail("Verity", "verity-unsupported", "imgtool signs while it builds", "use Verity=signed or Verity=hash");
+  const verityKey = text("VerityKey");
+  const verityCertificate = text("VerityCertificate");
+  const haveVerityKeys = verityKey !== undefined && verityCertificate !== undefined;
+  if (verity === "signed" && !haveVerityKeys)
+    fail(
+      "Verity",
+      "verity-key-missing",
+      `signed needs ${verityKey === undefined ? "VerityKey=" : "VerityCertificate="}`,
+      "make mkosi.key and mkosi.crt with: imgtool genkey",
+    );
+  for (const name of ["VerityKeySource", "VerityCertificateSource"]) {
+    const { value } = get(name);
+    if (typeof value === "object" && value !== null && "Type" in value && value["Type"] !== "file")
+      fail(name, "key-source-unsupported", "only files are supported", `remove ${name}=`);
+  }
+
+  const bootloader = text("Bootloader") ?? "systemd-boot";
+  if (!isBootloader(bootloader))
+    fail("Bootloader", "bootloader-unsupported", `${bootloader} is not supported`, "use systemd-boot, uki or none");
+  const unified = text("UnifiedKernelImages") ?? "auto";
+  if (unified === "signed")
+    fail("UnifiedKernelImages", "uki-unsupported", "prebuilt signed images are not supported", "use yes, no or auto");
 
   const skeletonTrees = trees("SkeletonTrees");
   const extraTrees = trees("ExtraTrees");
@@ -95,7 +117,17 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     repositoryKeyCheck: flag("RepositoryKeyCheck"),
     format: format ?? "none",
     rootFilesystem: diskFormats[formatText] ?? "ext4",
-    verity: verity === "enabled" || verity === "hash" ? "hash" : "no",
+    partitionSizes: {
+      root: number("RootSize"),
+      esp: number("ESPSize"),
+      swap: number("SwapSize"),
+      home: number("HomeSize"),
+      srv: number("SrvSize"),
+    },
+    readOnly: flag("ReadOnly"),
+    verity: verityOf(verity, haveVerityKeys),
+    verityKey,
+    verityCertificate,
     output,
     outputDirectory: text("OutputDirectory") ?? state.directory,
     compressOutput: compression ?? "none",
@@ -117,6 +149,18 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     extraTrees,
     postInstallationScripts,
     finalizeScripts,
+    bootable: featureValue(text("Bootable")),
+    bootloader: isBootloader(bootloader) ? bootloader : "none",
+    unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
+    unifiedKernelImageFormat: text("UnifiedKernelImageFormat"),
+    initrds: strings("Initrds"),
+    initrdPackages: strings("InitrdPackages"),
+    kernelCommandLine: strings("KernelCommandLine"),
+    kernelModules: modulePatterns(strings, "KernelModules", "KernelModules"),
+    kernelInitrdModules: modulePatterns(strings, "KernelInitrdModules", "KernelModulesInitrd"),
+    kernelModulesInitrd: flag("KernelModulesInitrd"),
+    splash: text("Splash"),
+    makeInitrd: flag("MakeInitrd"),
     sourceDateEpoch,
     cacheDirectory: text("CacheDirectory"),
     packageCacheDirectory:
@@ -129,6 +173,29 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     locale: text("Locale"),
     rootPassword: passwordOf(get("RootPassword").value),
   };
+}
+
+/** yes signs where there is a key to sign with. */
+function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
+  if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
+  return value === "enabled" || value === "hash" ? "hash" : "no";
+}
+
+function isBootloader(value: string): value is ImageConfig["bootloader"] {
+  return value === "none" || value === "uki" || value === "systemd-boot";
+}
+
+function featureValue(value: string | undefined): Feature {
+  return value === "enabled" || value === "disabled" ? value : "auto";
+}
+
+/**
+ * The patterns of today's setting, and of mkosi 25's pair: there Include= only saves from Exclude=, and
+ * alone it has no effect.
+ */
+function modulePatterns(strings: (name: string) => string[], name: string, older: string): string[] {
+  const excluded = strings(`${older}Exclude`).map((pattern) => `-${pattern}`);
+  return [...excluded, ...(excluded.length > 0 ? strings(`${older}Include`) : []), ...strings(name)];
 }
 
 /** Below mkosi.cache/ where the project has one, else in the user's cache (XDG Base Directory Specification). */

@@ -16,12 +16,14 @@ test("a project of the first mkosi", () => {
       "Output=old",
       "XZ=yes",
       "Bootable=no",
+      "ReadOnly=yes",
       "[Packages]",
       "Packages=vim less",
       "  openssh-server",
       "Cache=cache",
       "[Partitions]",
       "RootSize=3G",
+      "SwapSize=256M",
       "[Validation]",
       "CheckSum=yes",
     ].join("\n"),
@@ -30,11 +32,13 @@ test("a project of the first mkosi", () => {
     "mkosi.extra/": "",
   });
   expect(errors).toEqual([]);
-  expect(lines(warnings)).toEqual(["mkosi.default:14: RootSize= is part of partition definitions today, and ignored"]);
+  expect(lines(warnings)).toEqual([]);
   expect(config).toMatchObject({
     release: "bookworm",
     format: "disk",
     rootFilesystem: "squashfs",
+    partitionSizes: { root: 3 * 1024 ** 3, esp: undefined, swap: 256 * 1024 ** 2, home: undefined, srv: undefined },
+    readOnly: true,
     output: "old",
     compressOutput: "xz",
     packages: ["vim", "less", "openssh-server", "more"],
@@ -123,14 +127,14 @@ test("conditions on the machine and the image", () => {
 test("settings nobody acts on yet: one warning, and none where they ask for nothing", () => {
   const { config, warnings } = resolveProject({
     "mkosi.conf":
-      "[Content]\nBootable=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
+      "[Content]\nMicrocodeHost=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
     "mkosi.build": { text: "#!/bin/sh\n", mode: 0o755 },
   });
   expect(config).toBeDefined();
   expect(lines(warnings)).toEqual([
     "mkosi.build: BuildScripts= is not supported yet and has no effect",
     "mkosi.conf:5: Autologin= is not supported yet and has no effect",
-    "mkosi.conf:2: Bootable= is not supported yet and has no effect",
+    "mkosi.conf:2: MicrocodeHost= is not supported yet and has no effect",
   ]);
 });
 
@@ -141,11 +145,29 @@ test("what cannot be built yet is an error with its place", () => {
   expect(config).toBeUndefined();
   expect(lines(errors)).toEqual([
     "mkosi.conf:2: Format=: uki cannot be built yet",
-    "mkosi.conf:5: Verity=: signed needs signatures, which are not supported yet",
+    "mkosi.conf:5: Verity=: signed needs VerityKey=",
   ]);
   expect(lines(resolveProject({ "mkosi.conf": "[Output]\nCompressOutput=lz4" }).errors)).toEqual([
     "mkosi.conf:2: CompressOutput=: lz4 is not supported",
   ]);
+});
+
+const verity = (value: string, files: Record<string, { text: string; mode: number }>): unknown =>
+  resolveProject({ "mkosi.conf": `[Validation]\nVerity=${value}\n`, ...files }).config;
+
+test("keys of verity signatures: found in the project, and what Verity= makes of them", () => {
+  const keys = { "mkosi.key": { text: "", mode: 0o600 }, "mkosi.crt": { text: "", mode: 0o644 } };
+  const paths = { verityKey: "/project/mkosi.key", verityCertificate: "/project/mkosi.crt" };
+  expect(verity("signed", keys)).toMatchObject({ verity: "signed", ...paths });
+  expect(verity("yes", keys)).toMatchObject({ verity: "signed" });
+  expect(verity("yes", {})).toMatchObject({ verity: "hash", verityKey: undefined });
+  expect(verity("hash", keys)).toMatchObject({ verity: "hash" });
+  expect(verity("auto", keys)).toMatchObject({ verity: "no", ...paths });
+  const errors = (text: string): unknown => resolveProject({ "mkosi.conf": `[Validation]\n${text}`, ...keys }).errors;
+  expect(errors("Verity=defer")).toMatchObject([{ code: "verity-unsupported" }]);
+  expect(errors("VerityKeySource=engine:pkcs11")).toMatchObject([{ code: "key-source-unsupported" }]);
+  const open = resolveProject({ "mkosi.conf": "", "mkosi.key": { text: "", mode: 0o644 } });
+  expect(open.errors[0]).toMatchObject({ code: "secret-open", hint: "chmod o= /project/mkosi.key" });
 });
 
 test("a password file that everybody can read is refused", () => {

@@ -6,8 +6,16 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
-import { checkDefinitions, describeDefinition, type PartitionDefinition } from "./definitions.ts";
+import { prepareCopyBlocks } from "./copy-blocks.ts";
+import {
+  checkDefinitions,
+  checkSigner,
+  describeDefinition,
+  formatOf,
+  type PartitionDefinition,
+} from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -18,6 +26,7 @@ import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
 import { scanTree } from "./tree/scan.ts";
 import { makeVerity, veritySize } from "./verity-file.ts";
+import { signRootHash, veritySignatureSize, type VeritySignature } from "./verity-signature.ts";
 
 export interface DiskOptions {
   /** Path of the image that is made. Removed again after an error. */
@@ -33,8 +42,15 @@ export interface DiskOptions {
   readonly sectorSize?: number;
   /** Seconds since 1970; times after it become it. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Signs root hashes; signature partitions need it. */
+  readonly veritySigner?: Signer | undefined;
   /** Bytes of the disk. Default: as small as it can be. */
   readonly size?: number;
+  /**
+   * Types of partitions that `beginDisk` leaves to `finish`, by designator ("esp"): what goes there may
+   * depend on the others' root hash. They need a size in their definitions.
+   */
+  readonly last?: readonly string[];
   /** Folder for temporary files. Default: that of the output. */
   readonly workspace?: string;
   readonly progress?: Progress | undefined;
@@ -55,7 +71,7 @@ export interface DiskPartition {
   /** Bytes. */
   readonly size: number;
   readonly format?: string;
-  /** Hexadecimal; of data and hash partitions. */
+  /** Hexadecimal; of data, hash and signature partitions. */
   readonly rootHash?: string;
   /** Name for the partition as a file of its own; undefined when it shall not be split off. */
   readonly splitName?: string;
@@ -68,50 +84,93 @@ export interface DiskResult {
   readonly diskUuid: string;
   /** Hexadecimal; of the partition of the type root, or else of the first with a hash tree. */
   readonly rootHash?: string;
+  /** The signature of `rootHash`, DER, where the disk has a partition for it. */
+  readonly rootHashSignature?: Uint8Array;
   readonly partitions: readonly DiskPartition[];
 }
 
+/** A disk whose partitions are there, but for those that come last. */
+export interface UnfinishedDisk {
+  /** All of them, with the root hashes of those that have one. */
+  readonly partitions: readonly DiskPartition[];
+  /**
+   * Fills the partitions that come last, from the tree as it is now, and writes the partition table.
+   * @throws as makeDisk
+   */
+  finish(): Promise<DiskResult>;
+}
+
 interface Part {
+  readonly last: boolean;
   readonly identified: IdentifiedPartition;
   readonly definition: PartitionDefinition;
+  /** Name of its file system, if it has one. */
+  readonly format: string | undefined;
   readonly minimized: boolean;
   prepared: PreparedFilesystem | undefined;
+  written: boolean;
   placement: Placement;
 }
 
 /**
  * Makes the image. The same tree, definitions, seed and time give the same bytes.
  * @throws ConfigError for definitions that cannot be met: `definition-invalid`, `partition-type-unknown`,
- *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`; EnvironmentError
- *   `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
+ *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`,
+ *   `verity-signer-missing`; EnvironmentError `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
  */
 export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
+  const disk = await beginDisk({ ...options, last: [] });
+  return await disk.finish();
+}
+
+/**
+ * Makes the image as far as it does not depend on the partitions that come last. Whoever does not call
+ * `finish` removes the output.
+ * @throws as makeDisk
+ */
+export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
   checkDefinitions(options.definitions);
+  checkSigner(options.definitions, options.veritySigner);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
-    if (definition.format !== undefined && definition.format !== "empty") findFilesystem(definition.format);
+    const format = formatOf(definition);
+    if (format !== undefined && format !== "empty") findFilesystem(format);
     const minimized = definition.minimize !== undefined && definition.minimize !== "off";
+    const last = options.last?.includes(one.type.designator ?? "") === true;
+    if (last && minimized)
+      throw new ConfigError(
+        `${describeDefinition(definition, index)}: Minimize= cannot be had for it: what goes there is known last`,
+        { code: "definition-invalid", hint: "set SizeMinBytes= and SizeMaxBytes=" },
+      );
     return {
+      last,
       identified: one,
       definition,
+      format: format === "empty" ? undefined : format,
       minimized,
       prepared: undefined,
+      written: false,
       placement: { placed: false, offset: 0, size: 0 },
     };
   });
+  return await orRemove(options.output, async () => await begin(options, parts));
+}
+
+/** Nothing stays of an image that failed. */
+async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
   try {
-    const result = await assemble(options, parts);
-    return result;
+    return await make();
   } catch (error) {
-    await rm(options.output, { force: true });
+    await rm(path, { force: true });
     throw error;
   }
 }
 
-async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<DiskResult> {
+async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
   for (const [index, part] of parts.entries())
-    if (part.minimized) part.prepared = await prepare(options, parts, index, undefined);
+    if (part.minimized || part.definition.copyBlocks !== undefined)
+      part.prepared = await prepare(options, parts, index, undefined);
   const plan = planDisk(
     parts.map((part, index) => request(parts, part, index)),
     options.size,
@@ -119,32 +178,57 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
   );
   for (const [index, part] of parts.entries()) {
     part.placement = plan.placements[index] ?? part.placement;
-    if (part.placement.placed && !part.minimized)
+    // What is copied grows with its partition, which a hash tree covers whole.
+    if (part.placement.placed && !part.last && (!part.minimized || part.definition.copyBlocks !== undefined))
       part.prepared = await prepare(options, parts, index, part.placement.size);
   }
 
   using file = new SparseFile(options.output);
   file.setSize(plan.size);
+  await writeParts(options, parts, file);
+  file.close();
+  const rootHashes = await hashParts(options, parts);
+  return {
+    partitions: describe(parts, rootHashes),
+    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan.size, rootHashes)),
+  };
+}
+
+/** Writes the content of those that are prepared and not written yet. */
+async function writeParts(options: DiskOptions, parts: readonly Part[], file: SparseFile): Promise<void> {
   const progress = options.progress ?? silentProgress;
-  for (const { prepared, placement, identified } of parts) {
-    if (prepared === undefined || !placement.placed) continue;
+  for (const part of parts) {
+    const { prepared, placement, identified } = part;
+    if (prepared === undefined || !placement.placed || part.written) continue;
     throwIfAborted(options.signal);
     using task = progress.start({ label: `write ${identified.label}`, unit: "bytes", total: prepared.size });
     await prepared.write(file.window(placement.offset, (count) => task.advance(count)));
     task.done(formatSize(prepared.size));
+    part.written = true;
   }
-  file.flush();
+}
 
-  const rootHashes = await hashParts(options, parts);
+async function finish(
+  options: DiskOptions,
+  parts: readonly Part[],
+  size: number,
+  rootHashes: ReadonlyMap<Part, Uint8Array>,
+): Promise<DiskResult> {
+  for (const [index, part] of parts.entries())
+    if (part.last && part.placement.placed) part.prepared = await prepare(options, parts, index, part.placement.size);
+  using file = new SparseFile(options.output, { keep: true });
+  await writeParts(options, parts, file);
   const disk = diskUuid(options.seed);
   const partitions = describe(parts, rootHashes);
   const regions = encodeGpt({
     diskUuid: disk,
-    size: plan.size,
+    size,
     ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
   for (const { offset, bytes } of regions) file.write(offset, bytes);
+  const signatures = signParts(options, parts, rootHashes);
+  for (const [part, { partition }] of signatures) file.write(part.placement.offset, partition);
   file.close();
   const written = openSync(options.output, "r");
   try {
@@ -156,11 +240,15 @@ async function assemble(options: DiskOptions, parts: readonly Part[]): Promise<D
     partitions.find((one) => one.type.startsWith("root") && one.rootHash !== undefined) ??
     partitions.find((one) => one.rootHash !== undefined)
   )?.rootHash;
+  const rootHashSignature = [...signatures].find(
+    ([part]) => toHex(rootHashes.get(part) ?? new Uint8Array()) === rootHash,
+  )?.[1].der;
   return {
     path: options.output,
-    size: plan.size,
+    size,
     diskUuid: disk,
     ...(rootHash === undefined ? {} : { rootHash }),
+    ...(rootHashSignature === undefined ? {} : { rootHashSignature }),
     partitions,
   };
 }
@@ -171,10 +259,12 @@ async function prepare(
   index: number,
   size: number | undefined,
 ): Promise<PreparedFilesystem | undefined> {
-  const { definition, identified } = parts[index] as Part;
-  if (definition.format === undefined || definition.format === "empty") return undefined;
+  const { definition, identified, format } = parts[index] as Part;
   throwIfAborted(options.signal);
-  const driver = findFilesystem(definition.format);
+  if (definition.copyBlocks !== undefined)
+    return prepareCopyBlocks(options.tree, definition.copyBlocks, { size, signal: options.signal });
+  if (format === undefined) return undefined;
+  const driver = findFilesystem(format);
   const copy = definition.copyFiles ?? [];
   const tree = await scanTree({
     tree: options.tree,
@@ -189,21 +279,30 @@ async function prepare(
         ),
       ),
     ],
+    excludeTarget: definition.excludeFilesTarget ?? [],
     makeDirectories: definition.makeDirectories ?? [],
+    makeSymlinks: definition.makeSymlinks ?? [],
     sourceDateEpoch: options.sourceDateEpoch,
     signal: options.signal,
   });
   const uuid = fileSystemUuid(identified.uuid);
-  return await prepareFilesystem(definition.format, {
+  return await prepareFilesystem(format, {
     tree,
     scratch: options.workspace ?? dirname(options.output),
     scratchName: `.partition-${index + 1}`,
     uuid,
     hashSeed: uuid,
     // As systemd-repart: the partition's label, as far as the format has room.
-    label: truncate(identified.label, driver.labelLimit),
+    label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    // A hash tree stands for a file system that nobody writes to.
+    roomUpTo:
+      definition.minimize === "guess" && (definition.verity ?? "off") === "off"
+        ? (definition.sizeMax ?? Infinity)
+        : undefined,
+    sectorSize: options.sectorSize,
+    fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
     signal: options.signal,
     progress: options.progress,
@@ -223,7 +322,7 @@ function truncate(text: string, limit: number): string {
 }
 
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
-  const { definition, minimized } = part;
+  const { definition, minimized, format } = part;
   let content = part.prepared?.size;
   if (definition.verity === "hash" && minimized) {
     const data = partner(parts, part);
@@ -234,13 +333,15 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
       );
     content = veritySize(data.prepared.size);
   }
-  const format = definition.format;
-  const minimum = minimumSize({
-    sizeMin: definition.sizeMin,
-    content,
-    format: format === undefined || format === "empty" ? undefined : findFilesystem(format).minimumSize,
-    minimized: minimized && content !== undefined,
-  });
+  const minimum =
+    definition.verity === "signature"
+      ? veritySignatureSize
+      : minimumSize({
+          sizeMin: definition.sizeMin,
+          content,
+          format: format === undefined ? undefined : findFilesystem(format).minimumSize,
+          minimized: minimized && content !== undefined,
+        });
   if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
     throw new ConfigError(
       `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
@@ -255,7 +356,7 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.sizeMax ?? Infinity,
+    maximum: definition.verity === "signature" ? minimum : (definition.sizeMax ?? Infinity),
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };
@@ -299,8 +400,29 @@ async function hashParts(options: DiskOptions, parts: readonly Part[]): Promise<
     });
     hashes.set(part, rootHash);
     hashes.set(data, rootHash);
+    const signature = parts.find(
+      ({ definition }) =>
+        definition.verity === "signature" && definition.verityMatchKey === part.definition.verityMatchKey,
+    );
+    if (signature !== undefined) hashes.set(signature, rootHash);
   }
   return hashes;
+}
+
+/** Signs the root hash of each signature partition. */
+function signParts(
+  { veritySigner }: DiskOptions,
+  parts: readonly Part[],
+  rootHashes: ReadonlyMap<Part, Uint8Array>,
+): Map<Part, VeritySignature> {
+  const signatures = new Map<Part, VeritySignature>();
+  for (const part of parts) {
+    const rootHash = rootHashes.get(part);
+    if (part.definition.verity !== "signature" || !part.placement.placed) continue;
+    if (rootHash !== undefined && veritySigner !== undefined)
+      signatures.set(part, signRootHash(rootHash, veritySigner));
+  }
+  return signatures;
 }
 
 function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Array>): DiskPartition[] {
@@ -308,11 +430,14 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
     .filter((part) => part.placement.placed)
     .map((part, index): DiskPartition => {
       const { identified, definition, placement } = part;
+      const format = formatOf(definition);
+      const number = index + 1;
       const rootHash = rootHashes.get(part);
       const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
-      const uuid = (definition.verity === "hash" ? uuids?.hash : uuids?.data) ?? identified.uuid;
+      const { verity } = definition;
+      const uuid = (verity === "hash" || verity === "data" ? uuids?.[verity] : undefined) ?? identified.uuid;
       return {
-        number: index + 1,
+        number,
         type: identified.type.name,
         typeUuid: identified.type.uuid,
         label: identified.label,
@@ -320,9 +445,25 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
         flags: identified.flags,
         offset: placement.offset,
         size: placement.size,
-        ...(definition.format === undefined ? {} : { format: definition.format }),
+        ...(format === undefined ? {} : { format }),
         ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
-        ...(definition.splitName === "-" ? {} : { splitName: definition.splitName ?? identified.label }),
+        ...splitName(definition, { number, type: identified.type, uuid }),
       };
     });
+}
+
+/** SplitName= with its own specifiers; a placeholder has nothing to split off. */
+function splitName(
+  { splitName = "%t", format }: PartitionDefinition,
+  partition: { readonly number: number; readonly type: IdentifiedPartition["type"]; readonly uuid: string },
+): { readonly splitName?: string } {
+  if (splitName === "-" || format === "empty") return {};
+  const values: Readonly<Record<string, string>> = {
+    t: partition.type.name,
+    T: partition.type.uuid,
+    U: partition.uuid,
+    n: String(partition.number),
+    "%": "%",
+  };
+  return { splitName: splitName.replaceAll(/%([tTUn%])/g, (_, letter: string) => values[letter] ?? "") };
 }

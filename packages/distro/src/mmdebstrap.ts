@@ -83,6 +83,8 @@ export async function runMmdebstrap(options: MmdebstrapOptions): Promise<void> {
     await runIsolated("mmdebstrap", mmdebstrapArguments(options, hook, docsHook), {
       env: {
         DEBIAN_FRONTEND: "noninteractive",
+        // Kernel packages would have initramfs-tools make an initrd for a machine like this one.
+        INITRD: "No",
         ...proxyEnvironment(),
         ...(options.sourceDateEpoch === undefined ? {} : { SOURCE_DATE_EPOCH: String(options.sourceDateEpoch) }),
       },

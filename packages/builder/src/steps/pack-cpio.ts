@@ -14,6 +14,8 @@ import { deviceNumbers, walkTree, type TreeItem } from "../tree-walk.ts";
 export interface PackCpioOptions {
   readonly tree: string;
   readonly output: string;
+  /** Whether the archive gets a path, relative to the tree. Default: all of them. */
+  readonly select?: (path: string) => boolean;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -23,13 +25,14 @@ export interface PackCpioOptions {
  * entry: whoever unpacks the archive has made it.
  * @throws FormatError `cpio-entry-invalid` for a file of 4 GiB or more
  */
-export async function packCpio({ tree, output, progress, signal }: PackCpioOptions): Promise<void> {
+export async function packCpio({ tree, output, select, progress, signal }: PackCpioOptions): Promise<void> {
   using task = progress.start({ label: "write cpio archive" });
   const lost: string[] = [];
   async function* entries(): AsyncGenerator<CpioEntry, void, undefined> {
     for await (const item of walkTree(tree, { signal })) {
       // A socket is a running program's: archives cannot hold one.
       if (item.inner.length === 0 || item.stat.isSocket()) continue;
+      if (select !== undefined && !select(item.inner.toString())) continue;
       task.advance(1);
       task.detail(item.inner.toString());
       if (listXattrs(item.path).some((name) => /^(?:security\.capability|system\.posix_acl_)/.test(name.toString())))

@@ -4,35 +4,55 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { makeDisk } from "@imgtool/disk";
+import { silentProgress } from "@imgtool/core";
+import { beginDisk } from "@imgtool/disk";
 import type { BuildContext } from "../context.ts";
+import { outputNames, uncompressed } from "../outputs.ts";
 import type { PartitionRecord } from "../record.ts";
 import { partitionDefinitions } from "../repart-definitions.ts";
+import { veritySigner } from "../signers.ts";
 
 export interface PackedDisk {
   readonly rootHash: string | undefined;
+  /** DER. */
+  readonly rootHashSignature: Uint8Array | undefined;
   readonly partitions: readonly PartitionRecord[];
 }
 
-/** Makes the disk `output` from the project's partition definitions, or the default layout. */
-export async function packDisk(context: BuildContext, output: string): Promise<PackedDisk> {
-  const { config, tree, progress, signal } = context;
+/** What goes onto these partitions names the root hash of others. */
+const bootPartitions = ["esp", "xbootldr"];
+
+/** Makes the partitions of a disk as far as nothing in them depends on others. */
+export async function beginPartitions(context: BuildContext): Promise<void> {
+  const { config, tree, staging, progress, signal } = context;
+  const { image } = outputNames(config);
+  if (config.format !== "disk" || image === undefined) return;
   const workspace = join(context.workspace, "disk");
   await mkdir(workspace);
-  const { rootHash, partitions } = await makeDisk({
-    output,
+  const boots = context.boot !== undefined;
+  context.disk = await beginDisk({
+    output: join(staging, uncompressed(image)),
     tree,
-    definitions: await partitionDefinitions(config, progress),
+    definitions: await partitionDefinitions(config, progress, boots),
     seed: config.seed,
     architecture: config.architecture,
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
+    veritySigner: await veritySigner(config, silentProgress),
+    last: boots ? bootPartitions : [],
     workspace,
     progress,
     signal,
   });
+}
+
+/** Fills what is left, now that the tree has it. */
+export async function finishPartitions({ disk }: BuildContext): Promise<PackedDisk> {
+  if (disk === undefined) throw new RangeError("no partitions were begun");
+  const { rootHash, rootHashSignature, partitions } = await disk.finish();
   return {
     rootHash,
+    rootHashSignature,
     partitions: partitions.map(({ type, label, uuid, offset, size }) => ({ type, label, uuid, offset, size })),
   };
 }

@@ -8,16 +8,16 @@ import { systemErrorCode } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
 import { describeFile, describeFolder } from "../artifacts.ts";
 import type { BuildContext } from "../context.ts";
-import { outputNames } from "../outputs.ts";
+import { outputNames, uncompressed } from "../outputs.ts";
 import { compressFile } from "./compress.ts";
 import { packCpio } from "./pack-cpio.ts";
-import { packDisk } from "./pack-disk.ts";
+import { finishPartitions } from "./pack-disk.ts";
 import { packTar } from "./pack-tar.ts";
 
 /** Makes the image in the staging folder and notes it as an artifact. */
 export async function packImage(context: BuildContext): Promise<void> {
   const { config, staging, artifacts } = context;
-  const { image, rootHash: rootHashName } = outputNames(config);
+  const { image, rootHash: rootHashName, rootHashSignature: signatureName } = outputNames(config);
   if (image === undefined) return;
   const describe = { folder: staging, progress: context.progress, signal: context.signal };
 
@@ -30,7 +30,7 @@ export async function packImage(context: BuildContext): Promise<void> {
     await compress(context, image);
     artifacts.push(await describeFile(config.format, image, describe));
   } else {
-    const { rootHash, partitions } = await packDisk(context, join(staging, uncompressed(image)));
+    const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
     await compress(context, image);
     artifacts.push({
       ...(await describeFile("disk", image, describe)),
@@ -41,11 +41,11 @@ export async function packImage(context: BuildContext): Promise<void> {
       await writeFile(join(staging, rootHashName), `${rootHash}\n`);
       artifacts.push(await describeFile("roothash", rootHashName, describe));
     }
+    if (rootHashSignature !== undefined) {
+      await writeFile(join(staging, signatureName), rootHashSignature);
+      artifacts.push(await describeFile("roothash-signature", signatureName, describe));
+    }
   }
-}
-
-function uncompressed(image: string): string {
-  return image.replace(/\.(zst|xz|gz)$/, "");
 }
 
 async function compress({ config, staging, progress, signal }: BuildContext, image: string): Promise<void> {

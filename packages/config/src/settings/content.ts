@@ -125,12 +125,15 @@ export const contentSettings: readonly SettingDefinition[] = [
   row("Autologin", boolean, "Log in as root on every console without a password", {
     option: { short: "a", argument: "BOOL", optional: true },
   }),
-  row("MakeInitrd", boolean, "Make the image usable as an initrd", switchOption),
+  row("MakeInitrd", boolean, "Make the image usable as an initrd", { ...supported, ...switchOption }),
   row("Ssh", boolean, "Set up an SSH server that this machine can reach", switchOption),
   row("SELinuxRelabel", feature, "Label the files for SELinux: yes, no or auto", { option: { argument: "FEATURE" } }),
   row("Devicetree", text, "Device tree to install for the boot loader"),
   row("Devicetrees", texts("device trees"), "Device trees to put into unified kernel images", {
     option: { long: "devicetrees", argument: "PATH" },
   }),
-  row("Splash", path(), "Picture that a unified kernel image shows", { option: { argument: "PATH" } }),
+  row("Splash", path(), "Picture (BMP) that a unified kernel image shows", {
+    ...supported,
+    option: { argument: "PATH" },
+  }),
 ];

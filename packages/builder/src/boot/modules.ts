@@ -1,0 +1,165 @@
+/**
+ * The modules of a tree's kernels: those that the image keeps, and those of the initrd.
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { chooseModules, moduleName, withDependencies } from "@imgtool/boot";
+import { systemErrorCode } from "@imgtool/core";
+import { runTool } from "@imgtool/host";
+import { resolveInTree } from "@imgtool/sandbox";
+import type { BuildContext } from "../context.ts";
+import { compressFile } from "../steps/compress.ts";
+import { packCpio } from "../steps/pack-cpio.ts";
+import { walkTree } from "../tree-walk.ts";
+import { findKernels, type Kernel } from "./kernels.ts";
+
+const firmwareFolder = "usr/lib/firmware";
+// Loaded by the kernel before there are modules.
+const microcode = /^(?:amd|intel)-ucode(?:\/|$)/;
+
+/**
+ * Makes modules.dep and its like for every kernel, after removing the modules that KernelModules= leaves
+ * out, and the firmware that only they need.
+ */
+export async function filterModules(context: BuildContext): Promise<void> {
+  const { tree, config, signal } = context;
+  const kernels = await findKernels(tree);
+  const required = new Set<string>();
+  for (const { version } of kernels) {
+    await runDepmod(tree, version, signal);
+    if (config.kernelModules.length === 0) continue;
+    const { modules, firmware } = await requiredFiles(context, version, config.kernelModules);
+    for (const path of firmware) required.add(path);
+    const folder = await modulesFolder(tree, version);
+    const keep = new Set(modules);
+    let removed = 0;
+    for (const path of await listModules(folder)) {
+      if (keep.has(path)) continue;
+      await rm(join(folder, path));
+      removed++;
+    }
+    if (removed > 0) await runDepmod(tree, version, signal);
+  }
+  if (kernels.length > 0 && config.kernelModules.length > 0)
+    for (const path of await listFirmware(tree))
+      if (!required.has(path) && !microcode.test(path))
+        await rm(await resolveInTree(tree, `${firmwareFolder}/${path}`));
+}
+
+/** Makes the initrd with the kernel's modules and their firmware; returns its path. */
+export async function packModules(context: BuildContext, kernel: Kernel): Promise<string> {
+  const { tree, config, workspace, progress, signal } = context;
+  const { version } = kernel;
+  const { modules, firmware } = await requiredFiles(context, version, config.kernelInitrdModules);
+  const folder = (await modulesFolder(tree, version)).slice(tree.length + 1);
+  const files = new Set([
+    ...modules.map((path) => `${folder}/${path}`),
+    ...firmware.map((path) => `${firmwareFolder}/${path}`),
+  ]);
+  const folders = new Set([...files].flatMap(parents));
+  for (const path of parents(`${folder}/x`)) folders.add(path);
+  const output = join(workspace, `modules-${version}.cpio`);
+  await packCpio({
+    tree,
+    output,
+    progress,
+    signal,
+    // Below the folder itself: modules.dep and the other lists, which modprobe reads.
+    select: (path) => files.has(path) || folders.has(path) || /^modules\.[^/]*$/.test(below(path, folder)),
+  });
+  const target = `${output}.zst`;
+  const { compressLevel: level } = config;
+  await compressFile({ source: output, target, compression: "zstd", level, progress, signal });
+  return target;
+}
+
+async function requiredFiles(
+  { tree, signal }: BuildContext,
+  version: string,
+  patterns: readonly string[],
+): Promise<{ modules: string[]; firmware: string[] }> {
+  const folder = await modulesFolder(tree, version);
+  const all = new Set(await listModules(folder));
+  const chosen = chooseModules([...all], patterns);
+  const [dependencies, soft] = await Promise.all(
+    ["modules.dep", "modules.softdep"].map(async (name) => await readOptional(join(folder, name))),
+  );
+  const modules = withDependencies(chosen, dependencies ?? "", soft ?? "").filter((path) => all.has(path));
+  const there = await listFirmware(tree);
+  if (there.length === 0 || modules.length === 0) return { modules, firmware: [] };
+  const wanted = await firmwareOf(tree, version, modules.map(moduleName), signal);
+  return {
+    modules,
+    // What packages compress has a suffix that the module's word for it lacks.
+    firmware: there.filter((path) => wanted.has(path) || wanted.has(path.replace(/\.(?:xz|zst)$/, ""))),
+  };
+}
+
+async function firmwareOf(
+  tree: string,
+  version: string,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<Set<string>> {
+  const wanted = new Set<string>();
+  // A command line has its limit.
+  for (let index = 0; index < names.length; index += 2000) {
+    const some = names.slice(index, index + 2000);
+    const args = ["--basedir", baseFolder(tree, version), "--set-version", version, "--field=firmware", ...some];
+    const { stdout } = await runTool("modinfo", args, { signal });
+    for (const line of stdout.split("\n")) if (line !== "") wanted.add(line);
+  }
+  return wanted;
+}
+
+async function runDepmod(tree: string, version: string, signal: AbortSignal | undefined): Promise<void> {
+  await runTool("depmod", ["--all", "--basedir", baseFolder(tree, version), version], { signal });
+}
+
+/** kmod looks in /lib/modules, which a tree that no distribution made need not have as a link. */
+function baseFolder(tree: string, version: string): string {
+  return existsSync(join(tree, "lib/modules", version)) ? tree : join(tree, "usr");
+}
+
+async function modulesFolder(tree: string, version: string): Promise<string> {
+  return await resolveInTree(tree, `usr/lib/modules/${version}`, { followLast: true });
+}
+
+/** Paths of modules, relative to the folder. */
+async function listModules(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { inner, stat } of walkTree(folder)) {
+    const path = inner.toString();
+    if (stat.isFile() && /\.ko(?:\.\w+)?$/.test(path)) found.push(path);
+  }
+  return found;
+}
+
+/** Paths of firmware files and links to them, relative to the firmware folder. */
+async function listFirmware(tree: string): Promise<string[]> {
+  const folder = await resolveInTree(tree, firmwareFolder, { followLast: true });
+  const found: string[] = [];
+  if (!existsSync(folder)) return found;
+  for await (const { inner, stat } of walkTree(folder)) if (!stat.isDirectory()) found.push(inner.toString());
+  return found;
+}
+
+async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function parents(path: string): string[] {
+  const names = path.split("/").slice(0, -1);
+  return names.map((_, index) => names.slice(0, index + 1).join("/"));
+}
+
+function below(path: string, folder: string): string {
+  return path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : "/";
+}
