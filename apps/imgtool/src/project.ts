@@ -12,6 +12,8 @@ import {
   type Resolution,
   resolveConfig,
   type RuntimeConfig,
+  summaryJson,
+  type SummaryJson,
 } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
 import type { Command } from "commander";
@@ -56,16 +58,22 @@ export function requireConfig(project: ProjectCommand, reporter: Reporter): Imag
   return requireProject(project, reporter).config;
 }
 
+export interface RequiredProject {
+  readonly config: ImageConfig;
+  readonly runtime: RuntimeConfig;
+  /** Every setting of the main image, in the form of mkosi's summary. */
+  readonly settings: SummaryJson["Images"][number];
+}
+
 /**
  * As requireConfig, with the settings that running the image takes.
  * @throws ConfigError as problemsError makes it
  */
-export function requireProject(
-  project: ProjectCommand,
-  reporter: Reporter,
-): { readonly config: ImageConfig; readonly runtime: RuntimeConfig } {
-  const { config, runtime, errors } = readProject(project, reporter);
-  if (config !== undefined && errors.length === 0) return { config, runtime };
+export function requireProject(project: ProjectCommand, reporter: Reporter): RequiredProject {
+  const resolution = readProject(project, reporter);
+  const { config, runtime, errors } = resolution;
+  if (config !== undefined && errors.length === 0)
+    return { config, runtime, settings: summaryJson(resolution).Images.at(-1) ?? {} };
   throw problemsError(errors, resolve(project.command.opts<{ readonly directory: string }>().directory));
 }
 

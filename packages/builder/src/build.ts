@@ -4,7 +4,7 @@
  */
 import { chmod, mkdir, writeFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { ImageConfig } from "@imgtool/config";
+import type { ImageConfig, SettingValue } from "@imgtool/config";
 import { silentProgress, throwIfAborted, type Progress } from "@imgtool/core";
 import { distributionFor } from "@imgtool/distro";
 import { describeFile, formatChecksums } from "./artifacts.ts";
@@ -21,10 +21,12 @@ import { formatManifest } from "./manifest.ts";
 import { outputNames } from "./outputs.ts";
 import { publishOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
+import { buildProject } from "./steps/build-scripts.ts";
 import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree, removeFiles } from "./steps/clean.ts";
 import { packImage } from "./steps/pack.ts";
 import { beginPartitions } from "./steps/pack-disk.ts";
+import { runPostOutputScripts } from "./steps/post-output.ts";
 import { runScripts } from "./steps/scripts.ts";
 import { applySettings, writeImageIdentity } from "./steps/settings.ts";
 import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
@@ -32,6 +34,8 @@ import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
 export interface BuildOptions {
   readonly progress?: Progress;
   readonly signal?: AbortSignal | undefined;
+  /** The settings of the image in the form of its summary: scripts find them at $MKOSI_CONFIG. */
+  readonly settings?: Readonly<Record<string, SettingValue>>;
   /** Replaces outputs of an earlier build. Default false. */
   readonly force?: boolean;
 }
@@ -43,6 +47,7 @@ interface Step {
 
 /** Everything that happens to an image, in mkosi's order. */
 const steps: readonly Step[] = [
+  { name: "run sync scripts", run: async (context) => await runScripts("sync", context) },
   {
     name: "prepare tree",
     async run({ tree, config, distribution }) {
@@ -52,10 +57,12 @@ const steps: readonly Step[] = [
   },
   { name: "copy skeleton trees", run: async (context) => await copyTrees(context, context.config.skeletonTrees) },
   { name: "install packages", run: installPackages },
+  { name: "run prepare scripts", run: async (context) => await runScripts("prepare", context) },
+  { name: "build the project", run: buildProject },
   { name: "copy extra trees", run: async (context) => await copyTrees(context, context.config.extraTrees) },
   {
     name: "run post-installation scripts",
-    run: async (context) => await runScripts(context, context.config.postInstallationScripts),
+    run: async (context) => await runScripts("postinst", context),
   },
   { name: "plan the boot", run: planTheBoot },
   { name: "name the image", run: async ({ tree, config }) => await writeImageIdentity(tree, config) },
@@ -82,7 +89,7 @@ const steps: readonly Step[] = [
       await removeFiles(tree, config.removeFiles);
     },
   },
-  { name: "run finalize scripts", run: async (context) => await runScripts(context, context.config.finalizeScripts) },
+  { name: "run finalize scripts", run: async (context) => await runScripts("finalize", context) },
   {
     name: "prepare as initrd",
     async run({ tree, config }) {
@@ -107,6 +114,7 @@ const steps: readonly Step[] = [
   { name: "pack", run: packImage },
   { name: "write manifest", run: writeManifest },
   { name: "write checksums", run: writeChecksums },
+  { name: "run post-output scripts", run: runPostOutputScripts },
 ];
 
 /**
@@ -127,6 +135,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   const context: BuildContext = {
     config,
     distribution,
+    settings: options.settings,
     tree: workspace.tree,
     workspace: workspace.scratch,
     staging: workspace.staging,

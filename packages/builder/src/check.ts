@@ -23,6 +23,7 @@ import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
 import { veritySigner } from "./signers.ts";
+import { allScripts } from "./steps/script-points.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
 const imageUserIds = 65536;
@@ -64,11 +65,11 @@ export async function checkBuild(
       data: { source },
     });
   }
-  const scripts = [...config.postInstallationScripts, ...config.finalizeScripts];
-  for (const script of scripts) await checkScript(script);
+  const scripts = allScripts(config);
+  for (const { path, setting } of scripts) await checkScript(path, setting);
   if (scripts.length > 0 || config.distribution !== "custom") await requireTool("bwrap");
-  // For mkosi-chroot, which any script may call.
-  if (scripts.length > 0) await requireTool("mount");
+  // For mkosi-chroot, which any script may call, and for the layers that build scripts run on.
+  if (scripts.length > 0) for (const tool of ["mount", "unshare"]) await requireTool(tool);
   if (config.compressOutput === "xz") await requireTool("xz");
   if (config.bootable === "enabled") await requireTool("depmod");
   if (config.format === "disk") await checkDisk(config, progress);
@@ -117,14 +118,14 @@ async function checkFolderInTheWay(config: ImageConfig, image: string | undefine
   });
 }
 
-async function checkScript(script: string): Promise<void> {
+async function checkScript(script: string, setting: string): Promise<void> {
   try {
     await access(script, constants.X_OK);
   } catch (error) {
     if (systemErrorCode(error) === "ENOENT") {
       throw new NotFoundError(`the script ${script} does not exist`, {
         code: "script-not-found",
-        hint: "correct PostInstallationScripts= or FinalizeScripts=",
+        hint: `correct ${setting}=`,
         data: { script },
         cause: error,
       });

@@ -2,19 +2,31 @@
  * Removes what builds of a project made: its outputs, and the workspaces of builds that were killed.
  * @module
  */
-import { rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ImageConfig } from "@imgtool/config";
+import type { ImageConfig, SettingValue } from "@imgtool/config";
+import { silentProgress, type Progress } from "@imgtool/core";
+import { distributionFor } from "@imgtool/distro";
 import { pathExists } from "@imgtool/host";
 import { allOutputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
+import { runScripts } from "./steps/scripts.ts";
 import { abandonedWorkspaces } from "./workspace.ts";
 
+export interface CleanOptions {
+  readonly progress?: Progress;
+  readonly signal?: AbortSignal | undefined;
+  /** As BuildOptions has them. */
+  readonly settings?: Readonly<Record<string, SettingValue>>;
+}
+
 /**
- * Removes the outputs under the names of the configuration, and what the build record lists. A folder
+ * Runs the project's clean scripts, and removes the outputs under the names of the configuration, and what the build record lists. A folder
  * of the output's name goes only when the record says that a build made it. Returns the paths removed.
  */
-export async function clean(config: ImageConfig): Promise<string[]> {
+export async function clean(config: ImageConfig, options: CleanOptions = {}): Promise<string[]> {
+  await runCleanScripts(config, options);
   const recorded = await recordedOutputs(config);
   const names = allOutputNames(config).filter((name) => name !== config.output || recorded.includes(name));
   const paths = [...new Set([...names, ...recorded])].map((name) => join(config.outputDirectory, name));
@@ -25,4 +37,24 @@ export async function clean(config: ImageConfig): Promise<string[]> {
     removed.push(path);
   }
   return removed;
+}
+
+/** The scripts see the output folder, before anything in it is removed. */
+async function runCleanScripts(config: ImageConfig, { progress, signal, settings }: CleanOptions): Promise<void> {
+  if (config.cleanScripts.length === 0) return;
+  const workspace = await mkdtemp(join(tmpdir(), "imgtool-clean-"));
+  try {
+    await mkdir(config.outputDirectory, { recursive: true });
+    await runScripts("clean", {
+      config,
+      distribution: distributionFor(config.distribution),
+      settings,
+      workspace,
+      staging: config.outputDirectory,
+      progress: progress ?? silentProgress,
+      signal,
+    });
+  } finally {
+    await rm(workspace, { recursive: true, force: true });
+  }
 }

@@ -2,7 +2,7 @@
  * What the steps of a build share: the configuration, the folders, and what earlier steps found out.
  * @module
  */
-import type { ImageConfig } from "@imgtool/config";
+import type { ImageConfig, SettingValue } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
 import type { Distribution, InstalledPackage, Repository } from "@imgtool/distro";
 import type { UnfinishedDisk } from "@imgtool/disk";
@@ -12,6 +12,8 @@ import type { Artifact } from "./record.ts";
 export interface BuildContext {
   readonly config: ImageConfig;
   readonly distribution: Distribution;
+  /** The settings of the image in the form of its summary, where the caller has them. */
+  readonly settings: Readonly<Record<string, SettingValue>> | undefined;
   /** The image's tree. */
   readonly tree: string;
   /** Scratch folder, gone after the build. */

@@ -44,6 +44,8 @@ import { resolveInTree } from "@imgtool/sandbox";
 import { deviceNumbers } from "./tree-walk.ts";
 
 export interface CopyTreeOptions {
+  /** Whose the copies are. Default "root". */
+  readonly owners?: "root" | "kept";
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -155,7 +157,7 @@ class Copier {
       const { major, minor } = deviceNumbers(stat.rdev);
       mknodat(AT_FDCWD, target, Number(stat.mode), major, minor);
     }
-    copyMetadata(source, target, stat);
+    copyMetadata(source, target, stat, this.#options.owners);
   }
 
   async #directory(source: Buffer, target: Buffer, stat: BigIntStats): Promise<void> {
@@ -169,7 +171,7 @@ class Copier {
     if (there !== undefined && !there.isDirectory()) throw this.#conflict(source, target, "a folder", "a file");
     if (there === undefined) mkdirSync(target);
     await this.content(source, target);
-    if (there === undefined) copyMetadata(source, target, stat);
+    if (there === undefined) copyMetadata(source, target, stat, this.#options.owners);
   }
 
   #conflict(source: Buffer, target: Buffer, from: string, to: string): ConfigError {
@@ -185,9 +187,15 @@ function status(path: Buffer): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function copyMetadata(source: Buffer, target: Buffer, stat: BigIntStats): void {
+function copyMetadata(
+  source: Buffer,
+  target: Buffer,
+  stat: BigIntStats,
+  owners: CopyTreeOptions["owners"] = "root",
+): void {
   // The owner first: a change of owner clears set-user-ID bits and capabilities.
-  fchownat(AT_FDCWD, target, 0, 0);
+  if (owners === "kept") fchownat(AT_FDCWD, target, Number(stat.uid), Number(stat.gid));
+  else fchownat(AT_FDCWD, target, 0, 0);
   if (!stat.isSymbolicLink()) fchmodat(AT_FDCWD, target, Number(stat.mode) & 0o7777);
   for (const name of listXattrs(source)) {
     if (!/^(?:user\.|security\.capability$|system\.posix_acl_)/.test(name.toString())) continue;

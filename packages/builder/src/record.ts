@@ -10,6 +10,7 @@ import { isAbsolute, relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { errorMessage, FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
 import type { InstalledPackage, Repository } from "@imgtool/distro";
+import { allScripts } from "./steps/script-points.ts";
 
 /** Counts up when a reader of the older form could misread the newer. */
 export const recordVersion = 1;
@@ -22,7 +23,8 @@ export type ArtifactKind =
   | "roothash"
   | "roothash-signature"
   | "manifest"
-  | "checksums";
+  | "checksums"
+  | "other";
 
 export interface Artifact {
   readonly kind: ArtifactKind;
@@ -74,6 +76,7 @@ const placeSettings = new Set([
   "directory",
   "outputDirectory",
   "cacheDirectory",
+  "buildDirectory",
   "packageCacheDirectory",
   "workspaceDirectory",
 ]);
@@ -95,7 +98,7 @@ export function configDigest(config: ImageConfig): string {
 
 /** Digests of the project's files that are configuration or scripts. */
 export async function inputDigests(config: ImageConfig): Promise<Record<string, string>> {
-  const paths = [...config.files, ...config.postInstallationScripts, ...config.finalizeScripts];
+  const paths = [...config.files, ...allScripts(config).map(({ path }) => path)];
   const digests: Record<string, string> = {};
   for (const path of [...new Set(paths)].sort()) {
     const sha256 = createHash("sha256")

@@ -71,8 +71,13 @@ export interface ImageConfig {
   readonly skeletonTrees: readonly TreeSource[];
   readonly extraTrees: readonly TreeSource[];
   /** Absolute paths, in the order they run. A name that ends in `.chroot` runs inside the image. */
+  readonly syncScripts: readonly string[];
+  readonly prepareScripts: readonly string[];
+  readonly buildScripts: readonly string[];
   readonly postInstallationScripts: readonly string[];
   readonly finalizeScripts: readonly string[];
+  readonly postOutputScripts: readonly string[];
+  readonly cleanScripts: readonly string[];
 
   readonly bootable: Feature;
   readonly bootloader: "none" | "uki" | "systemd-boot";
@@ -106,6 +111,14 @@ export interface ImageConfig {
   readonly workspaceDirectory: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly withNetwork: boolean;
+  readonly withTests: boolean;
+  readonly profiles: readonly string[];
+  /** Folders of this machine that scripts see, at absolute paths below their source folder. */
+  readonly buildSources: readonly TreeSource[];
+  /** What scripts write to the sources is thrown away. */
+  readonly buildSourcesEphemeral: boolean;
+  /** Where build scripts keep objects from build to build; each distribution, release and architecture has a folder in it. */
+  readonly buildDirectory: string | undefined;
 
   readonly hostname: string | undefined;
   readonly timezone: string | undefined;

@@ -86,8 +86,18 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
 
   const skeletonTrees = trees("SkeletonTrees");
   const extraTrees = trees("ExtraTrees");
-  const postInstallationScripts = strings("PostInstallationScripts");
-  const finalizeScripts = strings("FinalizeScripts");
+  const scripts = {
+    syncScripts: strings("SyncScripts"),
+    prepareScripts: strings("PrepareScripts"),
+    buildScripts: strings("BuildScripts"),
+    postInstallationScripts: strings("PostInstallationScripts"),
+    finalizeScripts: strings("FinalizeScripts"),
+    postOutputScripts: strings("PostOutputScripts"),
+    cleanScripts: strings("CleanScripts"),
+  };
+  const ephemeralSources = text("BuildSourcesEphemeral") ?? "no";
+  if (ephemeralSources === "buildcache")
+    fail("BuildSourcesEphemeral", "sources-unsupported", "buildcache is not supported yet", "use yes or no");
   const repartDirectories = strings("RepartDirectories");
   const environmentFiles = strings("EnvironmentFiles");
   const sourceDateEpoch =
@@ -97,8 +107,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       [
         ...state.read,
         ...[...skeletonTrees, ...extraTrees].map((tree) => tree.source),
-        ...postInstallationScripts,
-        ...finalizeScripts,
+        ...Object.values(scripts).flat(),
         ...repartDirectories,
         ...environmentFiles,
       ],
@@ -149,8 +158,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     cleanPackageMetadata: cleansMetadata(text("CleanPackageMetadata") ?? "auto", format),
     skeletonTrees,
     extraTrees,
-    postInstallationScripts,
-    finalizeScripts,
+    ...scripts,
     bootable: featureValue(text("Bootable")),
     bootloader: isBootloader(bootloader) ? bootloader : "none",
     unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
@@ -170,6 +178,11 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     workspaceDirectory: text("WorkspaceDirectory"),
     environment: environmentOf(environmentFiles, get("Environment").value, state),
     withNetwork: flag("WithNetwork"),
+    withTests: flag("WithTests"),
+    profiles: strings("Profiles"),
+    buildSources: trees("BuildSources"),
+    buildSourcesEphemeral: ephemeralSources === "yes",
+    buildDirectory: text("BuildDirectory"),
     hostname: text("Hostname"),
     timezone: text("Timezone"),
     locale: text("Locale"),

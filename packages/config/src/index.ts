@@ -11,7 +11,7 @@ export { architectures, distributionNames } from "./names.ts";
 export { formatOrigin, formatProblem, nearest } from "./problem.ts";
 export type { Origin, Problem } from "./problem.ts";
 export { resolveConfig } from "./resolve.ts";
-export type { ConsoleMode, Feature, Firmware, RuntimeConfig } from "./runtime-config.ts";
+export type { ConsoleMode, Firmware, RuntimeConfig } from "./runtime-config.ts";
 export type { CommandLineItem, Resolution, ResolvedImage, ResolvedSetting, ResolveOptions } from "./resolve.ts";
 export type {
   DefaultContext,

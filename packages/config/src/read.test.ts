@@ -128,11 +128,11 @@ test("settings nobody acts on yet: one warning, and none where they ask for noth
   const { config, warnings } = resolveProject({
     "mkosi.conf":
       "[Content]\nMicrocodeHost=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
-    "mkosi.build": { text: "#!/bin/sh\n", mode: 0o755 },
+    "mkosi.configure": { text: "#!/bin/sh\n", mode: 0o755 },
   });
   expect(config).toBeDefined();
   expect(lines(warnings)).toEqual([
-    "mkosi.build: BuildScripts= is not supported yet and has no effect",
+    "mkosi.configure: ConfigureScripts= is not supported yet and has no effect",
     "mkosi.conf:5: Autologin= is not supported yet and has no effect",
     "mkosi.conf:2: MicrocodeHost= is not supported yet and has no effect",
   ]);

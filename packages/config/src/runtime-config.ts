@@ -3,13 +3,13 @@
  * it boots. Names are mkosi's setting names in camelCase.
  * @module
  */
+import type { Feature } from "./image-config.ts";
 import type { SettingValue } from "./kind.ts";
 import { textOf } from "./kind.ts";
 import { effective } from "./merge.ts";
 import { findSetting } from "./settings.ts";
 import type { State } from "./state.ts";
 
-export type Feature = "enabled" | "disabled" | "auto";
 export type Firmware = "auto" | "linux" | "uefi" | "uefi-secure-boot" | "bios";
 export type ConsoleMode = "interactive" | "read-only" | "native" | "gui";
 

@@ -20,6 +20,7 @@ import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 export function aptDistribution(family: DebianFamily): Distribution {
   return {
     name: family.name,
+    architectureName: debianArchitecture,
     prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
     install: async (options) => await install(family, options),
     remove: async (options) => await remove(family, options),

@@ -68,6 +68,8 @@ export interface RemoveOptions {
 
 export interface Distribution {
   readonly name: string;
+  /** The distribution's name for an architecture of systemd's: amd64 for x86-64. Default: the same name. */
+  architectureName?(architecture: string): string;
   /** Makes what must be in an empty tree before anything else: the usr-merge links. */
   prepareTree(tree: string, architecture: string): Promise<void>;
   /**

@@ -8,6 +8,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { requireTool, runTool, type RunToolOptions, type ToolResult } from "@imgtool/host";
+import type { Overlay } from "./overlay.ts";
+import { overlayCommand } from "./overlay.ts";
 import { suppressSyncFilter } from "./suppress-sync.ts";
 
 export interface IsolateOptions extends RunToolOptions {
@@ -51,16 +53,21 @@ export async function runIsolated(
  * Runs bwrap with umask 022, whatever imgtool's own is (modes of an image's files must not depend on
  * it), and without flushes to the disk.
  */
-export async function runBubblewrap(args: readonly string[], options: RunToolOptions): Promise<ToolResult> {
+export async function runBubblewrap(
+  args: readonly string[],
+  { overlays = [], ...options }: RunToolOptions & { readonly overlays?: readonly Overlay[] },
+): Promise<ToolResult> {
   const bwrap = await requireTool("bwrap");
+  const [shell, ...before] = [...overlayCommand(overlays), "sh"];
   const filter = suppressSyncFilter();
-  if (filter === undefined) return await runTool("sh", ["-c", 'umask 022; exec "$0" "$@"', bwrap, ...args], options);
+  if (filter === undefined)
+    return await runTool(shell, [...before, "-c", 'umask 022; exec "$0" "$@"', bwrap, ...args], options);
   const folder = await mkdtemp(join(tmpdir(), "imgtool-sandbox-"));
   try {
     const file = join(folder, "filter");
     await writeFile(file, filter);
     const script = 'umask 022; exec 9< "$1"; shift; exec "$0" --seccomp 9 "$@"';
-    return await runTool("sh", ["-c", script, bwrap, file, ...args], options);
+    return await runTool(shell, [...before, "-c", script, bwrap, file, ...args], options);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

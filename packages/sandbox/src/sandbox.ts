@@ -13,6 +13,7 @@ import { ConfigError, errorMessage, ImgtoolError, ProcessError, systemErrorCode 
 import { pathExists } from "@imgtool/host";
 import { chrootHelper } from "./helpers.ts";
 import { commonArguments, runBubblewrap } from "./isolate.ts";
+import type { Overlay } from "./overlay.ts";
 import { resolveInTree } from "./tree-path.ts";
 
 export interface Bind {
@@ -24,10 +25,15 @@ export interface Bind {
 }
 
 export interface SandboxOptions {
-  /** The program on this machine; it is mounted at /work/<its name> and run there. */
+  /** The program on this machine; it is mounted in /work and run there. */
   readonly script: string;
+  /** Its name in /work. Default: the name that it has. */
+  readonly scriptName?: string;
+  /** Made before all else, for this sandbox alone: `tree` and `binds` may begin with them. */
+  readonly overlays?: readonly Overlay[];
   readonly args?: readonly string[];
-  readonly tree: string;
+  /** The image's tree. A script without one gets no helpers that act on it either. */
+  readonly tree?: string | undefined;
   /** Runs in the image, with the image's programs, instead of beside it. Default false. */
   readonly inside?: boolean;
   readonly binds?: readonly Bind[];
@@ -56,11 +62,12 @@ const helperFolder = "/run/imgtool/bin";
  */
 export async function runInSandbox(options: SandboxOptions): Promise<void> {
   const { script, tree, inside = false, signal } = options;
-  const name = basename(script);
+  const name = options.scriptName ?? basename(script);
   await requireExecutable(script);
 
+  if (inside && tree === undefined) throw new RangeError(`${script} runs in an image, but there is none`);
   const mountPoints = inside ? ["proc", "dev", "run", "tmp", "work"] : [];
-  const absent = await absentIn(tree, mountPoints);
+  const absent = tree === undefined ? [] : await absentIn(tree, mountPoints);
   const helpers = await mkdtemp(join(tmpdir(), "imgtool-helpers-"));
   const tail: string[] = [];
   const onLine = (line: string): void => {
@@ -70,12 +77,12 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
   };
   try {
     await writeFile(join(helpers, "mkosi-chroot"), chrootHelper, { mode: 0o755 });
-    const root = inside ? insideArguments(tree) : await outsideArguments(tree, helpers);
+    const root = inside && tree !== undefined ? insideArguments(tree) : await outsideArguments(tree, helpers);
     const args = [
       ...commonArguments,
       ...(options.network === true ? [] : ["--unshare-net"]),
       ...root,
-      ...(inside && options.network === true ? await resolverArguments(tree) : []),
+      ...(inside && tree !== undefined && options.network === true ? await resolverArguments(tree) : []),
       "--tmpfs",
       "/work",
       ...(options.binds ?? []).flatMap((bind) => [
@@ -96,6 +103,7 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
     ];
     const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     await runBubblewrap(args, {
+      overlays: options.overlays ?? [],
       env: { HOME: "/root", PATH: inside ? path : `${helperFolder}:${path}`, ...options.env },
       signal,
       onStdoutLine: onLine,
@@ -105,11 +113,11 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
     throw scriptError(error, options, tail);
   } finally {
     await rm(helpers, { recursive: true, force: true });
-    await removeMountPoints(tree, absent);
+    if (tree !== undefined) await removeMountPoints(tree, absent);
   }
 }
 
-async function outsideArguments(tree: string, helpers: string): Promise<string[]> {
+async function outsideArguments(tree: string | undefined, helpers: string): Promise<string[]> {
   const args = ["--ro-bind", "/usr", "/usr"];
   for (const folder of ["bin", "sbin", "lib", "lib32", "lib64", "libx32"])
     args.push(...(await rootFolder(`/${folder}`)));
@@ -132,7 +140,8 @@ async function outsideArguments(tree: string, helpers: string): Promise<string[]
   ])
     args.push("--ro-bind-try", `/etc/${file}`, `/etc/${file}`);
   args.push("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp");
-  args.push("--dir", "/root", "--ro-bind", helpers, helperFolder, "--bind", tree, buildroot);
+  args.push("--dir", "/root");
+  if (tree !== undefined) args.push("--ro-bind", helpers, helperFolder, "--bind", tree, buildroot);
   return args;
 }
 

@@ -5,7 +5,7 @@
 import { formatSize } from "@imgtool/core";
 import type { Command } from "commander";
 import { becomeRoot } from "../become-root.ts";
-import { projectCommand, requireConfig } from "../project.ts";
+import { projectCommand, requireProject } from "../project.ts";
 import { runVerb } from "../verb.ts";
 
 interface BuildOptions {
@@ -19,11 +19,12 @@ export function command(): Command {
   return build.action(() =>
     runVerb(build, async ({ reporter, signal }) => {
       await becomeRoot();
-      const config = requireConfig(project, reporter);
+      const { config, settings } = requireProject(project, reporter);
       const builder = await import("@imgtool/builder");
       const record = await builder.build(config, {
         progress: reporter,
         signal,
+        settings,
         force: build.opts<BuildOptions>().force === true,
       });
       const lines = record.artifacts.map(

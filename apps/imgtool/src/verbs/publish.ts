@@ -76,6 +76,7 @@ const publishKind = {
   "roothash-signature": "file",
   manifest: "file",
   checksums: "file",
+  other: "file",
 } as const;
 
 function artifactText({ file, kind, size, chunks, newChunks, newBytes, update }: PublishedArtifact): string {

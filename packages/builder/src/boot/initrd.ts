@@ -10,6 +10,7 @@ import { ConfigError } from "@imgtool/core";
 import type { BuildContext } from "../context.ts";
 import { outputNames } from "../outputs.ts";
 import { linkTreeFile, readTreeFile } from "../tree-file.ts";
+import { noScripts } from "../steps/script-points.ts";
 
 /** What every initrd is made of, on Debian and Ubuntu. */
 const packages: readonly string[] = [
@@ -100,8 +101,7 @@ function initrdConfig(config: ImageConfig, outputDirectory: string, extra: strin
     cleanPackageMetadata: true,
     skeletonTrees: [],
     extraTrees: [{ source: extra, target: "/" }],
-    postInstallationScripts: [],
-    finalizeScripts: [],
+    ...noScripts,
     bootable: "disabled",
     initrds: [],
     makeInitrd: true,

@@ -1,33 +1,68 @@
 /**
- * Runs the project's scripts on the tree, with the environment and the mounts that mkosi gives them.
+ * Runs a project's scripts with the environment and the mounts that mkosi gives them.
  * @module
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { buildroot, runInSandbox } from "@imgtool/sandbox";
-import type { BuildContext } from "../context.ts";
+import type { ImageConfig, SettingValue } from "@imgtool/config";
+import type { Progress } from "@imgtool/core";
+import type { Distribution } from "@imgtool/distro";
+import { buildroot, runInSandbox, type Bind, type Overlay } from "@imgtool/sandbox";
+import { scriptPoint, type ScriptPoint, type ScriptPointName } from "./script-points.ts";
 
-/** Runs scripts in order; each gets the word "final" as its argument, as mkosi's images do. */
-export async function runScripts(context: BuildContext, scripts: readonly string[]): Promise<void> {
-  const { config, tree, workspace, staging, progress, signal } = context;
-  const artifacts = join(workspace, "artifacts");
-  await mkdir(artifacts, { recursive: true });
+export interface ScriptRun {
+  readonly config: ImageConfig;
+  readonly distribution: Distribution;
+  /** The settings of the image in the form of its summary, for $MKOSI_CONFIG. */
+  readonly settings: Readonly<Record<string, SettingValue>> | undefined;
+  /** Scratch folder. */
+  readonly workspace: string;
+  /** The image's tree; points that have none need none. */
+  readonly tree?: string;
+  /** Where the outputs are that scripts see. */
+  readonly staging: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface RunScriptsOptions {
+  /** In place of the point's own words. */
+  readonly args?: readonly string[];
+  /** Mounted for each script anew; the run's `tree` may be one of them. */
+  readonly overlays?: readonly Overlay[];
+  /** Folder of this machine that $DESTDIR is. */
+  readonly destination?: string;
+}
+
+/**
+ * Runs the scripts of a point in order.
+ * @throws what runInSandbox throws
+ */
+export async function runScripts(
+  name: ScriptPointName,
+  run: ScriptRun,
+  options: RunScriptsOptions = {},
+): Promise<void> {
+  const point = scriptPoint(name);
+  const { config, progress, signal } = run;
+  const scripts = point.scripts(config);
+  if (scripts.length === 0) return;
+  const sources = await sourceMounts(run);
+  const binds = [...sources.binds, ...(await pointMounts(point, run, options))];
   for (const script of scripts) {
-    const inside = script.endsWith(".chroot");
+    const inside = point.tree && script.endsWith(".chroot");
     using task = progress.start({ label: `run ${basename(script)}` });
     await runInSandbox({
       script,
-      args: ["final"],
-      tree,
+      scriptName: point.file,
+      args: options.args ?? point.args,
+      tree: point.tree ? run.tree : undefined,
       inside,
-      network: config.withNetwork,
+      network: point.network === "always" || (point.network === "setting" && config.withNetwork),
       workdir: "/work/src",
-      env: scriptEnvironment(context, inside),
-      binds: [
-        { source: config.directory, target: "/work/src" },
-        { source: staging, target: "/work/out", writable: true },
-        { source: artifacts, target: "/work/artifacts", writable: true },
-      ],
+      env: scriptEnvironment(point, run, options, inside),
+      binds,
+      overlays: [...(options.overlays ?? []), ...sources.overlays],
       signal,
       onOutputLine: (line) => {
         task.detail(line);
@@ -38,24 +73,118 @@ export async function runScripts(context: BuildContext, scripts: readonly string
   }
 }
 
-/** The variables that a script may rely on. */
-function scriptEnvironment({ config }: Pick<BuildContext, "config">, inside: boolean): Record<string, string> {
+/** The sources at /work/src; where they are ephemeral, below a layer that is thrown away. */
+async function sourceMounts({ config, workspace }: ScriptRun): Promise<{ binds: Bind[]; overlays: Overlay[] }> {
+  const binds: Bind[] = [];
+  const overlays: Overlay[] = [];
+  const sources = [...config.buildSources].sort((a, b) => (a.target < b.target ? -1 : 1));
+  if (sources[0]?.target !== "/")
+    binds.push({ source: await emptyFolder(workspace, "sources"), target: "/work/src", writable: true });
+  for (const [index, { source, target }] of sources.entries()) {
+    const place = `/work/src${target === "/" ? "" : target}`;
+    if (!config.buildSourcesEphemeral) {
+      binds.push({ source, target: place, writable: true });
+      continue;
+    }
+    const overlay = await makeOverlay(workspace, `source-${index}`, [source]);
+    overlays.push(overlay);
+    binds.push({ source: overlay.target, target: place, writable: true });
+  }
+  return { binds, overlays };
+}
+
+/** An overlay whose upper layer is empty. */
+export async function makeOverlay(workspace: string, name: string, lower: readonly string[]): Promise<Overlay> {
+  const folder = await emptyFolder(workspace, `overlay-${name}-${++overlayCount}`);
+  const [target, upper, work] = [join(folder, "target"), join(folder, "upper"), join(folder, "work")];
+  for (const path of [target, upper, work]) await mkdir(path, { mode: 0o755 });
+  return { target, lower, upper, work };
+}
+
+/** Overlays of one workspace have names of their own. */
+let overlayCount = 0;
+
+async function pointMounts(point: ScriptPoint, run: ScriptRun, options: RunScriptsOptions): Promise<Bind[]> {
+  const { config, settings, workspace, staging } = run;
+  const binds: Bind[] = [];
+  if (settings !== undefined) {
+    const file = join(workspace, "config.json");
+    await writeFile(file, `${JSON.stringify(settings, undefined, 4)}\n`, { mode: 0o600 });
+    binds.push({ source: file, target: "/work/config.json" });
+  }
+  if (point.outputs) binds.push({ source: staging, target: "/work/out", writable: true });
+  if (point.tree) {
+    const artifacts = await emptyFolder(workspace, "artifacts");
+    binds.push({ source: artifacts, target: "/work/artifacts", writable: true });
+  }
+  if (point.builds !== "no" && config.buildDirectory !== undefined) {
+    const source = buildFolder(config);
+    await mkdir(source, { recursive: true });
+    binds.push({ source, target: "/work/build", writable: point.builds === "writes" });
+  }
+  if (options.destination !== undefined)
+    binds.push({ source: options.destination, target: "/work/dest", writable: true });
+  return binds;
+}
+
+/** Objects of one distribution are of no use to another. */
+function buildFolder({ buildDirectory = "", distribution, release, architecture }: ImageConfig): string {
+  return join(buildDirectory, `${distribution}~${release}~${architecture}`);
+}
+
+async function emptyFolder(workspace: string, name: string): Promise<string> {
+  const path = join(workspace, name);
+  await mkdir(path, { recursive: true, mode: 0o755 });
+  return path;
+}
+
+/** The variables that a script may rely on; those of Environment= come first, and cannot change them. */
+function scriptEnvironment(
+  point: ScriptPoint,
+  { config, distribution, settings }: ScriptRun,
+  { destination }: RunScriptsOptions,
+  inside: boolean,
+): Record<string, string> {
+  const script = `/work/${point.file}`;
+  const flags = {
+    CACHED: "0",
+    WITH_DOCS: config.withDocs ? "1" : "0",
+    WITH_NETWORK: config.withNetwork ? "1" : "0",
+    WITH_TESTS: config.withTests ? "1" : "0",
+  };
+  const builds = point.builds !== "no" && config.buildDirectory !== undefined;
   return {
     ...config.environment,
     ARCHITECTURE: config.architecture,
     DISTRIBUTION: config.distribution,
+    DISTRIBUTION_ARCHITECTURE: distribution.architectureName?.(config.architecture) ?? config.architecture,
     RELEASE: config.release,
-    BUILDROOT: inside ? "/" : buildroot,
-    SRCDIR: "/work/src",
-    OUTPUTDIR: "/work/out",
-    ARTIFACTDIR: "/work/artifacts",
-    CHROOT_SRCDIR: "/work/src",
-    CHROOT_OUTPUTDIR: "/work/out",
-    CHROOT_ARTIFACTDIR: "/work/artifacts",
-    SOURCE_DATE_EPOCH: String(config.sourceDateEpoch),
-    WITH_DOCS: config.withDocs ? "1" : "0",
-    WITH_NETWORK: config.withNetwork ? "1" : "0",
+    ...(config.profiles.length === 0 ? {} : { PROFILES: config.profiles.join(" ") }),
     ...(config.imageId === undefined ? {} : { IMAGE_ID: config.imageId }),
     ...(config.imageVersion === undefined ? {} : { IMAGE_VERSION: config.imageVersion }),
+    ...(settings === undefined ? {} : { MKOSI_CONFIG: "/work/config.json" }),
+    MKOSI_UID: String(process.getuid?.() ?? 0),
+    MKOSI_GID: String(process.getgid?.() ?? 0),
+    SOURCE_DATE_EPOCH: String(config.sourceDateEpoch),
+    SRCDIR: "/work/src",
+    ...(point.outputs ? { OUTPUTDIR: "/work/out" } : {}),
+    ...(builds ? { BUILDDIR: "/work/build" } : {}),
+    ...(destination === undefined ? {} : { DESTDIR: "/work/dest", CHROOT_DESTDIR: "/work/dest" }),
+    ...Object.fromEntries(point.variables.map((name) => [name, flags[name]])),
+    ...(point.tree
+      ? {
+          BUILDROOT: inside ? "/" : buildroot,
+          ARTIFACTDIR: "/work/artifacts",
+          SCRIPT: script,
+          CHROOT_SCRIPT: script,
+          CHROOT_SRCDIR: "/work/src",
+          ...(point.outputs ? { CHROOT_OUTPUTDIR: "/work/out" } : {}),
+          ...(builds && point.builds === "writes" ? { CHROOT_BUILDDIR: "/work/build" } : {}),
+          // The checkout belongs to another user than the script runs as.
+          GIT_CONFIG_COUNT: "1",
+          GIT_CONFIG_KEY_0: "safe.directory",
+          GIT_CONFIG_VALUE_0: "*",
+        }
+      : {}),
   };
 }

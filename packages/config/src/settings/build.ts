@@ -101,6 +101,7 @@ export const buildSettings: readonly SettingDefinition[] = [
   }),
   row("BuildDirectory", path({ required: false }), "Folder that the build scripts keep their objects in", {
     ...universal,
+    supported: true,
     files: ["mkosi.builddir"],
     option: { argument: "DIRECTORY", aliases: ["build-dir"] },
   }),
@@ -121,6 +122,7 @@ export const buildSettings: readonly SettingDefinition[] = [
     "Folders that the scripts see: SOURCE[:TARGET]",
     {
       ...universal,
+      supported: true,
       default: ({ directory }) => [{ Source: directory, Target: null }],
       match: (text, value) =>
         Array.isArray(value) && value.some((tree) => targetOf(tree) === normalizePath(text.replace(/^\/+/, ""))),
@@ -131,7 +133,7 @@ export const buildSettings: readonly SettingDefinition[] = [
     "BuildSourcesEphemeral",
     choice(["yes", "no", "buildcache"], { yes: "yes", no: "no" }),
     "Throw away what scripts write to the build sources",
-    { ...universal, default: "no", option: { argument: "FEATURE", optional: true } },
+    { ...universal, supported: true, default: "no", option: { argument: "FEATURE", optional: true } },
   ),
   row(
     "Environment",
@@ -158,6 +160,7 @@ export const buildSettings: readonly SettingDefinition[] = [
   }),
   row("WithTests", boolean, "Let build scripts run the project's tests", {
     ...universal,
+    supported: true,
     default: true,
     option: { short: "T", long: "without-tests", argument: "BOOL", optional: true, constant: "no" },
   }),

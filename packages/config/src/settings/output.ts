@@ -269,7 +269,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     section: "Output",
     kind: paths(),
     help: "Programs that remove what the build left outside of the output folder",
-    supported: false,
+    supported: true,
     files: ["mkosi.clean"],
     folders: [{ path: "mkosi.clean.d" }],
     option: { long: "clean-script", argument: "PATH" },
