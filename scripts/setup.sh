@@ -35,6 +35,7 @@ if [ "${1:-}" = --peers ]; then
     nginx=nginx-light \
     objdump=binutils \
     openssl=openssl \
+    osslsigncode=osslsigncode \
     python3=python3 \
     sbverify=sbsigntool \
     setcap=libcap2-bin \

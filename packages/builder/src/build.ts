@@ -119,7 +119,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   const progress = options.progress ?? silentProgress;
   throwIfAborted(signal);
   const distribution = distributionFor(config.distribution);
-  await checkBuild(config, force);
+  await checkBuild(config, force, progress);
   const inputs = { config: configDigest(config), files: await inputDigests(config) };
   // A killed build leaves some hundred megabytes, and nobody looks for hidden folders.
   for (const path of await abandonedWorkspaces(config)) await rm(path, { recursive: true, force: true });

@@ -13,14 +13,16 @@ import {
   NotFoundError,
   silentProgress,
   systemErrorCode,
+  type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { checkBootable } from "./boot/plan.ts";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
+import { veritySigner } from "./signers.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
 const imageUserIds = 65536;
@@ -28,10 +30,14 @@ const imageUserIds = 65536;
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, `not-bootable`, EnvironmentError `root-needed`,
+ *   `script-not-executable`, `not-bootable`, `key-mismatch`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
  */
-export async function checkBuild(config: ImageConfig, force: boolean): Promise<void> {
+export async function checkBuild(
+  config: ImageConfig,
+  force: boolean,
+  progress: Progress = silentProgress,
+): Promise<void> {
   const { image, record } = outputNames(config);
   const inTheWay: string[] = [];
   for (const name of [image, record]) {
@@ -65,7 +71,7 @@ export async function checkBuild(config: ImageConfig, force: boolean): Promise<v
   if (scripts.length > 0) await requireTool("mount");
   if (config.compressOutput === "xz") await requireTool("xz");
   if (config.bootable === "enabled") await requireTool("depmod");
-  if (config.format === "disk") await checkDisk(config);
+  if (config.format === "disk") await checkDisk(config, progress);
 }
 
 /** The files of an image belong to many users: who builds must be able to give them away. */
@@ -86,10 +92,11 @@ async function checkUser(config: ImageConfig): Promise<void> {
   );
 }
 
-/** The partition definitions are sound, and the programs that make their file systems are there. */
-async function checkDisk(config: ImageConfig): Promise<void> {
+/** The partition definitions are sound, keys fit, and the programs that make their file systems are there. */
+async function checkDisk(config: ImageConfig, progress: Progress): Promise<void> {
   const definitions = await partitionDefinitions(config, silentProgress, config.bootable === "enabled");
   checkDefinitions(definitions);
+  checkSigner(definitions, await veritySigner(config, progress));
   for (const { format } of definitions) {
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);

@@ -20,6 +20,7 @@ export interface OutputNames {
   /** The image itself, or undefined for Format=none. */
   readonly image: string | undefined;
   readonly rootHash: string;
+  readonly rootHashSignature: string;
   readonly manifest: string;
   readonly checksums: string;
   readonly record: string;
@@ -31,6 +32,7 @@ export function outputNames(config: ImageConfig): OutputNames {
   return {
     image: imageName(config),
     rootHash: `${output}.roothash`,
+    rootHashSignature: `${output}.roothash.p7s`,
     manifest: `${output}.manifest`,
     checksums: `${output}.SHA256SUMS`,
     record: `${output}.build.json`,
@@ -50,12 +52,12 @@ export function uncompressed(name: string): string {
 
 /** Every name that a build of this project may have left, whatever its format was then. */
 export function allOutputNames(config: ImageConfig): string[] {
-  const { rootHash, manifest, checksums, record } = outputNames(config);
+  const { rootHash, rootHashSignature, manifest, checksums, record } = outputNames(config);
   const suffixes = Object.values(compressionSuffix);
   const images = Object.values(extensions).flatMap((extension) =>
     extension === "" ? [config.output] : suffixes.map((suffix) => `${config.output}${extension}${suffix}`),
   );
-  return [...images, rootHash, manifest, checksums, record];
+  return [...images, rootHash, rootHashSignature, manifest, checksums, record];
 }
 
 /** The build record's path. */

@@ -14,7 +14,15 @@ import type { InstalledPackage, Repository } from "@imgtool/distro";
 /** Counts up when a reader of the older form could misread the newer. */
 export const recordVersion = 1;
 
-export type ArtifactKind = "disk" | "tar" | "cpio" | "directory" | "roothash" | "manifest" | "checksums";
+export type ArtifactKind =
+  | "disk"
+  | "tar"
+  | "cpio"
+  | "directory"
+  | "roothash"
+  | "roothash-signature"
+  | "manifest"
+  | "checksums";
 
 export interface Artifact {
   readonly kind: ArtifactKind;

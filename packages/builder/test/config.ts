@@ -18,6 +18,8 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     format: "directory",
     rootFilesystem: "ext4",
     verity: "no",
+    verityKey: undefined,
+    verityCertificate: undefined,
     output: "thing",
     outputDirectory: `${directory}/out`,
     compressOutput: "none",

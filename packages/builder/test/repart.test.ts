@@ -34,10 +34,10 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   const [definition] = await partitionDefinitions(config, progress, false);
   expect(definition).toMatchObject({ type: "root", label: "thing_7" });
   expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
-  writeFileSync(file, "[Partition]\nType=root\nLabel=%q\n");
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%z\n");
   await expect(partitionDefinitions(config, progress, false)).rejects.toMatchObject({
     code: "definition-invalid",
-    message: expect.stringContaining(`${file}:3: Label=%q: unknown specifier %q`) as unknown,
+    message: expect.stringContaining(`${file}:3: Label=%z: unknown specifier %z`) as unknown,
   });
 });
 

@@ -33,8 +33,11 @@ export interface ImageConfig {
   readonly format: OutputFormat;
   /** Root file system of a disk whose project has no partition definitions. */
   readonly rootFilesystem: "ext4" | "squashfs" | "erofs";
-  /** Whether a disk gets dm-verity partitions: "no" or "hash". */
-  readonly verity: "no" | "hash";
+  /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, or one that is signed. */
+  readonly verity: "no" | "hash" | "signed";
+  /** Files of the key and certificate that sign root hashes. */
+  readonly verityKey: string | undefined;
+  readonly verityCertificate: string | undefined;
   /** Name of the outputs, without folder and extension. */
   readonly output: string;
   /** Absolute. */

@@ -59,8 +59,23 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     );
 
   const verity = text("Verity") ?? "auto";
-  if (verity === "signed" || verity === "defer")
-    fail("Verity", "verity-unsupported", `${verity} needs signatures, which are not supported yet`, "use Verity=hash");
+  if (verity === "defer")
+    fail("Verity", "verity-unsupported", "imgtool signs while it builds", "use Verity=signed or Verity=hash");
+  const verityKey = text("VerityKey");
+  const verityCertificate = text("VerityCertificate");
+  const haveVerityKeys = verityKey !== undefined && verityCertificate !== undefined;
+  if (verity === "signed" && !haveVerityKeys)
+    fail(
+      "Verity",
+      "verity-key-missing",
+      `signed needs ${verityKey === undefined ? "VerityKey=" : "VerityCertificate="}`,
+      "make mkosi.key and mkosi.crt with: imgtool genkey",
+    );
+  for (const name of ["VerityKeySource", "VerityCertificateSource"]) {
+    const { value } = get(name);
+    if (typeof value === "object" && value !== null && "Type" in value && value["Type"] !== "file")
+      fail(name, "key-source-unsupported", "only files are supported", `remove ${name}=`);
+  }
 
   const bootloader = text("Bootloader") ?? "systemd-boot";
   if (!isBootloader(bootloader))
@@ -102,7 +117,9 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     repositoryKeyCheck: flag("RepositoryKeyCheck"),
     format: format ?? "none",
     rootFilesystem: diskFormats[formatText] ?? "ext4",
-    verity: verity === "enabled" || verity === "hash" ? "hash" : "no",
+    verity: verityOf(verity, haveVerityKeys),
+    verityKey,
+    verityCertificate,
     output,
     outputDirectory: text("OutputDirectory") ?? state.directory,
     compressOutput: compression ?? "none",
@@ -165,6 +182,12 @@ function featureValue(value: string | undefined): Feature {
 function modulePatterns(strings: (name: string) => string[], name: string, older: string): string[] {
   const excluded = strings(`${older}Exclude`).map((pattern) => `-${pattern}`);
   return [...excluded, ...(excluded.length > 0 ? strings(`${older}Include`) : []), ...strings(name)];
+}
+
+/** yes signs where there is a key to sign with. */
+function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
+  if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
+  return value === "enabled" || value === "hash" ? "hash" : "no";
 }
 
 /** Below mkosi.cache/ where the project has one, else in the user's cache (XDG Base Directory Specification). */

@@ -141,11 +141,29 @@ test("what cannot be built yet is an error with its place", () => {
   expect(config).toBeUndefined();
   expect(lines(errors)).toEqual([
     "mkosi.conf:2: Format=: uki cannot be built yet",
-    "mkosi.conf:5: Verity=: signed needs signatures, which are not supported yet",
+    "mkosi.conf:5: Verity=: signed needs VerityKey=",
   ]);
   expect(lines(resolveProject({ "mkosi.conf": "[Output]\nCompressOutput=lz4" }).errors)).toEqual([
     "mkosi.conf:2: CompressOutput=: lz4 is not supported",
   ]);
+});
+
+const verity = (value: string, files: Record<string, { text: string; mode: number }>): unknown =>
+  resolveProject({ "mkosi.conf": `[Validation]\nVerity=${value}\n`, ...files }).config;
+
+test("keys of verity signatures: found in the project, and what Verity= makes of them", () => {
+  const keys = { "mkosi.key": { text: "", mode: 0o600 }, "mkosi.crt": { text: "", mode: 0o644 } };
+  const paths = { verityKey: "/project/mkosi.key", verityCertificate: "/project/mkosi.crt" };
+  expect(verity("signed", keys)).toMatchObject({ verity: "signed", ...paths });
+  expect(verity("yes", keys)).toMatchObject({ verity: "signed" });
+  expect(verity("yes", {})).toMatchObject({ verity: "hash", verityKey: undefined });
+  expect(verity("hash", keys)).toMatchObject({ verity: "hash" });
+  expect(verity("auto", keys)).toMatchObject({ verity: "no", ...paths });
+  const errors = (text: string): unknown => resolveProject({ "mkosi.conf": `[Validation]\n${text}`, ...keys }).errors;
+  expect(errors("Verity=defer")).toMatchObject([{ code: "verity-unsupported" }]);
+  expect(errors("VerityKeySource=engine:pkcs11")).toMatchObject([{ code: "key-source-unsupported" }]);
+  const open = resolveProject({ "mkosi.conf": "", "mkosi.key": { text: "", mode: 0o644 } });
+  expect(open.errors[0]).toMatchObject({ code: "secret-open", hint: "chmod o= /project/mkosi.key" });
 });
 
 test("a password file that everybody can read is refused", () => {

@@ -8,6 +8,7 @@ import { describeDefinition, type PartitionDefinition } from "./definitions.ts";
 import { gptFlags, gptNameUnits } from "./gpt.ts";
 import { partitionUuid } from "./identifiers.ts";
 import { findPartitionType, type PartitionType } from "./partition-types.ts";
+import { isUuid } from "./uuid.ts";
 
 export interface IdentifiedPartition {
   readonly type: PartitionType;
@@ -19,7 +20,8 @@ export interface IdentifiedPartition {
 }
 
 const writableTypes = new Set(["root", "usr", "home", "srv", "var", "tmp", "xbootldr"]);
-const isVerity = (type: PartitionType): boolean => type.designator?.includes("-verity") === true;
+/** Signature partitions are none of them: systemd-repart gives those no flags. */
+const isVerity = (type: PartitionType): boolean => type.designator?.endsWith("-verity") === true;
 
 /** Which attribute bits mean something for a type (Discoverable Partitions Specification). */
 function knownFlags(type: PartitionType): { grow: boolean; readOnly: boolean; noAuto: boolean } {
@@ -42,7 +44,9 @@ export function identifyPartitions(
     const type = findPartitionType(definition.type, options.architecture);
     const count = counts.get(type.uuid) ?? 0;
     counts.set(type.uuid, count + 1);
-    const label = definition.label ?? (definition.format === "empty" ? "_empty" : freeLabel(type.name, labels));
+    const label =
+      definition.label ??
+      (definition.format === "empty" ? "_empty" : freeLabel(isUuid(type.name) ? "linux" : type.name, labels));
     labels.add(label);
     if (label.length > gptNameUnits)
       throw new ConfigError(
@@ -52,12 +56,15 @@ export function identifyPartitions(
     const known = knownFlags(type);
     const readOnly =
       definition.readOnly ?? (definition.verity === "data" || definition.verity === "hash" || isVerity(type));
-    const grow = definition.growFileSystem ?? !readOnly;
-    const noAuto = definition.noAuto ?? definition.format === "empty";
     let flags = definition.flags ?? 0n;
-    if (readOnly && known.readOnly) flags |= gptFlags.readOnly;
-    if (grow && known.grow) flags |= gptFlags.growFileSystem;
-    if (noAuto && known.noAuto) flags |= gptFlags.noAuto;
+    // A field wins over its bit in Flags=; its default only ever adds the bit.
+    const set = (known: boolean, wanted: boolean | undefined, fallback: boolean, bit: bigint): void => {
+      if (known && (wanted ?? fallback)) flags |= bit;
+      else if (known && wanted === false) flags &= ~bit;
+    };
+    set(known.readOnly, definition.readOnly, readOnly, gptFlags.readOnly);
+    set(known.grow, definition.growFileSystem, !readOnly, gptFlags.growFileSystem);
+    set(known.noAuto, definition.noAuto, definition.format === "empty", gptFlags.noAuto);
     const uuid = definition.uuid?.toLowerCase() ?? partitionUuid(options.seed, type.uuid, count);
     return { type, label, uuid, flags, readOnly };
   });

@@ -8,6 +8,7 @@ export * from "./filesystems/index.ts";
 export * from "./make-disk.ts";
 export * from "./partition-types.ts";
 export * from "./repart-file.ts";
+export * from "./repart-folder.ts";
 export * from "./tree/node.ts";
 export * from "./tree/scan.ts";
 export * from "./verity-file.ts";

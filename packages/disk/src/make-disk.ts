@@ -6,8 +6,16 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
-import { checkDefinitions, describeDefinition, type PartitionDefinition } from "./definitions.ts";
+import { prepareCopyBlocks } from "./copy-blocks.ts";
+import {
+  checkDefinitions,
+  checkSigner,
+  describeDefinition,
+  formatOf,
+  type PartitionDefinition,
+} from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -18,6 +26,7 @@ import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
 import { scanTree } from "./tree/scan.ts";
 import { makeVerity, veritySize } from "./verity-file.ts";
+import { signRootHash, veritySignatureSize, type VeritySignature } from "./verity-signature.ts";
 
 export interface DiskOptions {
   /** Path of the image that is made. Removed again after an error. */
@@ -33,6 +42,8 @@ export interface DiskOptions {
   readonly sectorSize?: number;
   /** Seconds since 1970; times after it become it. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Signs root hashes; signature partitions need it. */
+  readonly veritySigner?: Signer | undefined;
   /** Bytes of the disk. Default: as small as it can be. */
   readonly size?: number;
   /**
@@ -60,7 +71,7 @@ export interface DiskPartition {
   /** Bytes. */
   readonly size: number;
   readonly format?: string;
-  /** Hexadecimal; of data and hash partitions. */
+  /** Hexadecimal; of data, hash and signature partitions. */
   readonly rootHash?: string;
   /** Name for the partition as a file of its own; undefined when it shall not be split off. */
   readonly splitName?: string;
@@ -73,6 +84,8 @@ export interface DiskResult {
   readonly diskUuid: string;
   /** Hexadecimal; of the partition of the type root, or else of the first with a hash tree. */
   readonly rootHash?: string;
+  /** The signature of `rootHash`, DER, where the disk has a partition for it. */
+  readonly rootHashSignature?: Uint8Array;
   readonly partitions: readonly DiskPartition[];
 }
 
@@ -94,6 +107,8 @@ interface Part {
   readonly last: boolean;
   readonly identified: IdentifiedPartition;
   readonly definition: PartitionDefinition;
+  /** Name of its file system, if it has one. */
+  readonly format: string | undefined;
   readonly minimized: boolean;
   prepared: PreparedFilesystem | undefined;
   written: boolean;
@@ -103,8 +118,8 @@ interface Part {
 /**
  * Makes the image. The same tree, definitions, seed and time give the same bytes.
  * @throws ConfigError for definitions that cannot be met: `definition-invalid`, `partition-type-unknown`,
- *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`; EnvironmentError
- *   `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
+ *   `filesystem-unknown`, `filesystem-full`, `disk-too-small`, `hash-tree-full`,
+ *   `verity-signer-missing`; EnvironmentError `no-space`, `write-failed`, `tool-missing`, `tree-changed`; AbortedError
  */
 export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
   const disk = await beginDisk({ ...options, last: [] });
@@ -118,10 +133,12 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
  */
 export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
   checkDefinitions(options.definitions);
+  checkSigner(options.definitions, options.veritySigner);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
-    if (definition.format !== undefined && definition.format !== "empty") findFilesystem(definition.format);
+    const format = formatOf(definition);
+    if (format !== undefined && format !== "empty") findFilesystem(format);
     const minimized = definition.minimize !== undefined && definition.minimize !== "off";
     const last = options.last?.includes(one.type.designator ?? "") === true;
     if (last && minimized)
@@ -133,6 +150,7 @@ export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
       last,
       identified: one,
       definition,
+      format: format === "empty" ? undefined : format,
       minimized,
       prepared: undefined,
       written: false,
@@ -154,7 +172,8 @@ async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
 
 async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
   for (const [index, part] of parts.entries())
-    if (part.minimized) part.prepared = await prepareMinimized(options, parts, index);
+    if (part.minimized || part.definition.copyBlocks !== undefined)
+      part.prepared = await prepareMinimized(options, parts, index);
   const plan = planDisk(
     parts.map((part, index) => request(parts, part, index)),
     options.size,
@@ -162,7 +181,9 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   );
   for (const [index, part] of parts.entries()) {
     part.placement = plan.placements[index] ?? part.placement;
-    if (part.placement.placed && !part.minimized && !part.last)
+    // What is copied grows with its partition, which a hash tree covers whole.
+    const known = part.minimized && part.definition.copyBlocks === undefined;
+    if (part.placement.placed && !known && !part.last)
       part.prepared = await prepare(options, parts, index, part.placement.size);
   }
 
@@ -210,6 +231,8 @@ async function finish(
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
   for (const { offset, bytes } of regions) file.write(offset, bytes);
+  const signatures = signParts(options, parts, rootHashes);
+  for (const [part, { partition }] of signatures) file.write(part.placement.offset, partition);
   file.close();
   const written = openSync(options.output, "r");
   try {
@@ -221,11 +244,15 @@ async function finish(
     partitions.find((one) => one.type.startsWith("root") && one.rootHash !== undefined) ??
     partitions.find((one) => one.rootHash !== undefined)
   )?.rootHash;
+  const rootHashSignature = [...signatures].find(
+    ([part]) => toHex(rootHashes.get(part) ?? new Uint8Array()) === rootHash,
+  )?.[1].der;
   return {
     path: options.output,
     size,
     diskUuid: disk,
     ...(rootHash === undefined ? {} : { rootHash }),
+    ...(rootHashSignature === undefined ? {} : { rootHashSignature }),
     partitions,
   };
 }
@@ -239,9 +266,9 @@ async function prepareMinimized(
   parts: readonly Part[],
   index: number,
 ): Promise<PreparedFilesystem | undefined> {
-  const { definition, identified } = parts[index] as Part;
+  const { definition, identified, format } = parts[index] as Part;
   const smallest = await prepare(options, parts, index, undefined);
-  const { format, minimize, verity = "off" } = definition;
+  const { minimize, verity = "off" } = definition;
   if (smallest === undefined || format === undefined || minimize !== "guess") return smallest;
   if (!findFilesystem(format).writable || identified.readOnly || verity !== "off") return smallest;
   const size = Math.ceil((smallest.size + Math.max(smallest.size / 4, guessedRoom)) / 4096) * 4096;
@@ -254,10 +281,12 @@ async function prepare(
   index: number,
   size: number | undefined,
 ): Promise<PreparedFilesystem | undefined> {
-  const { definition, identified } = parts[index] as Part;
-  if (definition.format === undefined || definition.format === "empty") return undefined;
+  const { definition, identified, format } = parts[index] as Part;
   throwIfAborted(options.signal);
-  const driver = findFilesystem(definition.format);
+  if (definition.copyBlocks !== undefined)
+    return prepareCopyBlocks(options.tree, definition.copyBlocks, { size, signal: options.signal });
+  if (format === undefined) return undefined;
+  const driver = findFilesystem(format);
   const copy = definition.copyFiles ?? [];
   const tree = await scanTree({
     tree: options.tree,
@@ -272,19 +301,21 @@ async function prepare(
         ),
       ),
     ],
+    excludeTarget: definition.excludeFilesTarget ?? [],
     makeDirectories: definition.makeDirectories ?? [],
+    makeSymlinks: definition.makeSymlinks ?? [],
     sourceDateEpoch: options.sourceDateEpoch,
     signal: options.signal,
   });
   const uuid = fileSystemUuid(identified.uuid);
-  return await prepareFilesystem(definition.format, {
+  return await prepareFilesystem(format, {
     tree,
     scratch: options.workspace ?? dirname(options.output),
     scratchName: `.partition-${index + 1}`,
     uuid,
     hashSeed: uuid,
     // As systemd-repart: the partition's label, as far as the format has room.
-    label: truncate(identified.label, driver.labelLimit),
+    label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
     sectorSize: options.sectorSize,
@@ -308,7 +339,7 @@ function truncate(text: string, limit: number): string {
 }
 
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
-  const { definition, minimized } = part;
+  const { definition, minimized, format } = part;
   let content = part.prepared?.size;
   if (definition.verity === "hash" && minimized) {
     const data = partner(parts, part);
@@ -319,13 +350,15 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
       );
     content = veritySize(data.prepared.size);
   }
-  const format = definition.format;
-  const minimum = minimumSize({
-    sizeMin: definition.sizeMin,
-    content,
-    format: format === undefined || format === "empty" ? undefined : findFilesystem(format).minimumSize,
-    minimized: minimized && content !== undefined,
-  });
+  const minimum =
+    definition.verity === "signature"
+      ? veritySignatureSize
+      : minimumSize({
+          sizeMin: definition.sizeMin,
+          content,
+          format: format === undefined ? undefined : findFilesystem(format).minimumSize,
+          minimized: minimized && content !== undefined,
+        });
   if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
     throw new ConfigError(
       `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
@@ -340,7 +373,7 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.sizeMax ?? Infinity,
+    maximum: definition.verity === "signature" ? minimum : (definition.sizeMax ?? Infinity),
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };
@@ -384,8 +417,29 @@ async function hashParts(options: DiskOptions, parts: readonly Part[]): Promise<
     });
     hashes.set(part, rootHash);
     hashes.set(data, rootHash);
+    const signature = parts.find(
+      ({ definition }) =>
+        definition.verity === "signature" && definition.verityMatchKey === part.definition.verityMatchKey,
+    );
+    if (signature !== undefined) hashes.set(signature, rootHash);
   }
   return hashes;
+}
+
+/** Signs the root hash of each signature partition. */
+function signParts(
+  { veritySigner }: DiskOptions,
+  parts: readonly Part[],
+  rootHashes: ReadonlyMap<Part, Uint8Array>,
+): Map<Part, VeritySignature> {
+  const signatures = new Map<Part, VeritySignature>();
+  for (const part of parts) {
+    const rootHash = rootHashes.get(part);
+    if (part.definition.verity !== "signature" || !part.placement.placed) continue;
+    if (rootHash !== undefined && veritySigner !== undefined)
+      signatures.set(part, signRootHash(rootHash, veritySigner));
+  }
+  return signatures;
 }
 
 function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Array>): DiskPartition[] {
@@ -393,11 +447,14 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
     .filter((part) => part.placement.placed)
     .map((part, index): DiskPartition => {
       const { identified, definition, placement } = part;
+      const format = formatOf(definition);
+      const number = index + 1;
       const rootHash = rootHashes.get(part);
       const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
-      const uuid = (definition.verity === "hash" ? uuids?.hash : uuids?.data) ?? identified.uuid;
+      const { verity } = definition;
+      const uuid = (verity === "hash" || verity === "data" ? uuids?.[verity] : undefined) ?? identified.uuid;
       return {
-        number: index + 1,
+        number,
         type: identified.type.name,
         typeUuid: identified.type.uuid,
         label: identified.label,
@@ -405,9 +462,25 @@ function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Arr
         flags: identified.flags,
         offset: placement.offset,
         size: placement.size,
-        ...(definition.format === undefined ? {} : { format: definition.format }),
+        ...(format === undefined ? {} : { format }),
         ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
-        ...(definition.splitName === "-" ? {} : { splitName: definition.splitName ?? identified.label }),
+        ...splitName(definition, { number, type: identified.type, uuid }),
       };
     });
+}
+
+/** SplitName= with its own specifiers; a placeholder has nothing to split off. */
+function splitName(
+  { splitName = "%t", format }: PartitionDefinition,
+  partition: { readonly number: number; readonly type: IdentifiedPartition["type"]; readonly uuid: string },
+): { readonly splitName?: string } {
+  if (splitName === "-" || format === "empty") return {};
+  const values: Readonly<Record<string, string>> = {
+    t: partition.type.name,
+    T: partition.type.uuid,
+    U: partition.uuid,
+    n: String(partition.number),
+    "%": "%",
+  };
+  return { splitName: splitName.replaceAll(/%([tTUn%])/g, (_, letter: string) => values[letter] ?? "") };
 }

@@ -21,6 +21,10 @@ CopyFiles=/
 CopyFiles=/etc:/usr/etc \\
   /opt
 ExcludeFiles=/boot/ /efi/
+ExcludeFilesTarget=/x
+MakeSymlinks=/bin:usr/bin /a:/b:c
+VolumeLabel=volume
+VerityDataBlockSizeBytes=4096
 MakeDirectories=/a /b
 Verity=data
 VerityMatchKey=key
@@ -53,6 +57,12 @@ SplitName=-
         { source: "/opt", target: "/opt" },
       ],
       excludeFiles: ["/boot/", "/efi/"],
+      excludeFilesTarget: ["/x"],
+      makeSymlinks: [
+        { path: "/bin", target: "usr/bin" },
+        { path: "/a", target: "/b:c" },
+      ],
+      volumeLabel: "volume",
       makeDirectories: ["/a", "/b"],
       verity: "data",
       verityMatchKey: "key",
@@ -84,11 +94,15 @@ test.each([
   ["[Partition]\nLabel=a", "has no Type="],
   ["[Partition]\nType", "x:2: expected Field=value"],
   ["[Partition]\nType=root\nEncrypt=tpm2", "x:3: Encrypt=tpm2: imgtool cannot do this"],
+  ["[Partition]\nType=root\nCopyBlocks=auto", "x:3: CopyBlocks=auto: this copies the running system"],
+  ["[Partition]\nType=root\nMakeSymlinks=/a", "expected PATH:TARGET"],
+  ["[Partition]\nType=root\nVerityHashBlockSizeBytes=512", "4096-byte blocks only"],
+  ["[Partition]\nType=root\nVerityDataBlockSizeBytes=5", "expected one of 512, 1024"],
   ["[Partition]\nType=root\nWeight=-1", "x:3: Weight=-1: expected a whole number"],
   ["[Partition]\nType=root\nSizeMinBytes=big", "x:3: SizeMinBytes=big: not a size"],
   ["[Partition]\nType=root\nCopyFiles=usr", "expected an absolute path"],
   ["[Partition]\nType=root\nReadOnly=maybe", "expected yes or no"],
-  ["[Partition]\nType=root\nVerity=signature", "expected off, data, hash"],
+  ["[Partition]\nType=root\nVerity=perhaps", "expected off, data, hash"],
   ["[Partition]\nType=root\nUUID=7", "expected a UUID"],
   ["[Partition]\nType=root\nFlags=abc", "expected a number"],
 ])("%j is refused", (text, message) => {

@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError, parseSize } from "@imgtool/core";
-import type { CopyFiles, PartitionDefinition } from "./definitions.ts";
+import type { CopyFiles, MakeSymlink, PartitionDefinition } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
 import { isUuid } from "./uuid.ts";
 
@@ -15,8 +15,10 @@ export interface RepartWarning {
 }
 
 export interface ParseDefinitionOptions {
-  /** Replaces specifiers ("%A") in values; an error it throws is reported with file and line. */
-  readonly expand?: (value: string) => string;
+  /** Replaces specifiers ("%A") in a field's value; an error it throws is reported with file and line. */
+  readonly expand?: (value: string, field: string) => string;
+  /** Further files that are read after it, in order. */
+  readonly dropIns?: readonly { readonly text: string; readonly file: string }[];
 }
 
 export interface ParsedDefinition {
@@ -67,6 +69,25 @@ function copyRule(value: string): CopyFiles {
   return { source: absolute(source), target: absolute(target) };
 }
 
+function symlinkRule(value: string): MakeSymlink {
+  const colon = value.indexOf(":");
+  if (colon < 1 || colon === value.length - 1) throw new Error("expected PATH:TARGET");
+  return { path: absolute(value.slice(0, colon)), target: value.slice(colon + 1) };
+}
+
+function copyBlocks(value: string): string {
+  if (value === "auto")
+    throw new Error("this copies the running system, which an image build must not depend on: name a file");
+  return absolute(value);
+}
+
+const blockSizes = ["512", "1024", "2048", "4096"];
+
+function blockSize(value: string): void {
+  if (!blockSizes.includes(value)) throw new Error(`expected one of ${blockSizes.join(", ")}`);
+  if (value !== "4096") throw new Error("imgtool makes hash trees of 4096-byte blocks only");
+}
+
 const fields: Readonly<Record<string, Setter>> = {
   Type: (draft, value) => (draft.type = value),
   Label: (draft, value) => (draft.label = value),
@@ -83,36 +104,40 @@ const fields: Readonly<Record<string, Setter>> = {
   PaddingMinBytes: (draft, value) => (draft.paddingMin = sizeDown(value)),
   PaddingMaxBytes: (draft, value) => (draft.paddingMax = sizeUp(value)),
   Format: (draft, value) => (draft.format = value),
+  VolumeLabel: (draft, value) => (draft.volumeLabel = value),
+  CopyBlocks: (draft, value) => (draft.copyBlocks = copyBlocks(value)),
   CopyFiles: (draft, value) => (draft.copyFiles = [...(draft.copyFiles ?? []), ...words(value).map(copyRule)]),
   ExcludeFiles: (draft, value) => (draft.excludeFiles = [...(draft.excludeFiles ?? []), ...words(value).map(absolute)]),
+  ExcludeFilesTarget: (draft, value) =>
+    (draft.excludeFilesTarget = [...(draft.excludeFilesTarget ?? []), ...words(value).map(absolute)]),
+  MakeSymlinks: (draft, value) =>
+    (draft.makeSymlinks = [...(draft.makeSymlinks ?? []), ...words(value).map(symlinkRule)]),
   MakeDirectories: (draft, value) =>
     (draft.makeDirectories = [...(draft.makeDirectories ?? []), ...words(value).map(absolute)]),
-  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash")),
+  Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash", "signature")),
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
+  VerityDataBlockSizeBytes: (_draft, value) => blockSize(value),
+  VerityHashBlockSizeBytes: (_draft, value) => blockSize(value),
   Minimize(draft, value) {
     if (/^(?:off|guess|best)$/.test(value)) draft.minimize = choice(value, "off", "guess", "best");
     else draft.minimize = boolean(value) ? "best" : "off";
   },
   Flags(draft, value) {
-    if (!/^(?:0x[0-9a-f]{1,16}|\d{1,19})$/i.test(value)) throw new Error("expected a number of 64 bits");
+    if (!/^(?:0x[0-9a-f]{1,16}|0b[01]{1,64}|\d{1,19})$/i.test(value)) throw new Error("expected a number of 64 bits");
     draft.flags = BigInt(value);
   },
   ReadOnly: (draft, value) => (draft.readOnly = boolean(value)),
   NoAuto: (draft, value) => (draft.noAuto = boolean(value)),
   GrowFileSystem: (draft, value) => (draft.growFileSystem = boolean(value)),
+  SupplementFor: (draft, value) => (draft.supplementFor = value),
   SplitName: (draft, value) => (draft.splitName = value),
 };
 
 /** Fields that say something about later changes only, or whose meaning imgtool's output already has. */
-const ignored = new Set(["FactoryReset", "MountPoint", "Compression", "CompressionLevel", "VolumeLabel"]);
+const ignored = new Set(["FactoryReset", "MountPoint", "Compression", "CompressionLevel"]);
 
 /** Fields whose request must not be passed over. */
-const unsupported = new Set(
-  (
-    "CopyBlocks DefaultSubvolume Encrypt EncryptedVolume ExcludeFilesTarget KeyFile MakeSymlinks Subvolumes " +
-    "SupplementFor TPM2PCRs VerityDataBlockSizeBytes VerityHashBlockSizeBytes"
-  ).split(" "),
-);
+const unsupported = new Set("DefaultSubvolume Encrypt EncryptedVolume KeyFile Subvolumes TPM2PCRs".split(" "));
 
 /**
  * Parses a definition file.
@@ -122,6 +147,22 @@ const unsupported = new Set(
  */
 export function parseDefinition(text: string, file: string, options: ParseDefinitionOptions = {}): ParsedDefinition {
   const draft: Draft = { origin: file };
+  const warnings = [{ text, file }, ...(options.dropIns ?? [])].flatMap((source) => readFields(draft, source, options));
+  const { type } = draft;
+  if (type === undefined)
+    throw new ConfigError(`${file}: the section [Partition] has no Type=`, {
+      code: "definition-invalid",
+      data: { file },
+    });
+  return { definition: { ...draft, type }, warnings };
+}
+
+/** Puts a file's fields into the draft. */
+function readFields(
+  draft: Draft,
+  { text, file }: { readonly text: string; readonly file: string },
+  options: ParseDefinitionOptions,
+): RepartWarning[] {
   const warnings: RepartWarning[] = [];
   let section: string | undefined;
   for (const [line, content] of joinLines(text)) {
@@ -151,7 +192,7 @@ export function parseDefinition(text: string, file: string, options: ParseDefini
       delete draft[draftKey(name)];
     } else if (set !== undefined) {
       try {
-        set(draft, options.expand?.(value) ?? value);
+        set(draft, options.expand?.(value, name) ?? value);
       } catch (error) {
         refuse(`${name}=${value}: ${error instanceof Error ? error.message : String(error)}`);
       }
@@ -163,13 +204,7 @@ export function parseDefinition(text: string, file: string, options: ParseDefini
       warn(`unknown field ${name}=${nearest === undefined ? "" : `: did you mean ${nearest}=?`}`);
     }
   }
-  const { type } = draft;
-  if (type === undefined)
-    throw new ConfigError(`${file}: the section [Partition] has no Type=`, {
-      code: "definition-invalid",
-      data: { file },
-    });
-  return { definition: { ...draft, type }, warnings };
+  return warnings;
 }
 
 /** `SizeMinBytes` is kept as `sizeMin`. */

@@ -7,12 +7,11 @@ import { hash } from "node:crypto";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
-import { abortedError, EnvironmentError, throwIfAborted, type Progress, type Task } from "@imgtool/core";
+import { EnvironmentError, throwIfAborted, type Progress, type Task } from "@imgtool/core";
 import { writeError } from "./sparse-file.ts";
 import { blocksPerHashBlock, VerityRangeHasher, type VerityRangeTarget } from "./verity-range.ts";
-import type { VerityWorkerData, VerityWorkerMessage } from "./verity-worker.ts";
 import { encodeVeritySuperblock, VerityTree, verityBlockSize, verityLayout } from "./verity.ts";
+import { runPieces, workerUrl } from "./worker-pieces.ts";
 
 /** Data blocks per piece: 16 MiB. */
 const piece = 32 * blocksPerHashBlock;
@@ -107,8 +106,10 @@ async function hashLevels(
   const threads = Math.min(options.threads ?? availableParallelism(), wanted);
   const pieces = Math.ceil(target.dataBlocks / piece);
   const advance = (): void => task?.advance(piece * verityBlockSize);
-  if (threads > 1) await hashInWorkers(target, pieces, threads, advance, options.signal);
-  else {
+  if (threads > 1) {
+    const worker = workerUrl("verity-worker", import.meta.url);
+    await runPieces({ worker, target: { range: target, piece }, pieces, threads, advance, signal: options.signal });
+  } else {
     const hasher = new VerityRangeHasher(target);
     for (let index = 0; index < pieces; index++) {
       throwIfAborted(options.signal);
@@ -143,51 +144,6 @@ async function hashLevels(
     await setImmediate();
   }
   return upper.finish();
-}
-
-async function hashInWorkers(
-  target: VerityRangeTarget,
-  pieces: number,
-  threads: number,
-  advance: () => void,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const next = new Int32Array(new SharedArrayBuffer(4));
-  const url = new URL(import.meta.url.endsWith(".ts") ? "./verity-worker.ts" : "./verity-worker.js", import.meta.url);
-  const stop = (): void => void Atomics.store(next, 0, pieces);
-  signal?.addEventListener("abort", stop);
-  try {
-    // Every worker is waited for, even after an error: they use this thread's file descriptors.
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: Math.min(threads, pieces) }, async () => {
-        const workerData: VerityWorkerData = { target, next, pieces, piece };
-        const worker = new Worker(url, { workerData });
-        try {
-          await new Promise<void>((resolve, reject) => {
-            worker.on("message", (message: VerityWorkerMessage) => {
-              if (message.type === "piece") advance();
-              else if (message.type === "done") resolve();
-              else
-                reject(
-                  Object.assign(new Error(message.message), message.errno === undefined ? {} : { code: message.errno }),
-                );
-            });
-            worker.on("error", reject);
-            worker.on("exit", (code) => reject(new Error(`a hashing thread ended with ${code}`)));
-          });
-        } catch (error) {
-          stop();
-          throw error;
-        } finally {
-          await worker.terminate();
-        }
-      }),
-    );
-    if (signal?.aborted === true) throw abortedError(signal);
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-  } finally {
-    signal?.removeEventListener("abort", stop);
-  }
 }
 
 /** Bytes of a hash partition for so many bytes of data. */

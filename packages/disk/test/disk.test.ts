@@ -1,8 +1,9 @@
 /** Whole disks, judged by the programs that will read them. */
 import { mkdirSync, readFileSync, readdirSync, writeFileSync, openSync, readSync, closeSync, statSync } from "node:fs";
-import { needPrograms, run, temporaryFolder, tryRun } from "@imgtool/testkit";
+import { needPrograms, randomBytes, run, temporaryFolder, tryRun } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { decodeGpt, gptFlags } from "../src/gpt.ts";
+import { fileSystemUuid } from "../src/identifiers.ts";
 import {
   defaultDefinitions,
   makeDisk,
@@ -167,10 +168,61 @@ test("several partitions: selection, mount points, labels, flags, sectors of 409
   expect(disk.partitions[1]?.size).toBe(40 * 1024 ** 2);
 });
 
+test("swap space is what mkswap writes", async (context) => {
+  needPrograms(context, "mkswap");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  const size = 12 * 1024 ** 2;
+  const definitions = [{ type: "swap", format: "swap", label: "a long label of swap", sizeMin: size, sizeMax: size }];
+  const disk = await make(folder.join("tree"), folder.join("disk"), definitions);
+  const uuid = fileSystemUuid(disk.partitions[0]?.uuid ?? "");
+  writeFileSync(folder.join("expected"), Buffer.alloc(size));
+  run("mkswap", ["-U", uuid, "-L", "a long label of swap".slice(0, 15), folder.join("expected")]);
+  const made = readFileSync(extract(disk, 0, folder.join("made")));
+  expect(made.equals(readFileSync(folder.join("expected")))).toBe(true);
+});
+
+test("CopyBlocks= is a partition's content, and can be verified", async (context) => {
+  needPrograms(context, "veritysetup");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  const content = randomBytes(1024 ** 2 + 512, "blocks");
+  writeFileSync(folder.join("tree/blocks"), content);
+  const disk = await make(folder.join("tree"), folder.join("disk"), [
+    { type: "usr", copyBlocks: "/blocks", verity: "data", verityMatchKey: "usr" },
+    { type: "usr-verity", verity: "hash", verityMatchKey: "usr", sizeMin: 1024 ** 2 },
+  ]);
+  const data = extract(disk, 0, folder.join("data"));
+  expect(readFileSync(data).subarray(0, content.length).equals(content)).toBe(true);
+  run("veritysetup", ["verify", data, extract(disk, 1, folder.join("hash")), disk.rootHash ?? ""]);
+  expect(disk.partitions[0]?.size).toBe(10 * 1024 ** 2);
+});
+
+test("names of split-off partitions", async () => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  const definitions = [
+    { type: "root", splitName: "%t-%n%%" },
+    { type: "swap", label: "x" },
+    { type: "srv", splitName: "-" },
+    { type: "root", format: "empty" },
+    { type: "home", uuid: seed, splitName: "%U.%T" },
+  ];
+  const { partitions } = await make(folder.join("tree"), folder.join("disk"), definitions);
+  expect(partitions.map(({ splitName }) => splitName)).toEqual([
+    "root-x86-64-1%",
+    "swap",
+    undefined,
+    undefined,
+    `${seed}.933ac7e1-2eb4-4f13-b844-0e14e2aef915`,
+  ]);
+});
+
 test("errors leave nothing behind", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));
-  writeFileSync(folder.join("tree", "file"), Buffer.alloc(3_000_000, 1));
+  writeFileSync(folder.join("tree", "file"), Buffer.alloc(3 * 1024 ** 2, 1));
+  writeFileSync(folder.join("tree", "odd"), "odd");
   mkdirSync(folder.join("out"));
   const root = { type: "root", format: "erofs", copyFiles: [{ source: "/", target: "/" }] };
   const small = { sizeMin: 1024 ** 2, sizeMax: 1024 ** 2 };
@@ -184,6 +236,13 @@ test("errors leave nothing behind", async () => {
     [[{ ...root, copyFiles: [{ source: "/../etc", target: "/" }] }], {}, "path-invalid"],
     [[{ ...root, verity: "data", verityMatchKey: "a" }], {}, "definition-invalid"],
     [[{ ...root, label: "x".repeat(40) }], {}, "label-too-long"],
+    [[{ type: "root", copyBlocks: "/missing" }], {}, "copy-source-missing"],
+    [[{ type: "root", copyBlocks: "/odd" }], {}, "copy-blocks-invalid"],
+    [[{ type: "root", copyBlocks: "/" }], {}, "copy-blocks-invalid"],
+    [[{ ...root, copyBlocks: "/file" }], {}, "definition-invalid"],
+    [[{ ...root, format: "swap" }], {}, "definition-invalid"],
+    [[{ type: "swap", format: "swap", minimize: "best" }], {}, "definition-invalid"],
+    [[{ type: "root", copyBlocks: "/file", sizeMax: 1024 ** 2 }], {}, "filesystem-full"],
     [[], {}, "definition-invalid"],
     [[{ ...root, minimize: "best" }], { signal: AbortSignal.abort() }, "aborted"],
     [

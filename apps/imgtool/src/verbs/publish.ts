@@ -73,6 +73,7 @@ const publishKind = {
   cpio: "blob",
   directory: "tree",
   roothash: "file",
+  "roothash-signature": "file",
   manifest: "file",
   checksums: "file",
 } as const;

@@ -4,14 +4,18 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { silentProgress } from "@imgtool/core";
 import { beginDisk } from "@imgtool/disk";
 import type { BuildContext } from "../context.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
 import type { PartitionRecord } from "../record.ts";
 import { partitionDefinitions } from "../repart-definitions.ts";
+import { veritySigner } from "../signers.ts";
 
 export interface PackedDisk {
   readonly rootHash: string | undefined;
+  /** DER. */
+  readonly rootHashSignature: Uint8Array | undefined;
   readonly partitions: readonly PartitionRecord[];
 }
 
@@ -35,6 +39,7 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
     last: boots ? bootPartitions : [],
+    veritySigner: await veritySigner(config, silentProgress),
     workspace,
     progress,
     signal,
@@ -44,9 +49,10 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
 /** Fills what is left, now that the tree has it. */
 export async function finishPartitions({ disk }: BuildContext): Promise<PackedDisk> {
   if (disk === undefined) throw new RangeError("no partitions were begun");
-  const { rootHash, partitions } = await disk.finish();
+  const { rootHash, rootHashSignature, partitions } = await disk.finish();
   return {
     rootHash,
+    rootHashSignature,
     partitions: partitions.map(({ type, label, uuid, offset, size }) => ({ type, label, uuid, offset, size })),
   };
 }

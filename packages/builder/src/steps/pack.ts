@@ -17,7 +17,7 @@ import { packTar } from "./pack-tar.ts";
 /** Makes the image in the staging folder and notes it as an artifact. */
 export async function packImage(context: BuildContext): Promise<void> {
   const { config, staging, artifacts } = context;
-  const { image, rootHash: rootHashName } = outputNames(config);
+  const { image, rootHash: rootHashName, rootHashSignature: signatureName } = outputNames(config);
   if (image === undefined) return;
   const describe = { folder: staging, progress: context.progress, signal: context.signal };
 
@@ -30,7 +30,7 @@ export async function packImage(context: BuildContext): Promise<void> {
     await compress(context, image);
     artifacts.push(await describeFile(config.format, image, describe));
   } else {
-    const { rootHash, partitions } = await finishPartitions(context);
+    const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
     await compress(context, image);
     artifacts.push({
       ...(await describeFile("disk", image, describe)),
@@ -40,6 +40,10 @@ export async function packImage(context: BuildContext): Promise<void> {
     if (rootHash !== undefined) {
       await writeFile(join(staging, rootHashName), `${rootHash}\n`);
       artifacts.push(await describeFile("roothash", rootHashName, describe));
+    }
+    if (rootHashSignature !== undefined) {
+      await writeFile(join(staging, signatureName), rootHashSignature);
+      artifacts.push(await describeFile("roothash-signature", signatureName, describe));
     }
   }
 }

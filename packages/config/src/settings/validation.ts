@@ -11,24 +11,28 @@ const row = rowsOf("Validation");
 const fromFile = { Source: "", Type: "file" };
 
 /** Key, certificate, and where each comes from, for one purpose. */
-function keys(prefix: string, purpose: string): SettingDefinition[] {
+function keys(prefix: string, purpose: string, supported = false): SettingDefinition[] {
   return [
     row(`${prefix}Key`, keyOrName({ secret: true }), `Private key for ${purpose}`, {
+      supported,
       scope: "universal",
       files: ["mkosi.key"],
       option: { argument: "KEY" },
     }),
     row(`${prefix}KeySource`, keySource(["file", "engine", "provider"]), `Where ${prefix}Key= comes from`, {
+      supported,
       scope: "universal",
       default: fromFile,
       option: { argument: "SOURCE" },
     }),
     row(`${prefix}Certificate`, keyOrName({ secret: false }), `Certificate for ${purpose}`, {
+      supported,
       scope: "universal",
       files: ["mkosi.crt"],
       option: { argument: "PATH" },
     }),
     row(`${prefix}CertificateSource`, keySource(["file", "provider"]), `Where ${prefix}Certificate= comes from`, {
+      supported,
       scope: "universal",
       default: fromFile,
       option: { argument: "SOURCE" },
@@ -46,11 +50,11 @@ export const validationSettings: readonly SettingDefinition[] = [
   row("SecureBootSignTool", choice(["auto", "sbsign", "systemd-sbsign"]), "Program that signs for Secure Boot", {
     default: "auto",
   }),
-  row("Verity", featureOr("hash", "signed", "defer"), "Make dm-verity partitions: no, hash, or auto (no)", {
+  row("Verity", featureOr("hash", "signed", "defer"), "Make dm-verity partitions: no, hash, signed, or auto (no)", {
     supported: true,
     option: { argument: "FEATURE" },
   }),
-  ...keys("Verity", "verity signatures"),
+  ...keys("Verity", "verity signatures", true),
   row("SignExpectedPcr", feature, "Sign the expected TPM measurements", { option: { argument: "FEATURE" } }),
   ...keys("SignExpectedPcr", "signatures of TPM measurements"),
   row("Passphrase", path({ required: false, secret: true }), "File with the passphrase of encrypted partitions", {

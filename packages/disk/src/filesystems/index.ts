@@ -10,10 +10,11 @@ import { ext4 } from "./ext4.ts";
 import type { FilesystemDriver, FilesystemOptions, PreparedFilesystem } from "./filesystem.ts";
 import { SparseFile } from "../sparse-file.ts";
 import { squashfs } from "./squashfs.ts";
+import { swap } from "./swap.ts";
 import { vfat } from "./vfat.ts";
 
 /** One driver per format. */
-export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, squashfs, erofs, vfat };
+export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, squashfs, erofs, vfat, swap };
 
 /**
  * The driver of a file system.

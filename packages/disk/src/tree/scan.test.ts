@@ -51,6 +51,29 @@ test("rules select, exclude and make directories; later copies win", async () =>
   expect(keep?.node.source?.toString()).toBe(folder.join("b/keep"));
 });
 
+test("targets are left out, links are made", async () => {
+  using folder = temporaryFolder();
+  for (const path of ["a/keep", "a/drop", "a/empty/x"]) {
+    mkdirSync(folder.join(path, ".."), { recursive: true });
+    writeFileSync(folder.join(path), path);
+  }
+  symlinkSync("usr/bin", folder.join("a/bin"));
+  const root = await scan(folder.path, {
+    copy: [{ source: "/a", target: "/to" }],
+    excludeTarget: ["/to/drop", "/to/empty/", "/a/keep"],
+    makeSymlinks: [
+      { path: "/to/new/link", target: "../keep" },
+      { path: "/to/bin", target: "usr/bin" },
+    ],
+  });
+  expect(paths(root)).toEqual(["/", "to/", "to/bin", "to/empty/", "to/keep", "to/new/", "to/new/link"]);
+  const link = [...walk(root)].find(({ path }) => path.toString() === "to/new/link")?.node;
+  expect([link?.kind, link?.target?.toString()]).toEqual(["symlink", "../keep"]);
+  await expect(scan(folder.path, { makeSymlinks: [{ path: "/a", target: "b" }] })).rejects.toMatchObject({
+    code: "copy-conflict",
+  });
+});
+
 test("times after the epoch become it, earlier ones stay", async () => {
   using folder = temporaryFolder();
   for (const [name, time] of [["old", 1000.5] as const, ["new", 3000] as const]) {

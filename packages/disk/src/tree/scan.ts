@@ -31,6 +31,10 @@ export interface ScanOptions {
   readonly copy?: readonly CopyRule[];
   /** Absolute paths within the tree left out; with a trailing slash the directory stays and its content goes. */
   readonly exclude?: readonly string[];
+  /** Absolute paths within the file system that nothing is copied to; a trailing slash as in `exclude`. */
+  readonly excludeTarget?: readonly string[];
+  /** Symbolic links the file system shall have: absolute paths in it, and what they point to. */
+  readonly makeSymlinks?: readonly { readonly path: string; readonly target: string }[];
   /** Absolute paths of directories the file system shall have. */
   readonly makeDirectories?: readonly string[];
   /** Times after this (seconds since 1970) become this; also the time of directories that are made. */
@@ -55,6 +59,7 @@ export async function scanTree(options: ScanOptions): Promise<TreeNode> {
     let node = whole;
     for (const name of split(path)) node = childDirectory(node, name, options.sourceDateEpoch);
   }
+  for (const { path, target } of options.makeSymlinks ?? []) makeSymlink(whole, path, target, options.sourceDateEpoch);
   sortChildren(whole);
   return whole;
 }
@@ -62,16 +67,14 @@ export async function scanTree(options: ScanOptions): Promise<TreeNode> {
 class Scanner {
   readonly #options: ScanOptions;
   readonly #hardLinks = new Map<string, TreeNode>();
-  readonly #whole = new Set<string>();
-  readonly #contents = new Set<string>();
+  readonly #excluded: Excluded;
+  readonly #excludedTarget: Excluded;
   #count = 0;
 
   constructor(options: ScanOptions) {
     this.#options = options;
-    for (const path of options.exclude ?? []) {
-      const key = split(path).join("/");
-      (path.endsWith("/") ? this.#contents : this.#whole).add(key);
-    }
+    this.#excluded = excluded(options.exclude ?? []);
+    this.#excludedTarget = excluded(options.excludeTarget ?? []);
   }
 
   async copy(rule: CopyRule, root: TreeNode): Promise<TreeNode> {
@@ -79,7 +82,11 @@ class Scanner {
     let read: TreeNode | undefined;
     try {
       const { tree, names } = resolveInTree(this.#options.tree, rule.source);
-      read = await this.#read(Buffer.from([tree, ...names].join("/") || "/"), Buffer.from(names.join("/")));
+      read = await this.#read(
+        Buffer.from([tree, ...names].join("/") || "/"),
+        Buffer.from(names.join("/")),
+        Buffer.from(split(rule.target).join("/")),
+      );
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ENOENT")
         throw new NotFoundError(`${rule.source}: not in the tree ${this.#options.tree}`, {
@@ -105,9 +112,11 @@ class Scanner {
     return root;
   }
 
-  async #read(path: Buffer, inner: Buffer): Promise<TreeNode | undefined> {
+  /** Reads `path`, which is `inner` within the tree and becomes `outer` within the file system. */
+  async #read(path: Buffer, inner: Buffer, outer: Buffer): Promise<TreeNode | undefined> {
     const key = inner.toString();
-    if (this.#whole.has(key)) return undefined;
+    const target = outer.toString();
+    if (this.#excluded.whole.has(key) || this.#excludedTarget.whole.has(target)) return undefined;
     if (++this.#count % 1000 === 0) {
       throwIfAborted(this.#options.signal);
       await setImmediate();
@@ -137,7 +146,8 @@ class Scanner {
       children: [],
     };
     if (hard !== undefined) this.#hardLinks.set(hard, node);
-    if (!stat.isDirectory() || this.#contents.has(key)) return node;
+    if (!stat.isDirectory() || this.#excluded.contents.has(key) || this.#excludedTarget.contents.has(target))
+      return node;
     let names: Buffer[];
     try {
       names = readdirSync(path, { encoding: "buffer" });
@@ -149,14 +159,28 @@ class Scanner {
       });
     }
     for (const name of names.sort(compareBytes)) {
-      const child = await this.#read(
-        Buffer.concat([path, slash, name]),
-        inner.length === 0 ? name : Buffer.concat([inner, slash, name]),
-      );
+      const child = await this.#read(Buffer.concat([path, slash, name]), below(inner, name), below(outer, name));
       if (child !== undefined) node.children.push({ name, node: child });
     }
     return node;
   }
+}
+
+interface Excluded {
+  readonly whole: ReadonlySet<string>;
+  /** Directories that stay, empty. */
+  readonly contents: ReadonlySet<string>;
+}
+
+function excluded(paths: readonly string[]): Excluded {
+  const whole = new Set<string>();
+  const contents = new Set<string>();
+  for (const path of paths) (path.endsWith("/") ? contents : whole).add(split(path).join("/"));
+  return { whole, contents };
+}
+
+function below(folder: Buffer, name: Buffer): Buffer {
+  return folder.length === 0 ? name : Buffer.concat([folder, slash, name]);
 }
 
 function split(path: string): string[] {
@@ -233,6 +257,27 @@ function childDirectory(parent: TreeNode, name: string, epoch: number | undefine
   const node = makeDirectory(epoch);
   parent.children.push({ name: bytes, node });
   return node;
+}
+
+function makeSymlink(root: TreeNode, path: string, target: string, epoch: number | undefined): void {
+  const names = split(path);
+  const name = Buffer.from(names.pop() ?? "");
+  let parent = root;
+  for (const folder of names) parent = childDirectory(parent, folder, epoch);
+  const existing = parent.children.find((child) => child.name.equals(name))?.node;
+  if (existing?.target?.toString() === target) return;
+  if (existing !== undefined || name.length === 0)
+    throw new ConfigError(
+      `MakeSymlinks=${path}:${target}: the file system has a ${existing?.kind ?? "directory"} there`,
+      {
+        code: "copy-conflict",
+        data: { path, target },
+      },
+    );
+  parent.children.push({
+    name,
+    node: { ...makeDirectory(epoch), kind: "symlink", mode: 0o777, target: Buffer.from(target) },
+  });
 }
 
 /** The later copy's attributes win, children are joined. */
