@@ -23,6 +23,7 @@ import { publishOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
 import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree, removeFiles } from "./steps/clean.ts";
+import { secureBootSigner } from "./signers.ts";
 import { packImage } from "./steps/pack.ts";
 import { beginPartitions } from "./steps/pack-disk.ts";
 import { runScripts } from "./steps/scripts.ts";
@@ -212,7 +213,7 @@ async function planTheBoot(context: BuildContext): Promise<void> {
       progress.log("debug", "the image lacks a kernel or a boot loader: it is not made bootable");
     return;
   }
-  await installLoader(tree, context.boot);
+  await installLoader(tree, context.boot, await secureBootSigner(config, silentProgress));
 }
 
 async function writeBootEntries(context: BuildContext): Promise<void> {

@@ -102,6 +102,7 @@ function initrdConfig(config: ImageConfig, outputDirectory: string, extra: strin
     extraTrees: [{ source: extra, target: "/" }],
     postInstallationScripts: [],
     finalizeScripts: [],
+    secureBoot: false,
     bootable: "disabled",
     initrds: [],
     makeInitrd: true,
