@@ -18,6 +18,7 @@ export interface ChunkOptions {
   readonly digest?: DigestAlgorithm;
   readonly compression?: Compression;
   readonly durable: boolean;
+  readonly contentDigest: boolean;
 }
 
 export function addStoreOptions(command: Command): Command {
@@ -25,7 +26,7 @@ export function addStoreOptions(command: Command): Command {
     .addOption(
       new Option(
         "--store <location>",
-        "the chunk store: a path or http(s) URL; default.castr beside the index otherwise",
+        "the chunk store: a path, http(s) URL or host:path; default.castr beside the index otherwise",
       ).env("CASYNC_STORE"),
     )
     .option("--extra-store <location>", "another store to read chunks from; may be repeated", collect);
@@ -38,6 +39,7 @@ export function addChunkOptions(command: Command): Command {
     )
     .addOption(new Option("--digest <algorithm>", "digest of chunk ids").choices(["sha512-256", "sha256"]))
     .addOption(new Option("--compression <codec>", "compression of new chunks").choices([...compressions]))
+    .option("--content-digest <yes|no>", "digest the whole content, too, and print that, as casync does", yesNo, false)
     .option("--durable <yes|no>", "flush chunks to the disk before the index names them", yesNo, true);
 }
 

@@ -15,7 +15,7 @@ import {
   readStream,
 } from "@imgtool/sync";
 import type { Target, What } from "./chunk-options.ts";
-import { archivePath, openIndex, type OpenOptions } from "./open-source.ts";
+import { archiveSource, openIndex, type OpenOptions } from "./open-source.ts";
 import { idShiftOf, type UidOptions } from "./uid-options.ts";
 import type { VerbContext } from "./verb.ts";
 
@@ -97,11 +97,12 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
   const facts = { source, target, ...(path === undefined ? {} : { path }) };
   const text = (result: ExtractedTree): string => `${target}  ${result.nodes} nodes from ${formatSize(result.bytes)}`;
   if (task.kind === "archive") {
-    const result = await extract({ archive: archivePath(source) });
+    const result = await extract({ archive: archiveSource(source, signal) });
     reporter.result({ ...facts, ...result }, text(result));
     return;
   }
-  await using opened = await openIndex(source, options, reporter, signal);
+  const idShift = idShiftOf(options, target);
+  await using opened = await openIndex(source, { ...options, idShift }, reporter, signal);
   const result = await extract(opened);
   const cost = { bytesFetched: opened.indexBytes + result.bytesFetched, requests: opened.httpRequests() };
   reporter.result({ ...facts, ...result, ...cost }, `${text(result)}${costText({ ...result, ...cost })}`);

@@ -5,8 +5,18 @@
 import { statSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress } from "@imgtool/core";
-import { HttpClient, isHttpUrl, openStore, type ReadStore } from "@imgtool/store";
-import { blobSeed, type IdShift, readIndex, type Seed, treeSeed, type TreeSource } from "@imgtool/sync";
+import {
+  HttpClient,
+  isHttpUrl,
+  isRemoteLocation,
+  isSshLocation,
+  openStore,
+  parseSshLocation,
+  pullArchive,
+  type ReadStore,
+  sshConnect,
+} from "@imgtool/store";
+import { type ByteSource, type IdShift, openSeed, readIndex, type Seed, type TreeSource } from "@imgtool/sync";
 import { storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -22,6 +32,8 @@ export interface OpenedIndex extends AsyncDisposable {
 
 export interface OpenOptions extends StoreOptions {
   readonly seed?: readonly string[];
+  /** Range of ids of the owners of a directory, or of a seed. */
+  readonly idShift?: IdShift | undefined;
 }
 
 /** Opens an index with its stores and seeds; disposing closes them. */
@@ -44,9 +56,7 @@ export async function openIndex(
   }
   const seeds: Seed[] = [];
   for (const path of options.seed ?? []) {
-    const seed = statSync(path).isDirectory()
-      ? await treeSeed(path, { index, progress, signal })
-      : await blobSeed(path, { sizes: index.sizes, digest: index.digest, progress, signal });
+    const seed = await openSeed(path, { index, idShift: options.idShift, progress, signal });
     resources.defer(() => seed.close());
     seeds.push(seed);
   }
@@ -54,7 +64,7 @@ export async function openIndex(
   return {
     index,
     stores,
-    storesOrPaths: stores.map((store, i) => (isHttpUrl(locations[i] ?? "") ? store : (locations[i] ?? store))),
+    storesOrPaths: stores.map((store, i) => (isRemoteLocation(locations[i] ?? "") ? store : (locations[i] ?? store))),
     seeds,
     indexBytes: client.statistics.bytes,
     httpRequests: () => stores.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
@@ -96,8 +106,6 @@ export interface OpenedTree extends AsyncDisposable {
 export interface OpenTreeOptions extends OpenOptions {
   /** Feature flags with which a directory is archived. */
   readonly flags: bigint;
-  /** Range of ids of a directory's owners. */
-  readonly idShift?: IdShift | undefined;
   /** What the location is; its name tells otherwise. */
   readonly what?: What;
 }
@@ -116,13 +124,17 @@ export async function openTree(
   }
   const source: TreeSource =
     kind === "archive" || location === "-"
-      ? { archive: archivePath(location) }
+      ? { archive: archiveSource(location, signal) }
       : { directory: directoryPath(location), flags: options.flags, idShift: options.idShift };
   return { source, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-/** An archive is read from a file or standard input. @throws ConfigError `archive-remote` */
-export function archivePath(location: string): string {
+/** An archive is read from a file, standard input or another machine. @throws ConfigError `archive-remote` */
+export function archiveSource(location: string, signal: AbortSignal): ByteSource {
+  if (isSshLocation(location)) {
+    const remote = parseSshLocation(location);
+    return pullArchive(sshConnect(remote), remote.path, signal);
+  }
   if (!isHttpUrl(location)) return location;
   throw new ConfigError("an archive on a web server cannot be read in place", {
     code: "archive-remote",

@@ -60,7 +60,7 @@ export function addTreeArguments(
   command
     .argument("[source]", sources, ".")
     .argument("[path]", "a path inside the archive; of an index, only the chunks that it needs are fetched")
-    .option("--seed <path>", "a file or directory to take chunks from; may be repeated", collect);
+    .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect);
   addWhatOption(command, whats);
   return addFeatureOptions(addStoreOptions(command));
 }

@@ -28,6 +28,8 @@ export type VerbName =
   | "diff"
   | "gc"
   | "serve"
+  | "pull"
+  | "push"
   | "doctor";
 
 export const verbs: Readonly<Record<VerbName, Verb>> = {
@@ -61,6 +63,14 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   diff: { summary: "Compare two trees or indexes", load: () => import("./verbs/diff.ts") },
   gc: { summary: "Remove the chunks of a store that no index names", load: () => import("./verbs/gc.ts") },
   serve: { summary: "Serve a directory over HTTP, for a desk", load: () => import("./verbs/serve.ts") },
+  pull: {
+    summary: "Let a casync or imgtool elsewhere read files of this machine through ssh, which starts it",
+    load: () => import("./verbs/pull.ts"),
+  },
+  push: {
+    summary: "Let a casync or imgtool elsewhere write files of this machine through ssh, which starts it",
+    load: () => import("./verbs/push.ts"),
+  },
   doctor: {
     summary: "Say which host tools are missing and how to install them",
     load: () => import("./verbs/doctor.ts"),

@@ -52,8 +52,8 @@ test("the verbs print what casync prints", { tags: ["system"] }, (context) => {
   const tree = makeTree(folder.join("tree"));
   const index = folder.join("x.caidx");
   const archive = folder.join("x.catar");
-  expect(cli(["make", archive, tree]).stdout).toBe(run("casync", ["make", archive, tree]));
-  expect(cli(["make", index, archive]).stdout).toBe(run("casync", ["make", index, tree]));
+  expect(cli(["make", "--content-digest=yes", archive, tree]).stdout).toBe(run("casync", ["make", archive, tree]));
+  expect(cli(["make", "--content-digest=yes", index, archive]).stdout).toBe(run("casync", ["make", index, tree]));
   writeFileSync(folder.join("unnamed"), readFileSync(archive));
   const requests: readonly (readonly string[])[] = [
     ["list", tree],
@@ -81,10 +81,10 @@ test("archives come through standard streams, and paths go below the target", { 
   using folder = temporaryFolder();
   const tree = makeTree(folder.join("tree"));
   const archive = folder.join("x.catar");
-  const { stdout: digest } = cli(["make", archive, tree]);
+  const { stdout: digest } = cli(["make", "--content-digest=yes", archive, tree]);
   const piped = (args: string): string =>
     run("sh", ["-c", `"${imgtool}" ${args} < "${archive}"`], { cwd: folder.path });
-  expect(piped("make --store=s y.caidx -")).toBe(digest);
+  expect(piped("make --content-digest=yes --store=s y.caidx -")).toBe(digest);
   expect(piped("digest --what=archive -")).toBe(digest);
   expect(piped("list -")).toBe(cli(["list", archive]).stdout);
   piped("extract - out");

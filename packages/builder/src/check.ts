@@ -15,7 +15,7 @@ import {
   systemErrorCode,
   type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, checkSigner, findFilesystem } from "@imgtool/disk";
+import { checkDefinitions, checkSigner, findFilesystem, formatOf } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { checkBootable } from "./boot/plan.ts";
@@ -30,7 +30,7 @@ const imageUserIds = 65536;
 /**
  * Checks a build's preconditions.
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
- *   `script-not-executable`, `not-bootable`, `key-mismatch`, EnvironmentError `root-needed`,
+ *   `script-not-executable`, `key-mismatch`, `not-bootable`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
  */
 export async function checkBuild(
@@ -98,7 +98,8 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
   const definitions = await partitionDefinitions(config, silentProgress, config.bootable === "enabled");
   checkDefinitions(definitions);
   checkSigner(definitions, await veritySigner(config, progress));
-  for (const { format } of definitions) {
+  for (const definition of definitions) {
+    const format = formatOf(definition);
     if (format === undefined || format === "empty") continue;
     for (const tool of findFilesystem(format).tools) await requireTool(tool);
   }

@@ -20,12 +20,22 @@ export async function partitionDefinitions(
     expand: (value, field) => expand(value, field, config),
   });
   for (const { message } of warnings) progress.log("warning", message);
-  if (definitions.length === 0)
+  if (definitions.length === 0) {
+    const { root, esp, swap, home, srv } = config.partitionSizes;
     return defaultDefinitions({
       format: config.rootFilesystem,
       verity: config.verity === "signed" ? "signed" : config.verity === "hash",
       esp: boots,
+      readOnly: config.readOnly,
+      sizes: {
+        ...(root === undefined ? {} : { root }),
+        ...(esp === undefined ? {} : { esp }),
+        ...(swap === undefined ? {} : { swap }),
+        ...(home === undefined ? {} : { home }),
+        ...(srv === undefined ? {} : { srv }),
+      },
     });
+  }
   // As mkosi: Verity=hash leaves signatures out, Verity=signed insists on them.
   if (config.verity === "hash") return definitions.filter(({ verity }) => verity !== "signature");
   if (config.verity === "signed" && !definitions.some(({ verity }) => verity === "signature"))

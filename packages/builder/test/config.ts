@@ -17,6 +17,8 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     repositoryKeyCheck: true,
     format: "directory",
     rootFilesystem: "ext4",
+    partitionSizes: { root: undefined, esp: undefined, swap: undefined, home: undefined, srv: undefined },
+    readOnly: false,
     verity: "no",
     verityKey: undefined,
     verityCertificate: undefined,

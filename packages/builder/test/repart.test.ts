@@ -24,6 +24,21 @@ test("files sort by name; without any there is the default layout", async () => 
   expect(none.map(({ type }) => type)).toEqual(["root", "root-verity"]);
 });
 
+test("the first mkosi's settings are a shorthand for definitions", async () => {
+  using folder = temporaryFolder();
+  const sizes = { root: 1024 ** 3, esp: undefined, swap: 2 ** 26, home: 2 ** 27, srv: undefined };
+  const config = testConfig(folder.path, { partitionSizes: sizes, readOnly: true, verity: "hash" });
+  const definitions = await partitionDefinitions(config, silentProgress, false);
+  expect(
+    definitions.map(({ type, format, sizeMin, sizeMax, readOnly }) => [type, format, sizeMin, sizeMax, readOnly]),
+  ).toEqual([
+    ["swap", "swap", 2 ** 26, 2 ** 26, undefined],
+    ["home", "ext4", 2 ** 27, 2 ** 27, undefined],
+    ["root", "ext4", 1024 ** 3, 1024 ** 3, true],
+    ["root-verity", undefined, 8_462_336, 8_462_336, undefined],
+  ]);
+});
+
 test("specifiers are expanded, warnings and errors have file and line", async () => {
   using folder = temporaryFolder();
   const file = folder.join("10-root.conf");

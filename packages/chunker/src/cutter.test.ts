@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { buzhashTable } from "./buzhash-table.ts";
 import { Cutter } from "./cutter.ts";
-import { PlainScan, rollingScan, WasmScan } from "./rolling-scan.ts";
+import { CutterMemory, PlainScan, rollingScan, WasmScan } from "./rolling-scan.ts";
 import { chunkSizes, type ChunkSizes, discriminator, windowSize } from "./sizes.ts";
 
 /** Lengths of the chunks of a stream that comes in the given slices. */
@@ -69,6 +69,7 @@ test("cuts are where the definition puts them", () => {
 
 test("the loop in JavaScript cuts where the one in WebAssembly cuts", () => {
   expect(rollingScan({ inverse: 1, shift: 0, limit: 1 })).toBeInstanceOf(WasmScan);
+  expect(rollingScan({ inverse: 1, shift: 0, limit: 1 }, new CutterMemory(70_000))).toBeInstanceOf(WasmScan);
   const stream = randomBytes(500_000, "loops");
   // discriminators: odd, even, a power of two, and 1, by which every hash is divisible
   for (const sizes of [
@@ -77,7 +78,7 @@ test("the loop in JavaScript cuts where the one in WebAssembly cuts", () => {
     { min: 2048, avg: 2048, max: 9000 },
     { min: 1, avg: 1, max: 50 },
   ]) {
-    const plain = new Cutter(sizes, (test) => new PlainScan(test));
+    const plain = new Cutter(sizes, undefined, (test) => new PlainScan(test));
     expect(cutSlices([stream], sizes, plain)).toEqual(cutSlices([stream], sizes));
   }
 });
@@ -97,6 +98,42 @@ test("cuts do not depend on the slices the stream comes in", () => {
       },
     ),
     { numRuns: 300 },
+  );
+});
+
+test("bytes in a cutter's memory, a ring, are cut as others are", () => {
+  const capacity = 3000;
+  // one for all runs: engines do not like many of them
+  const memory = new CutterMemory(capacity);
+  fc.assert(
+    fc.property(
+      anySizes,
+      fc.array(fc.integer({ min: 0, max: 1500 }), { maxLength: 30 }),
+      fc.boolean(),
+      fc.boolean(),
+      (sizes, lengths, isPlain, zeros) => {
+        const cutter = new Cutter(sizes, memory, isPlain ? (test) => new PlainScan(test) : rollingScan);
+        const total = lengths.reduce((sum, length) => sum + length, 0);
+        const stream = zeros ? new Uint8Array(total) : randomBytes(total, `${total} in a ring`);
+        const ends: number[] = [];
+        let written = 0;
+        let cut = 0;
+        for (const length of lengths) {
+          for (let i = 0; i < length; i++, written++) memory.bytes[written % capacity] = stream[written] ?? 0;
+          while (cut < written) {
+            const offset = cut % capacity;
+            const part = Math.min(written - cut, capacity - offset);
+            const count = cutter.next(memory.bytes, offset, offset + part);
+            cut += count < 0 ? part : count;
+            if (count >= 0) ends.push(cut);
+          }
+        }
+        if ((ends.at(-1) ?? 0) < total) ends.push(total);
+        let end = 0;
+        expect(ends).toEqual(cutSlices([stream], sizes).map((length) => (end += length)));
+      },
+    ),
+    { numRuns: 150 },
   );
 });
 

@@ -5,7 +5,15 @@
  * The hash of a window is the XOR over i of rol32(T[b_i], 47 − i); it starts anew with each chunk.
  * @module
  */
-import { divisionTest, entering, pieceSize, type RollingScan, rollingScan } from "./rolling-scan.ts";
+import {
+  type CutterMemory,
+  type DivisionTest,
+  divisionTest,
+  entering,
+  pieceSize,
+  type RollingScan,
+  rollingScan,
+} from "./rolling-scan.ts";
 import { type ChunkSizes, discriminator, windowSize } from "./sizes.ts";
 
 /**
@@ -25,11 +33,18 @@ export class Cutter {
   readonly #fixed: boolean;
   #length = 0;
 
-  /** @param scan another implementation of the hot loop: for tests */
-  constructor(sizes: ChunkSizes, scan: typeof rollingScan = rollingScan) {
+  /**
+   * @param memory bytes that lie in it are not copied
+   * @param scan another implementation of the hot loop: for tests
+   */
+  constructor(
+    sizes: ChunkSizes,
+    memory?: CutterMemory,
+    scan: (test: DivisionTest, memory?: CutterMemory) => RollingScan = rollingScan,
+  ) {
     this.sizes = sizes;
     this.#discriminator = discriminator(sizes);
-    this.#scan = scan(divisionTest(this.#discriminator));
+    this.#scan = scan(divisionTest(this.#discriminator), memory);
     this.#first = Math.max(sizes.min, windowSize);
     this.#fixed = sizes.min === sizes.max;
   }
@@ -60,7 +75,7 @@ export class Cutter {
       if (this.#length >= this.sizes.max || this.#isBoundary()) return this.#cut(filled);
     }
     const end = Math.min(to, at + this.sizes.max - this.#length);
-    const cut = this.#roll(bytes, at, end);
+    const cut = this.#roll(bytes, from, at, end);
     if (cut >= 0) return this.#cut(cut - from);
     this.#length += end - at;
     if (this.#length >= this.sizes.max) return this.#cut(end - from);
@@ -102,9 +117,27 @@ export class Cutter {
 
   /**
    * Rolls the hash over bytes[at, end), which are no more than the chunk may still take.
+   * @param from where bytes of the stream begin
    * @returns the position after the byte that makes a cut, or −1
    */
-  #roll(bytes: Uint8Array, at: number, end: number): number {
+  #roll(bytes: Uint8Array, from: number, at: number, end: number): number {
+    const scan = this.#scan;
+    if (!scan.takes(bytes)) return this.#rollCopy(bytes, at, end);
+    // The window is the buffer's until it lies in these bytes.
+    const inside = Math.min(Math.max(at, from + windowSize), end);
+    if (inside > at) {
+      const found = this.#rollCopy(bytes, at, inside);
+      if (found >= 0) return found;
+    }
+    if (inside === end) return -1;
+    let found = scan.scanIn(bytes, inside, end);
+    while (found >= 0 && !this.#isBoundary()) found = scan.scanIn(bytes, found, end);
+    if (found < 0) scan.buffer.set(bytes.subarray(end - windowSize, end));
+    return found;
+  }
+
+  /** As #roll(), through the buffer. */
+  #rollCopy(bytes: Uint8Array, at: number, end: number): number {
     const scan = this.#scan;
     for (let position = at; position < end;) {
       const length = Math.min(end - position, pieceSize);

@@ -14,6 +14,7 @@ export {
   digestLength,
 } from "./digest.ts";
 export { IdTable } from "./id-table.ts";
+export { CutterMemory } from "./rolling-scan.ts";
 export { decodeIndex, type DecodeIndexOptions } from "./index-decode.ts";
 export { encodeIndex, IndexEncoder } from "./index-encode.ts";
 export { blobFlags, digestOfFlags, indexFileSize } from "./index-layout.ts";

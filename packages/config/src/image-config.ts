@@ -33,6 +33,10 @@ export interface ImageConfig {
   readonly format: OutputFormat;
   /** Root file system of a disk whose project has no partition definitions. */
   readonly rootFilesystem: "ext4" | "squashfs" | "erofs";
+  /** Sizes of partitions of a disk without partition definitions, in bytes; undefined for the default or none. */
+  readonly partitionSizes: Readonly<Record<"root" | "esp" | "swap" | "home" | "srv", number | undefined>>;
+  /** The root partition of such a disk is marked read-only. */
+  readonly readOnly: boolean;
   /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, or one that is signed. */
   readonly verity: "no" | "hash" | "signed";
   /** Files of the key and certificate that sign root hashes. */

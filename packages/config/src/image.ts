@@ -128,6 +128,14 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     repositoryKeyCheck: flag("RepositoryKeyCheck"),
     format: format ?? "none",
     rootFilesystem: diskFormats[formatText] ?? "ext4",
+    partitionSizes: {
+      root: number("RootSize"),
+      esp: number("ESPSize"),
+      swap: number("SwapSize"),
+      home: number("HomeSize"),
+      srv: number("SrvSize"),
+    },
+    readOnly: flag("ReadOnly"),
     verity: verityOf(verity, haveVerityKeys),
     verityKey,
     verityCertificate,
@@ -181,6 +189,12 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   };
 }
 
+/** yes signs where there is a key to sign with. */
+function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
+  if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
+  return value === "enabled" || value === "hash" ? "hash" : "no";
+}
+
 function isBootloader(value: string): value is ImageConfig["bootloader"] {
   return value === "none" || value === "uki" || value === "systemd-boot";
 }
@@ -196,12 +210,6 @@ function featureValue(value: string | undefined): Feature {
 function modulePatterns(strings: (name: string) => string[], name: string, older: string): string[] {
   const excluded = strings(`${older}Exclude`).map((pattern) => `-${pattern}`);
   return [...excluded, ...(excluded.length > 0 ? strings(`${older}Include`) : []), ...strings(name)];
-}
-
-/** yes signs where there is a key to sign with. */
-function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
-  if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
-  return value === "enabled" || value === "hash" ? "hash" : "no";
 }
 
 /** Below mkosi.cache/ where the project has one, else in the user's cache (XDG Base Directory Specification). */

@@ -16,12 +16,14 @@ test("a project of the first mkosi", () => {
       "Output=old",
       "XZ=yes",
       "Bootable=no",
+      "ReadOnly=yes",
       "[Packages]",
       "Packages=vim less",
       "  openssh-server",
       "Cache=cache",
       "[Partitions]",
       "RootSize=3G",
+      "SwapSize=256M",
       "[Validation]",
       "CheckSum=yes",
     ].join("\n"),
@@ -30,11 +32,13 @@ test("a project of the first mkosi", () => {
     "mkosi.extra/": "",
   });
   expect(errors).toEqual([]);
-  expect(lines(warnings)).toEqual(["mkosi.default:14: RootSize= is part of partition definitions today, and ignored"]);
+  expect(lines(warnings)).toEqual([]);
   expect(config).toMatchObject({
     release: "bookworm",
     format: "disk",
     rootFilesystem: "squashfs",
+    partitionSizes: { root: 3 * 1024 ** 3, esp: undefined, swap: 256 * 1024 ** 2, home: undefined, srv: undefined },
+    readOnly: true,
     output: "old",
     compressOutput: "xz",
     packages: ["vim", "less", "openssh-server", "more"],

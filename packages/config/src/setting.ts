@@ -10,6 +10,7 @@ export type SectionName =
   | "Config"
   | "Distribution"
   | "Output"
+  | "Partitions"
   | "Content"
   | "Validation"
   | "Build"

@@ -11,6 +11,7 @@ import { configSettings } from "./settings/config.ts";
 import { contentSettings } from "./settings/content.ts";
 import { distributionSettings } from "./settings/distribution.ts";
 import { outputSettings } from "./settings/output.ts";
+import { partitionSettings } from "./settings/partitions.ts";
 import { runtimeSettings } from "./settings/runtime.ts";
 import { validationSettings } from "./settings/validation.ts";
 
@@ -18,6 +19,7 @@ export const settings: readonly SettingDefinition[] = [
   ...configSettings,
   ...distributionSettings,
   ...outputSettings,
+  ...partitionSettings,
   ...contentSettings,
   ...bootSettings,
   ...validationSettings,

@@ -4,12 +4,15 @@
  */
 import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
+import { verityLayout } from "./verity.ts";
 
 export interface CopyFiles {
   /** Absolute path within the tree. */
   readonly source: string;
   /** Absolute path within the file system. */
   readonly target: string;
+  /** It need not be in the tree. */
+  readonly optional?: boolean;
 }
 
 export interface MakeSymlink {
@@ -55,7 +58,7 @@ export interface PartitionDefinition {
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
-  /** Make the file system, and the partition, as small as it can be. */
+  /** Make the partition as small as its content, "guess" with room for more where it can be written to. */
   readonly minimize?: "off" | "guess" | "best";
   /** All attribute bits at once. */
   readonly flags?: bigint;
@@ -76,42 +79,65 @@ export interface DefaultLayoutOptions {
   readonly format: string;
   /** Add a hash partition; with "signed" also a signature partition. */
   readonly verity?: boolean | "signed";
-  /** Add an EFI system partition of 512 MiB with what the tree has in /boot and /efi. */
+  /** Add an EFI system partition with what the tree has in /boot and /efi. */
   readonly esp?: boolean;
+  /** Mark the root partition read-only. */
+  readonly readOnly?: boolean;
+  /** Bytes of partitions. Defaults: 512 MiB for the ESP, the root as large as its content, none of the others. */
+  readonly sizes?: Readonly<Partial<Record<"root" | "esp" | "swap" | "home" | "srv", number>>>;
+}
+
+function fixed(size: number): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
+  return { sizeMin: size, sizeMax: size };
 }
 
 /**
- * One root partition with the whole tree, with `verity` also what verifies it. It is as small as it can be;
- * of an image that boots, a writable one has room left, as with mkosi.
+ * The layout of a disk without definitions: a root partition with the whole tree and, as asked, what
+ * boots it, what verifies it, and partitions of their own for swap, /home and /srv.
  */
 export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefinition[] {
-  const root: PartitionDefinition = {
-    origin: "default layout",
+  const { format, sizes = {}, verity } = options;
+  const origin = "default layout";
+  const hashed = verity !== undefined && verity !== false;
+  const layout: PartitionDefinition[] = [];
+  if (options.esp === true)
+    layout.push({
+      origin,
+      type: "esp",
+      format: "vfat",
+      copyFiles: [
+        { source: "/boot", target: "/", optional: true },
+        { source: "/efi", target: "/", optional: true },
+      ],
+      ...fixed(sizes.esp ?? espSize),
+    });
+  if (sizes.swap !== undefined) layout.push({ origin, type: "swap", format: "swap", ...fixed(sizes.swap) });
+  for (const type of ["home", "srv"] as const) {
+    const size = sizes[type];
+    if (size === undefined) continue;
+    const copyFiles = [{ source: `/${type}`, target: "/", optional: true }];
+    layout.push({ origin, type, format: "ext4", copyFiles, ...fixed(size) });
+  }
+  layout.push({
+    origin,
     type: "root",
-    format: options.format,
+    format,
     copyFiles: [{ source: "/", target: "/" }],
-    minimize: options.esp === true ? "guess" : "best",
-  };
-  const esp: PartitionDefinition = {
-    origin: "default layout",
-    type: "esp",
-    format: "vfat",
-    copyFiles: [
-      { source: "/boot", target: "/" },
-      { source: "/efi", target: "/" },
-    ],
-    sizeMin: espSize,
-    sizeMax: espSize,
-  };
-  const before = options.esp === true ? [esp] : [];
-  if (options.verity === undefined || options.verity === false) return [...before, root];
-  const common = { origin: "default layout", verityMatchKey: "root" };
-  const layout: PartitionDefinition[] = [
-    ...before,
-    { ...root, verity: "data", verityMatchKey: "root" },
-    { ...common, type: "root-verity", verity: "hash", minimize: "best" },
-  ];
-  if (options.verity === "signed") layout.push({ ...common, type: "root-verity-sig", verity: "signature" });
+    ...(sizes.root === undefined ? { minimize: "guess" } : fixed(sizes.root)),
+    ...(options.readOnly === true ? { readOnly: true } : {}),
+    ...(hashed ? { verity: "data", verityMatchKey: "root" } : {}),
+  });
+  if (hashed)
+    layout.push({
+      origin,
+      type: "root-verity",
+      verity: "hash",
+      verityMatchKey: "root",
+      // A root of a given size is made after the sizes are settled; the tree of its hashes is sized from it.
+      ...(sizes.root === undefined ? { minimize: "best" } : fixed(verityLayout(Math.ceil(sizes.root / 4096)).size)),
+    });
+  if (verity === "signed")
+    layout.push({ origin, type: "root-verity-sig", verity: "signature", verityMatchKey: "root" });
   return layout;
 }
 

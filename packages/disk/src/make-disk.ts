@@ -100,9 +100,6 @@ export interface UnfinishedDisk {
   finish(): Promise<DiskResult>;
 }
 
-// Bytes: a journal of systemd's takes 8 MiB at a time.
-const guessedRoom = 64 * 1024 ** 2;
-
 interface Part {
   readonly last: boolean;
   readonly identified: IdentifiedPartition;
@@ -173,7 +170,7 @@ async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
 async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
   for (const [index, part] of parts.entries())
     if (part.minimized || part.definition.copyBlocks !== undefined)
-      part.prepared = await prepareMinimized(options, parts, index);
+      part.prepared = await prepare(options, parts, index, undefined);
   const plan = planDisk(
     parts.map((part, index) => request(parts, part, index)),
     options.size,
@@ -182,8 +179,7 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   for (const [index, part] of parts.entries()) {
     part.placement = plan.placements[index] ?? part.placement;
     // What is copied grows with its partition, which a hash tree covers whole.
-    const known = part.minimized && part.definition.copyBlocks === undefined;
-    if (part.placement.placed && !known && !part.last)
+    if (part.placement.placed && !part.last && (!part.minimized || part.definition.copyBlocks !== undefined))
       part.prepared = await prepare(options, parts, index, part.placement.size);
   }
 
@@ -257,24 +253,6 @@ async function finish(
   };
 }
 
-/**
- * As small as it can be. A guess at the size of what a running system writes to leaves it room: without
- * a free block nothing can log, nor keep a machine id.
- */
-async function prepareMinimized(
-  options: DiskOptions,
-  parts: readonly Part[],
-  index: number,
-): Promise<PreparedFilesystem | undefined> {
-  const { definition, identified, format } = parts[index] as Part;
-  const smallest = await prepare(options, parts, index, undefined);
-  const { minimize, verity = "off" } = definition;
-  if (smallest === undefined || format === undefined || minimize !== "guess") return smallest;
-  if (!findFilesystem(format).writable || identified.readOnly || verity !== "off") return smallest;
-  const size = Math.ceil((smallest.size + Math.max(smallest.size / 4, guessedRoom)) / 4096) * 4096;
-  return await prepare(options, parts, index, Math.min(size, definition.sizeMax ?? size));
-}
-
 async function prepare(
   options: DiskOptions,
   parts: readonly Part[],
@@ -318,6 +296,11 @@ async function prepare(
     label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
+    // A hash tree stands for a file system that nobody writes to.
+    roomUpTo:
+      definition.minimize === "guess" && (definition.verity ?? "off") === "off"
+        ? (definition.sizeMax ?? Infinity)
+        : undefined,
     sectorSize: options.sectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,

@@ -198,6 +198,56 @@ test("CopyBlocks= is a partition's content, and can be verified", async (context
   expect(disk.partitions[0]?.size).toBe(10 * 1024 ** 2);
 });
 
+test("Minimize=guess leaves room to write, best none", async (context) => {
+  needPrograms(context, "dumpe2fs", "e2fsck", "fsck.fat");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree/file"), randomBytes(30_000_000, "content"));
+  const sized = async (definition: Partial<PartitionDefinition>): Promise<{ size: number; free: number }> => {
+    const whole = { type: "root", format: "ext4", copyFiles: [{ source: "/", target: "/" }], ...definition };
+    const disk = await make(folder.join("tree"), folder.join("disk"), [whole]);
+    const path = extract(disk, 0, folder.join("part"));
+    const size = disk.partitions[0]?.size ?? 0;
+    if (whole.format === "vfat") {
+      const [, used, all] = /(\d+)\/(\d+) clusters/.exec(run("fsck.fat", ["-n", path])) ?? [];
+      return { size, free: 1 - Number(used) / Number(all) };
+    }
+    run("e2fsck", ["-fn", path]);
+    const [, free] = /^Free blocks: *(\d+)$/m.exec(run("dumpe2fs", ["-h", path])) ?? [];
+    return { size, free: (Number(free) * 4096) / size };
+  };
+  const best = await sized({ minimize: "best" });
+  expect(best.free).toBe(0);
+  const guess = await sized({ minimize: "guess" });
+  expect(guess.free).toBeGreaterThan(0.2);
+  expect(guess.size).toBeLessThan(2 * best.size);
+  const limit = best.size + 1024 ** 2;
+  expect((await sized({ minimize: "guess", sizeMax: limit })).size).toBe(limit);
+  expect((await sized({ minimize: "guess", readOnly: true })).free).toBe(0);
+  expect((await sized({ minimize: "guess", format: "vfat" })).free).toBeGreaterThan(0.2);
+});
+
+test("a layout of given sizes", async (context) => {
+  needPrograms(context, "sgdisk", "veritysetup");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree/home/user"), { recursive: true });
+  const mebibyte = 1024 ** 2;
+  const sizes = { root: 50 * mebibyte, esp: 40 * mebibyte, swap: mebibyte, home: 33 * mebibyte, srv: 34 * mebibyte };
+  const definitions = defaultDefinitions({ format: "ext4", verity: true, esp: true, readOnly: true, sizes });
+  const disk = await make(folder.join("tree"), folder.join("disk"), definitions);
+  expect(run("sgdisk", ["-v", disk.path])).toContain("No problems found");
+  expect(disk.partitions.map(({ type, size, format }) => [type, size / mebibyte, format])).toEqual([
+    ["esp", 40, "vfat"],
+    ["swap", 1, "swap"],
+    ["home", 33, "ext4"],
+    ["srv", 34, "ext4"],
+    ["root-x86-64", 50, "ext4"],
+    ["root-x86-64-verity", 102 / 256, undefined],
+  ]);
+  const [data, hash] = [4, 5].map((index) => extract(disk, index, folder.join(String(index)))) as [string, string];
+  run("veritysetup", ["verify", data, hash, disk.rootHash ?? ""]);
+});
+
 test("names of split-off partitions", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));

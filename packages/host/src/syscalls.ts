@@ -4,6 +4,7 @@
  * @module
  */
 export { AT_FDCWD, displayPath, SystemCallError, type PathLike } from "./libc.ts";
+export * from "./syscalls-content.ts";
 export * from "./syscalls-directory.ts";
 export * from "./syscalls-files.ts";
 export * from "./syscalls-ioctl.ts";

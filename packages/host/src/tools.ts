@@ -9,7 +9,7 @@ import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { AbortedError, EnvironmentError, ProcessError } from "@imgtool/core";
-import { execa, type ExecaError } from "execa";
+import type { ExecaError } from "execa";
 import { endGroupOnAbort } from "./process-group.ts";
 
 export interface HostTool {
@@ -111,6 +111,8 @@ export async function runTool(
 ): Promise<ToolResult> {
   const path = await requireTool(name);
   const tail: string[] = [];
+  // Most commands run no program, and execa is a hundred modules: 0.1 s of the start (measured).
+  const { execa } = await import("execa");
   const child = execa(path, args, {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { PATH: toolPath(), HOME: process.env["HOME"] ?? "/root", LC_ALL: "C.UTF-8", TZ: "UTC", ...options.env },

@@ -102,7 +102,7 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
     published.push({
       file: index,
       kind: artifact.kind,
-      digest: made.digest,
+      digest: chunkName(await readFile(join(destination, index))),
       size: made.size,
       chunks: made.chunks,
       newChunks: made.newChunks,
@@ -136,7 +136,6 @@ async function publishChunks(
   readonly chunks: number;
   readonly newChunks: number;
   readonly newBytes: number;
-  readonly digest: string;
 }> {
   const { compression, durable, signal, progress, store } = context;
   const shared = {

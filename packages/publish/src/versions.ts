@@ -12,7 +12,10 @@ export interface PublishedFile {
   readonly file: string;
   /** "blob" for a .caibx, "tree" for a .caidx, "file" for one that is copied as it is. */
   readonly kind: "blob" | "tree" | "file";
-  /** Hexadecimal digest of the whole content: what `imgtool digest` prints of the index. */
+  /**
+   * Hexadecimal SHA-512/256 of the file itself. That of an index vouches for the content, too: the
+   * index has the id of each chunk.
+   */
   readonly digest: string;
   /** Bytes of the content, not of the index. */
   readonly size: number;

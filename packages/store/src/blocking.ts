@@ -3,7 +3,7 @@
  * wait for what the drivers need of the host: 60 ms instead of 160 (measured on a busy machine).
  * @module
  */
-export { compressChunk, decompressChunk, type Compression } from "./codecs.ts";
+export { borrowCompressed, compressChunk, decompressChunk, type Compression } from "./codecs.ts";
 export { maxChunkBytes, maxStoredBytes } from "./limits.ts";
 export { listFolder, type ListedRoot, listRoot } from "./local-list.ts";
 export { openChunk } from "./read-chunk.ts";

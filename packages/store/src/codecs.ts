@@ -5,9 +5,10 @@
  * Everything here is synchronous, for worker threads: one call codes one chunk.
  * @module
  */
-import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { ConfigError, FormatError, errorMessage, systemErrorCode } from "@imgtool/core";
 import type { StoredChunk } from "./store.ts";
+import { borrowZstd, compressZstd, decompressZstd, decompressZstdInto } from "./zstd.ts";
 import { compressXz, decompressXz } from "./xz.ts";
 
 export type Codec = "zstd" | "gzip" | "xz";
@@ -35,16 +36,8 @@ const codecs: Readonly<Record<Codec, CodecEntry>> = {
   zstd: {
     magic: [0x28, 0xb5, 0x2f, 0xfd],
     levels: [1, 3, 22],
-    compress: (bytes, level) =>
-      zstdCompressSync(bytes, {
-        params: { [constants.ZSTD_c_compressionLevel]: level },
-        pledgedSrcSize: bytes.length,
-        chunkSize: grown(bytes.length),
-      }),
-    decompress: (bytes, maxBytes) =>
-      boundedZlib(() =>
-        zstdDecompressSync(bytes, { maxOutputLength: Math.max(maxBytes, 1), chunkSize: pieceSize(maxBytes + 1) }),
-      ),
+    compress: compressZstd,
+    decompress: (bytes, maxBytes) => boundedZlib(() => decompressZstd(bytes, maxBytes)),
   },
   gzip: {
     magic: [0x1f, 0x8b],
@@ -63,7 +56,7 @@ const codecs: Readonly<Record<Codec, CodecEntry>> = {
   },
 };
 
-function boundedZlib(inflate: () => Uint8Array): Uint8Array | undefined {
+function boundedZlib(inflate: () => Uint8Array | undefined): Uint8Array | undefined {
   try {
     return inflate();
   } catch (error) {
@@ -107,12 +100,41 @@ export function compressChunk(bytes: Uint8Array, compression: Compression = "zst
 }
 
 /**
+ * As compressChunk(), but where it saves a copy the bytes lie in memory that the thread's next call
+ * uses again.
+ */
+export function borrowCompressed(bytes: Uint8Array, compression: Compression, level?: number): StoredChunk {
+  if (compression !== "zstd") return compressChunk(bytes, compression, level);
+  return { bytes: borrowZstd(bytes, compressionLevel(compression, level)), compressed: true };
+}
+
+/**
  * The plain bytes of a stored chunk, never more than `maxBytes`: what would inflate further is
  * stopped there, so that a compression bomb costs no memory.
  * @throws FormatError `codec-unknown`, `compressed-invalid` or `inflates-too-far`; EnvironmentError
  *   `codec-missing`
  */
 export function decompressChunk(chunk: StoredChunk, maxBytes: number): Uint8Array {
+  return decompressWith(chunk, maxBytes, (codec) => codecs[codec].decompress(chunk.bytes, maxBytes));
+}
+
+/**
+ * As decompressChunk(), into memory of the caller's where that saves a copy: what is returned may be a
+ * view of it. Its length is the limit.
+ */
+export function decompressChunkInto(chunk: StoredChunk, target: Uint8Array): Uint8Array {
+  return decompressWith(chunk, target.length, (codec) =>
+    codec === "zstd"
+      ? boundedZlib(() => decompressZstdInto(chunk.bytes, target))
+      : codecs[codec].decompress(chunk.bytes, target.length),
+  );
+}
+
+function decompressWith(
+  chunk: StoredChunk,
+  maxBytes: number,
+  decompress: (codec: Codec) => Uint8Array | undefined,
+): Uint8Array {
   const codec = chunk.compressed ? sniffCodec(chunk.bytes) : undefined;
   if (chunk.compressed && codec === undefined) {
     const found = Buffer.from(chunk.bytes.subarray(0, 6)).toString("hex");
@@ -121,7 +143,7 @@ export function decompressChunk(chunk: StoredChunk, maxBytes: number): Uint8Arra
       data: { expected: ["zstd", "gzip", "xz"], found },
     });
   }
-  const plain = codec === undefined ? chunk.bytes : codecs[codec].decompress(chunk.bytes, maxBytes);
+  const plain = codec === undefined ? chunk.bytes : decompress(codec);
   if (plain !== undefined && plain.length <= maxBytes) return plain;
   throw new FormatError(`the chunk inflates to more than ${maxBytes} bytes`, {
     code: "inflates-too-far",

@@ -29,6 +29,21 @@ export { SyncLocalStore, type SyncLocalStoreOptions } from "./local-files.ts";
 export { refreshAge } from "./local-refresh.ts";
 export { type LocalStoreOptions, openLocalStore } from "./local.ts";
 export * from "./open.ts";
+export { type Channel, type Connect, type RemoteFiles } from "./remote/connection.ts";
+export { pullArchive, pullIndex } from "./remote/pull.ts";
+export {
+  pushArchive,
+  type PushArchiveOptions,
+  type PushedIndex,
+  pushIndex,
+  type PushIndexOptions,
+} from "./remote/push.ts";
+export { openRemoteStore, openSshStore } from "./remote/remote-store.ts";
+export { servePull, type ServePullOptions } from "./remote/serve-pull.ts";
+export { servePush, type ServePushOptions } from "./remote/serve-push.ts";
+export { sshConnect, type SshOptions } from "./remote/ssh-channel.ts";
+export { isSshLocation, parseSshLocation, sameRemote, type SshLocation } from "./remote/ssh-location.ts";
+export { streamChannel } from "./remote/stream-channel.ts";
 export { openChunk, readChunk } from "./read-chunk.ts";
 export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";
 export * from "./store.ts";

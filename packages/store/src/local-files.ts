@@ -15,7 +15,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
-  readFileSync,
+  readSync,
   renameSync,
   statSync,
   unlinkSync,
@@ -90,17 +90,18 @@ export class SyncLocalStore implements Disposable {
 
   /**
    * The chunk's stored bytes, unverified; undefined when the store does not hold it.
+   * @param memory that they are read into where they fit, instead of new memory
    * @throws FormatError `store-entry-invalid` for links, special files and files larger than `maxBytes`
    */
-  get(name: ChunkName, maxBytes: number = maxStoredBytes()): StoredChunk | undefined {
+  get(name: ChunkName, maxBytes: number = maxStoredBytes(), memory?: Uint8Array): StoredChunk | undefined {
     const pending = this.#pending.get(name);
     try {
       if (pending !== undefined)
-        return readChunkFile(pending.temporary, pending.final.endsWith(compressedSuffix), maxBytes);
+        return readChunkFile(pending.temporary, pending.final.endsWith(compressedSuffix), maxBytes, memory);
       if (!this.#hasFolder(chunkFolder(name))) return undefined;
       return (
-        readChunkFile(join(this.location, chunkPath(name)), true, maxBytes) ??
-        readChunkFile(join(this.location, chunkPath(name, false)), false, maxBytes)
+        readChunkFile(join(this.location, chunkPath(name)), true, maxBytes, memory) ??
+        readChunkFile(join(this.location, chunkPath(name, false)), false, maxBytes, memory)
       );
     } catch (error) {
       throw storeError(error, "read", this.location);
@@ -232,7 +233,12 @@ function holdsChunk(path: string): boolean {
   return stats !== undefined && stats.isFile() && stats.size > 0;
 }
 
-function readChunkFile(path: string, compressed: boolean, maxBytes: number): StoredChunk | undefined {
+function readChunkFile(
+  path: string,
+  compressed: boolean,
+  maxBytes: number,
+  memory?: Uint8Array,
+): StoredChunk | undefined {
   let descriptor: number;
   try {
     descriptor = openSync(path, readFlags);
@@ -245,10 +251,20 @@ function readChunkFile(path: string, compressed: boolean, maxBytes: number): Sto
   try {
     const stats = fstatSync(descriptor);
     checkChunkFile(path, stats, maxBytes);
-    return stats.size === 0 ? undefined : { bytes: readFileSync(descriptor), compressed };
+    return stats.size === 0 ? undefined : { bytes: readWhole(descriptor, stats.size, memory), compressed };
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** The bytes of a file of that length: fewer when it has become shorter, never more. */
+function readWhole(descriptor: number, size: number, memory: Uint8Array | undefined): Uint8Array {
+  const target = memory !== undefined && memory.length >= size ? memory : Buffer.allocUnsafeSlow(size);
+  let filled = 0;
+  for (let count = -1; count !== 0 && filled < size; filled += count) {
+    count = readSync(descriptor, target, filled, size - filled, filled);
+  }
+  return target.subarray(0, filled);
 }
 
 /**

@@ -8,18 +8,30 @@ import { ConfigError } from "@imgtool/core";
 import type { HttpStoreOptions } from "./http.ts";
 import { isHttpUrl } from "./http-target.ts";
 import type { LocalStoreOptions } from "./local.ts";
+import type { SshOptions } from "./remote/ssh-channel.ts";
+import { isSshLocation, withPath } from "./remote/ssh-location.ts";
 import type { PruneStore, ReadStore } from "./store.ts";
 
-export interface OpenStoreOptions extends LocalStoreOptions, HttpStoreOptions {}
+export interface OpenStoreOptions extends LocalStoreOptions, HttpStoreOptions, SshOptions {}
+
+/** Whether a location is not a path on this machine, but one that a driver for the network takes. */
+export function isRemoteLocation(location: string): boolean {
+  return isHttpUrl(location) || isSshLocation(location);
+}
 
 /**
- * Opens a store for reading by its location: a path or an http(s) URL.
- * @throws ConfigError for a location that no driver takes; as openLocalStore and openHttpStore
+ * Opens a store for reading by its location: a path, an http(s) URL, or host:path for ssh.
+ * @throws ConfigError for a location that no driver takes; as openLocalStore, openHttpStore and
+ *   openSshStore
  */
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<ReadStore> {
   if (isHttpUrl(location)) {
     const { openHttpStore } = await import("./http.ts");
     return openHttpStore(location, options);
+  }
+  if (isSshLocation(location)) {
+    const { openSshStore } = await import("./remote/remote-store.ts");
+    return openSshStore(location, options);
   }
   return openWriteStore(location, options);
 }
@@ -29,6 +41,13 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
  * @throws ConfigError `store-read-only` for a URL; as openLocalStore
  */
 export async function openWriteStore(location: string, options: LocalStoreOptions = {}): Promise<PruneStore> {
+  if (isSshLocation(location)) {
+    throw new ConfigError("a store on another machine is written by the program there, for an index there", {
+      code: "store-read-only",
+      hint: "name an index on that machine: imgtool make host:image.caibx image.raw",
+      data: { expected: ["path"], found: "ssh" },
+    });
+  }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
   if (scheme !== undefined && scheme !== "file") {
     const readOnly = isHttpUrl(location);
@@ -38,8 +57,8 @@ export async function openWriteStore(location: string, options: LocalStoreOption
         code: readOnly ? "store-read-only" : "store-scheme-unknown",
         hint: readOnly
           ? "write to the directory that the server serves"
-          : "give a path, or a URL that begins with http:// or https://",
-        data: { expected: ["path", "http", "https"], found: scheme },
+          : "give a path, host:path, or a URL that begins with http:// or https://",
+        data: { expected: ["path", "http", "https", "ssh"], found: scheme },
       },
     );
   }
@@ -50,6 +69,7 @@ export async function openWriteStore(location: string, options: LocalStoreOption
 /** The store that belongs to an index unless another is named: `default.castr` beside it. */
 export function defaultStoreLocation(indexLocation: string): string {
   const name = "default.castr";
+  if (isSshLocation(indexLocation)) return withPath(indexLocation, (path) => join(dirname(path), name));
   if (!isHttpUrl(indexLocation)) return join(dirname(indexLocation), name);
   const url = new URL(indexLocation);
   url.pathname = `${url.pathname.slice(0, url.pathname.lastIndexOf("/") + 1)}${name}`;

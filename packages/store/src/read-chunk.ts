@@ -15,7 +15,7 @@ import {
   throwIfAborted,
 } from "@imgtool/core";
 import { checkChunkName } from "./chunk-path.ts";
-import { decompressChunk } from "./codecs.ts";
+import { decompressChunk, decompressChunkInto } from "./codecs.ts";
 import { chunkName } from "./digest.ts";
 import { maxStoredBytes } from "./limits.ts";
 import type { ChunkName, ReadStore, StoredChunk } from "./store.ts";
@@ -56,6 +56,7 @@ export async function readChunk(
 /**
  * The verified plain bytes of a stored chunk.
  * @param location the store it comes from, for messages
+ * @param memory of at least `size` bytes that they may be put into, instead of new memory
  * @throws IntegrityError `chunk-altered`; EnvironmentError `codec-missing`
  */
 export function openChunk(
@@ -64,10 +65,11 @@ export function openChunk(
   size: number,
   digest: DigestAlgorithm,
   location: string,
+  memory?: Uint8Array,
 ): Uint8Array {
   let plain: Uint8Array;
   try {
-    plain = decompressChunk(chunk, size);
+    plain = memory === undefined ? decompressChunk(chunk, size) : decompressChunkInto(chunk, memory.subarray(0, size));
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw alteredChunk(name, location, { expectedSize: size, found: error.code }, errorMessage(error), error);

@@ -6,12 +6,16 @@ import {
   chunkPath,
   openHttpStore,
   openLocalStore,
+  openRemoteStore,
+  type ReadStore,
   serveDirectory,
+  servePull,
   SyncLocalStore,
   type WriteStore,
 } from "../src/index.ts";
-import { storeContract } from "./contract.ts";
+import { type Failure, storeContract } from "./contract.ts";
 import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+import { connectTo } from "./remote-peer.ts";
 
 storeContract("local directory", {
   writable: true,
@@ -71,6 +75,37 @@ storeContract("HTTP through a bad network", {
         await proxy.close();
         await server.close();
       },
+    };
+  },
+});
+
+storeContract("casync's remote protocol", {
+  writable: false,
+  failures: ["once", "always", "slow"],
+  open: async (root) => {
+    const local = await openLocalStore(root);
+    const failures = new Map<string, Failure>();
+    const connect = connectTo((channel) => {
+      const failing: ReadStore = {
+        ...local,
+        location: root,
+        has: (name) => local.has(name),
+        async get(name) {
+          const failure = failures.get(name);
+          if (failure === "slow") await new Promise((resolve) => setTimeout(resolve, 60_000).unref());
+          if (failure === "always") throw new Error("the disk fails");
+          if (failure === "once") {
+            failures.delete(name);
+            channel.destroy();
+          }
+          return local.get(name);
+        },
+      };
+      return servePull({ channel, stores: [failing] });
+    });
+    return {
+      store: openRemoteStore(connect, root, `host:${root}`),
+      fail: (name, failure) => void failures.set(name, failure),
     };
   },
 });

@@ -32,7 +32,7 @@ export class ChunkCrew implements AsyncDisposable {
   #work: ChunkWork | undefined;
   /** Threads that have not said yet that they are through. */
   #unfinished = 0;
-  #contentDigest = "";
+  #contentDigest: string | undefined;
 
   constructor(ring: ChunkRing, options: ChunkCrewOptions, events: ChunkCrewEvents) {
     this.#ring = ring;
@@ -40,8 +40,8 @@ export class ChunkCrew implements AsyncDisposable {
     this.#events = events;
   }
 
-  /** Digest of the whole stream, hexadecimal; known when the crew is through. */
-  get contentDigest(): string {
+  /** Digest of the whole stream, hexadecimal; known when the crew is through, if it was asked for. */
+  get contentDigest(): string | undefined {
     return this.#contentDigest;
   }
 

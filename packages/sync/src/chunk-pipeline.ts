@@ -8,7 +8,7 @@
  */
 import { availableParallelism } from "node:os";
 import { abortedError, throwIfAborted } from "@imgtool/core";
-import { type ChunkSizes, Cutter, type DigestAlgorithm } from "@imgtool/chunker";
+import { type ChunkSizes, Cutter, CutterMemory, type DigestAlgorithm } from "@imgtool/chunker";
 import { type Compression, compressionLevel, openLocalStore, type WriteStore } from "@imgtool/store";
 import {
   allocateRing,
@@ -41,7 +41,7 @@ export interface ChunkPipelineOptions {
   readonly level?: number | undefined;
   /** Whether finish() flushes the chunks to the disk. Default true. */
   readonly durable?: boolean | undefined;
-  /** Whether to digest the stream as a whole. Default true. */
+  /** Whether to digest the stream as a whole, too: as much work as all chunk ids. Default false. */
   readonly contentDigest?: boolean | undefined;
   /** Worker threads. Default: one per processor. */
   readonly workers?: number | undefined;
@@ -58,8 +58,8 @@ export interface ChunkedStream {
   readonly newChunks: number;
   /** What they take up in the store, compressed, in bytes. */
   readonly newBytes: number;
-  /** Digest of the whole stream, hexadecimal; empty when it was not asked for. */
-  readonly digest: string;
+  /** Digest of the whole stream, hexadecimal, when it was asked for. */
+  readonly digest: string | undefined;
 }
 
 /** Streams up to this length are chunked without threads. Less than the ring. */
@@ -98,9 +98,10 @@ export class ChunkPipeline implements AsyncDisposable {
     const { store, sizes, digest } = options;
     // Two of the largest chunks: one is filled while another is worked on.
     const capacity = Math.max(minimumRing, 2 * sizes.max + 4 * sliceSize);
-    const memory = allocateRing(Math.ceil(capacity / 65536) * 65536);
+    const cutterMemory = new CutterMemory(Math.ceil(capacity / 65536) * 65536);
+    const memory = allocateRing(cutterMemory.bytes);
     this.#ring = new ChunkRing(memory);
-    this.#cutter = new Cutter(sizes);
+    this.#cutter = new Cutter(sizes, cutterMemory);
     this.#orderKind = typeof store === "string" ? orderStore : orderDigest;
     if (store !== undefined && typeof store !== "string") this.#uploader = this.#makeUploader(store);
     this.#onAbort = () => {
@@ -117,7 +118,7 @@ export class ChunkPipeline implements AsyncDisposable {
         store: typeof store === "string" ? store : undefined,
         durable: options.durable ?? true,
         workers: Math.max(1, options.workers ?? availableParallelism()),
-        contentDigest: options.contentDigest ?? true,
+        contentDigest: options.contentDigest ?? false,
       },
       {
         compressed: (chunk) => this.#uploader?.compressed(chunk.slot, chunk),
@@ -241,7 +242,7 @@ export class ChunkPipeline implements AsyncDisposable {
 
   /** The position up to which the ring's space is free again. */
   get #free(): number {
-    const digested = this.#options.contentDigest === false ? this.#written : this.#ring.digested;
+    const digested = this.#options.contentDigest === true ? this.#ring.digested : this.#written;
     return Math.min(this.#released, digested);
   }
 

@@ -47,7 +47,7 @@ export const endDrop = 2;
 
 /** What is handed to a worker as it starts. */
 export interface RingMemory {
-  readonly bytes: SharedArrayBuffer;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly records: SharedArrayBuffer;
   readonly ids: SharedArrayBuffer;
   readonly orders: SharedArrayBuffer;
@@ -55,10 +55,10 @@ export interface RingMemory {
   readonly positions: SharedArrayBuffer;
 }
 
-/** Allocates a ring for so many bytes of the stream. */
-export function allocateRing(capacity: number): RingMemory {
+/** Allocates a ring around the memory that the stream's bytes go through. */
+export function allocateRing(bytes: Uint8Array<SharedArrayBuffer>): RingMemory {
   return {
-    bytes: new SharedArrayBuffer(capacity),
+    bytes,
     records: new SharedArrayBuffer(chunkSlots * recordWords * 4),
     ids: new SharedArrayBuffer(chunkSlots * digestLength),
     orders: new SharedArrayBuffer(orderSlots * 4),
@@ -77,7 +77,7 @@ export class ChunkRing {
   readonly #positions: BigInt64Array;
 
   constructor(memory: RingMemory) {
-    this.bytes = new Uint8Array(memory.bytes);
+    this.bytes = memory.bytes;
     this.#records = new Int32Array(memory.records);
     this.#ids = new Uint8Array(memory.ids);
     this.#orders = new Int32Array(memory.orders);

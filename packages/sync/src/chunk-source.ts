@@ -6,7 +6,7 @@ import { hash } from "node:crypto";
 import { abortedError, compareBytes, systemErrorCode } from "@imgtool/core";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { readChunk, type ReadStore } from "@imgtool/store";
-import type { Seed } from "./seed.ts";
+import type { Seed, SeedFile } from "./seed.ts";
 
 export interface ChunkSourceOptions {
   readonly index: ChunkIndex;
@@ -27,7 +27,7 @@ export interface ChunkSourceCounts {
 export class ChunkSource {
   readonly index: ChunkIndex;
   readonly #stores: readonly ReadStore[];
-  readonly #seeds: readonly Seed[];
+  readonly #seeds: Seed[];
   #fromSeeds = 0;
   #fromStores = 0;
   #bytesFetched = 0;
@@ -36,7 +36,7 @@ export class ChunkSource {
 
   constructor(options: ChunkSourceOptions) {
     this.index = options.index;
-    this.#seeds = options.seeds ?? [];
+    this.#seeds = [...(options.seeds ?? [])];
     this.#stores = options.stores.map((store) => this.#counted(store));
   }
 
@@ -61,6 +61,25 @@ export class ChunkSource {
     const bytes = await readChunk(this.#stores, this.index.name(i), size, this.index.digest, signal);
     this.#fromStores++;
     return bytes;
+  }
+
+  /** Adds a seed, to be asked after the others; it stays open. */
+  addSeed(seed: Seed): void {
+    this.#seeds.push(seed);
+  }
+
+  get hasSeeds(): boolean {
+    return this.#seeds.length > 0;
+  }
+
+  /** The files of those seeds that have one. */
+  get seedFiles(): readonly SeedFile[] {
+    return this.#seeds.flatMap(({ file }) => (file === undefined ? [] : [file]));
+  }
+
+  /** Counts chunks that the output had already. */
+  addFromSeeds(chunks: number): void {
+    this.#fromSeeds += chunks;
   }
 
   /** Counts chunks that other threads have read from a store. */

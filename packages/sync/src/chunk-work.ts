@@ -5,7 +5,7 @@
  */
 import { hash } from "node:crypto";
 import type { DigestAlgorithm } from "@imgtool/chunker";
-import { compressChunk, type Compression, SyncLocalStore } from "@imgtool/store/blocking";
+import { borrowCompressed, type Compression, SyncLocalStore } from "@imgtool/store/blocking";
 import { type ChunkRing, endDrop, type Job, orderCompress, orderStore, type RingMemory } from "./chunk-ring.ts";
 
 export interface ChunkWorkOptions {
@@ -69,7 +69,7 @@ export class ChunkWork implements Disposable {
     return this.#ring.setOutcome(slot, stored.bytes.length, this.#store.put(name, stored));
   }
 
-  #compress(chunk: Uint8Array): ReturnType<typeof compressChunk> {
-    return compressChunk(chunk, this.#options.compression, this.#options.level);
+  #compress(chunk: Uint8Array): ReturnType<typeof borrowCompressed> {
+    return borrowCompressed(chunk, this.#options.compression, this.#options.level);
   }
 }

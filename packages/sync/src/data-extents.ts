@@ -1,29 +1,45 @@
 /**
- * Which parts of a chunk have to be written to a file that reads as zeros.
+ * Which parts of a chunk have to be written to a file that has something already: zeros, or the bytes
+ * of before.
  * @module
  */
 
-/** Zeros are left out in whole pages: file systems allocate no less. */
-const pageSize = 4096;
+/** What need not be written is left out in whole pages: file systems allocate no less. */
+export const pageSize = 4096;
 const zeroPage: Buffer = Buffer.alloc(pageSize);
 
+/** A range of bytes in memory: from, and the index behind it. */
+type Extent = readonly [from: number, to: number];
+
 /**
- * The ranges [from, to) of the bytes that are not whole pages of zeros, where byte 0 lies at
- * `offset` of the file.
+ * The ranges of the bytes that are not whole pages of zeros, where byte 0 lies at `offset` of the file.
  */
-export function dataExtents(bytes: Uint8Array, offset: number): (readonly [number, number])[] {
-  const extents: (readonly [number, number])[] = [];
+export function dataExtents(bytes: Uint8Array, offset: number): Extent[] {
+  // most pages that are not zero show it in their first byte
+  const isZero = (from: number, to: number): boolean =>
+    bytes[from] === 0 && Buffer.compare(bytes.subarray(from, to), zeroPage.subarray(0, to - from)) === 0;
+  return extentsWithout(bytes.length, offset, isZero);
+}
+
+/** The ranges of the bytes whose pages differ from those that are there. */
+export function changedExtents(bytes: Uint8Array, there: Uint8Array, offset: number): Extent[] {
+  const isEqual = (from: number, to: number): boolean =>
+    to <= there.length && Buffer.compare(bytes.subarray(from, to), there.subarray(from, to)) === 0;
+  return extentsWithout(bytes.length, offset, isEqual);
+}
+
+function extentsWithout(length: number, offset: number, isLeftOut: (from: number, to: number) => boolean): Extent[] {
+  const extents: Extent[] = [];
   let start = -1;
-  for (let at = 0; at < bytes.length;) {
-    const next = Math.min(bytes.length, at + pageSize - ((offset + at) % pageSize));
-    // most pages that are not zero show it in their first byte
-    const isZero = bytes[at] === 0 && Buffer.compare(bytes.subarray(at, next), zeroPage.subarray(0, next - at)) === 0;
-    if (isZero && start >= 0) {
+  for (let at = 0; at < length;) {
+    const next = Math.min(length, at + pageSize - ((offset + at) % pageSize));
+    const leftOut = isLeftOut(at, next);
+    if (leftOut && start >= 0) {
       extents.push([start, at]);
       start = -1;
-    } else if (!isZero && start < 0) start = at;
+    } else if (!leftOut && start < 0) start = at;
     at = next;
   }
-  if (start >= 0) extents.push([start, bytes.length]);
+  if (start >= 0) extents.push([start, length]);
   return extents;
 }

@@ -14,6 +14,7 @@ import type { ChunkIndex } from "@imgtool/chunker";
 import { chunkPath, openLocalStore, type ReadStore } from "@imgtool/store";
 import { expect, test } from "vitest";
 import { extractBlob } from "./extract-blob.ts";
+import { attachLoopDevice } from "../test/loop-device.ts";
 import { blobSeed, indexSeed } from "./file-seed.ts";
 import { readIndex } from "./read-index.ts";
 import { makeBlob } from "./make-blob.ts";
@@ -107,7 +108,8 @@ test("a missing chunk names the chunk and the stores; the output is as it was", 
     data: { chunk: made.index.name(5), stores: [made.store.location, other.location] },
   });
   expect(readFileSync(output, "utf8")).toBe("former");
-  expect(readdirSync(made.folder.path).sort()).toEqual(["blob", "o.caibx", "other", "out", "s"]);
+  const left = readdirSync(made.folder.path).filter((name) => name !== ".out.partial");
+  expect(left.sort()).toEqual(["blob", "o.caibx", "other", "out", "s"]);
 });
 
 const alterations: readonly (readonly [string, (path: string, other: string) => void])[] = [
@@ -124,19 +126,23 @@ const alterations: readonly (readonly [string, (path: string, other: string) => 
   ["that is no compressed data", (path) => writeFileSync(path, "not a chunk at all")],
 ];
 
-test.each(alterations)("a chunk %s is told with its store and leaves no output", async (_, alter) => {
-  using made = await publish(randomBytes(1_000_000, "altered"));
-  chmodSync(made.chunk(4), 0o644);
-  alter(made.chunk(4), made.chunk(3));
-  const output = made.folder.join("out");
-  const extracted = extractBlob({ index: made.index, stores: [made.store], output });
-  await expect(extracted).rejects.toThrow(IntegrityError);
-  await expect(extracted).rejects.toMatchObject({
-    code: "chunk-altered",
-    data: { chunk: made.index.name(4), store: made.store.location },
-  });
-  expect(readdirSync(made.folder.path).sort()).toEqual(["blob", "o.caibx", "s"]);
-});
+test.each(alterations)(
+  "a chunk %s is told with its store and leaves nothing under the final name",
+  async (_, alter) => {
+    using made = await publish(randomBytes(1_000_000, "altered"));
+    chmodSync(made.chunk(4), 0o644);
+    alter(made.chunk(4), made.chunk(3));
+    const output = made.folder.join("out");
+    const extracted = extractBlob({ index: made.index, stores: [made.store], output });
+    await expect(extracted).rejects.toThrow(IntegrityError);
+    await expect(extracted).rejects.toMatchObject({
+      code: "chunk-altered",
+      data: { chunk: made.index.name(4), store: made.store.location },
+    });
+    const left = readdirSync(made.folder.path).filter((name) => name !== ".out.partial");
+    expect(left.sort()).toEqual(["blob", "o.caibx", "s"]);
+  },
+);
 
 test("a second store stands in for a chunk that the first one lacks or has altered", async () => {
   const content = randomBytes(1_000_000, "second");
@@ -200,7 +206,7 @@ test("a folder is no output", async () => {
   await expect(extracted).rejects.toMatchObject({ code: "output-invalid" });
 });
 
-test("an abort ends the run and leaves nothing", async () => {
+test("an abort ends the run and leaves what the next one goes on with", async () => {
   using made = await publish(randomBytes(3_000_000, "abort"));
   const controller = new AbortController();
   let gets = 0;
@@ -217,7 +223,7 @@ test("an abort ends the run and leaves nothing", async () => {
   const extracted = extractBlob({ index: made.index, stores: [store], output, signal: controller.signal, requests: 2 });
   await expect(extracted).rejects.toThrow(AbortedError);
   expect(gets).toBeLessThan(8);
-  expect(readdirSync(made.folder.path).sort()).toEqual(["blob", "o.caibx", "s"]);
+  expect(readdirSync(made.folder.path).sort()).toEqual([".out.partial", "blob", "o.caibx", "s"]);
 });
 
 test("threads restore a large blob from a local store, and leave what it lacks to the next store", async () => {
@@ -246,7 +252,7 @@ test("threads restore a large blob from a local store, and leave what it lacks t
   await extractBlob({ ...options, stores: [made.store.location, whole.store] });
   expect(same(output, content)).toBe(true);
   expect(statSync(output).blocks * 512).toBeLessThan(11_000_000);
-  expect(readdirSync(made.folder.path).sort()).toEqual(["blob", "o.caibx", "out", "s"]);
+  expect(readdirSync(made.folder.path).sort()).toEqual([".other.partial", "blob", "o.caibx", "out", "s"]);
   const aborted = extractBlob({ ...options, stores: [made.store.location], signal: AbortSignal.abort() });
   await expect(aborted).rejects.toThrow(AbortedError);
 });
@@ -268,32 +274,56 @@ test("a full file system is told as such, with and without threads", async (cont
   }
 });
 
-function attachLoopDevice(path: string): string | undefined {
-  try {
-    return run("losetup", ["--find", "--show", path]).trim();
-  } catch {
-    return undefined;
-  }
-}
-
 test("a block device is overwritten in place, zeros included; one that is too small is refused", async (context) => {
   needRoot(context);
   needPrograms(context, "losetup");
   using made = await publish(imageLike());
-  writeFileSync(made.folder.join("disk"), randomBytes(2_097_152, "disk"));
-  const device = attachLoopDevice(made.folder.join("disk"));
-  if (device === undefined) {
-    context.skip("needs loop devices");
-    return;
-  }
-  try {
-    await extractBlob({ index: made.index, stores: [made.store], output: device });
-    run("sync", []);
-    expect(readFileSync(device).subarray(0, 1_500_000).equals(imageLike())).toBe(true);
-    using larger = await publish(randomBytes(2_100_000, "larger"));
-    const refused = extractBlob({ index: larger.index, stores: [larger.store], output: device });
-    await expect(refused).rejects.toMatchObject({ code: "output-too-small" });
-  } finally {
-    run("losetup", ["--detach", device]);
-  }
+  const former = randomBytes(2_097_152, "disk");
+  writeFileSync(made.folder.join("disk"), former);
+  using device = attachLoopDevice(context, made.folder.join("disk"));
+  await extractBlob({ index: made.index, stores: [made.store], output: device.path });
+  expect(readFileSync(device.path).subarray(0, 1_500_000).equals(imageLike())).toBe(true);
+  expect(readFileSync(device.path).subarray(1_500_000).equals(former.subarray(1_500_000))).toBe(true);
+
+  using larger = await publish(randomBytes(2_100_000, "larger"));
+  const refused = extractBlob({ index: larger.index, stores: [larger.store], output: device.path });
+  await expect(refused).rejects.toMatchObject({
+    code: "output-too-small",
+    message: expect.stringContaining("2848 bytes (2.78 KiB) do not fit"),
+    data: { expected: 2_100_000, found: 2_097_152, missing: 2848 },
+  });
+  expect(readFileSync(device.path).subarray(0, 1_500_000).equals(imageLike())).toBe(true);
+});
+
+/** Sectors written to a block device so far, as the kernel counts them. */
+const sectorsWritten = (device: string): number =>
+  Number(
+    readFileSync(`/sys/class/block/${device.slice(5)}/stat`, "utf8")
+      .trim()
+      .split(/\s+/)[6],
+  );
+
+test("of a block device only what changes is written, and what moved on it is not fetched", async (context) => {
+  needRoot(context);
+  needPrograms(context, "losetup");
+  const former = randomBytes(4_194_304, "former device");
+  const next = Uint8Array.from(former);
+  next.set(randomBytes(5000, "changed range"), 1_000_000);
+  // the last quarter moves by a page
+  next.set(former.subarray(3_145_728, 4_190_208), 3_149_824);
+  using made = await publish(next);
+  writeFileSync(made.folder.join("disk"), former);
+  using device = attachLoopDevice(context, made.folder.join("disk"));
+  run("sync", []);
+  const before = sectorsWritten(device.path);
+  const result = await extractBlob({ index: made.index, stores: [made.store], output: device.path });
+  expect(readFileSync(device.path).equals(next)).toBe(true);
+  expect(result.fromStores).toBeLessThan(8);
+  expect(sectorsWritten(device.path) - before).toBeLessThan((1_048_576 + 3 * 65_536) / 512);
+
+  run("sync", []);
+  const settled = sectorsWritten(device.path);
+  const again = await extractBlob({ index: made.index, stores: [], output: device.path });
+  expect(again).toMatchObject({ fromStores: 0, bytesFetched: 0 });
+  expect(sectorsWritten(device.path)).toBe(settled);
 });

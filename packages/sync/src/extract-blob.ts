@@ -1,20 +1,23 @@
 /**
  * Restores a blob from its index: every chunk verified, many under way, nothing under the final name
- * before it is whole.
+ * before it is whole. A run that was killed is gone on with.
  * @module
  */
+import { truncateSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { ConfigError, type Progress, silentProgress, systemErrorCode, type Task } from "@imgtool/core";
-import { makeAtomically } from "@imgtool/host";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { openLocalStore, type ReadStore } from "@imgtool/store";
 import { BlobOutput } from "./blob-output.ts";
 import { ChunkSource, type ChunkSourceCounts } from "./chunk-source.ts";
 import { concurrently, requestLimit } from "./concurrently.ts";
-import { type ExtractPlan, planExtraction } from "./extract-plan.ts";
+import { type ExtractPlan, placesOf, planExtraction } from "./extract-plan.ts";
 import { extractWithThreads } from "./extract-threads.ts";
 import { blobSeed } from "./file-seed.ts";
+import { findInPlace, type InPlaceOptions, resumeFile } from "./in-place.ts";
+import { makeResumably, type PartialOutput } from "./partial-output.ts";
 import type { Seed } from "./seed.ts";
+import { shareRepeats, shareWithSeed } from "./share-blocks.ts";
 
 /** Blobs up to this length are restored without threads: starting them takes as long. */
 const shortBlob: number = 8 * 1024 ** 2;
@@ -28,10 +31,15 @@ export interface ExtractBlobOptions {
   readonly stores: readonly (string | ReadStore)[];
   /** Asked before the stores, in this order; they stay open. */
   readonly seeds?: readonly Seed[];
-  /** A file, which is replaced when the new one is whole, or a block device, which is overwritten. */
+  /**
+   * A file, which is replaced when the new one is whole, or a block device, of which the pages that
+   * differ are overwritten.
+   */
   readonly output: string;
-  /** Whether the regular file that is at `output` serves as a seed. Default true. */
+  /** Whether the file that is at `output`, or the content of the device, serves as a seed. Default true. */
   readonly seedOutput?: boolean;
+  /** Whether a file shares blocks with seeds, and with itself, where the file system can. Default true. */
+  readonly reflink?: boolean;
   /** Whether zeros become holes in a regular file. Default true. */
   readonly punchHoles?: boolean;
   /** Chunks under way at once. Default 32, fewer when chunks are very large. */
@@ -50,73 +58,127 @@ export interface ExtractedBlob extends ChunkSourceCounts {
  * Restores a blob.
  * @throws NotFoundError `chunk-missing` with the stores that were tried; IntegrityError `chunk-altered`
  *   with the store that holds it altered; EnvironmentError `no-space`, `output-not-writable`,
- *   `output-too-small`; AbortedError. A regular output is then as it was before.
+ *   `output-too-small`; AbortedError. A regular output is then as it was before, and what was
+ *   restored waits beside it for the next run, as `.NAME.partial`.
  * @example await extractBlob({ index, stores: [await openStore("default.castr")], output: "disk.raw" })
  */
 export async function extractBlob(options: ExtractBlobOptions): Promise<ExtractedBlob> {
-  const { index, output, signal, progress = silentProgress } = options;
+  const { index, output, progress = silentProgress } = options;
   const kind = await outputKind(output);
   await using resources = new AsyncDisposableStack();
-  const seeds = [...(options.seeds ?? [])];
-  if (kind === "file" && options.seedOutput !== false) {
-    const seed = await blobSeed(output, { sizes: index.sizes, digest: index.digest, progress, signal });
-    resources.defer(() => seed.close());
-    seeds.push(seed);
-  }
   const stores: ReadStore[] = [];
   for (const store of options.stores) {
     if (typeof store !== "string") stores.push(store);
     else stores.push(resources.adopt(await openLocalStore(store), (opened) => opened.close()));
   }
-  const source = new ChunkSource({ index, stores, seeds });
-  const [firstStore] = options.stores;
-  const canThread = typeof firstStore === "string" && seeds.length === 0 && index.totalSize > shortBlob;
+  const addOutput = async (): Promise<void> => {
+    if (options.seedOutput === false) return;
+    const seed = await blobSeed(output, { ...options, sizes: index.sizes, digest: index.digest });
+    source.addSeed(resources.adopt(seed, (opened) => opened.close()));
+  };
+  const source = new ChunkSource({ index, stores, seeds: options.seeds });
   using task = progress.start({ label: "restore chunks", unit: "bytes", total: index.totalSize });
+  const job: Job = { options, plan: planExtraction(index), source, task };
   if (kind === "special") {
     await using target = await BlobOutput.openInPlace(output, index.totalSize);
-    await restore(source, target, planExtraction(index), options, task);
-    await target.flush();
+    await overwrite(target, job, addOutput);
   } else {
-    await makeAtomically(output, async (temporary) => {
-      await using target = await BlobOutput.create(temporary, index.totalSize, options.punchHoles !== false);
-      const plan = planExtraction(index);
-      if (canThread) {
-        const onProgress = (written: number, chunks: number, bytesFetched: number): void => {
-          task.advance(written);
-          source.addFromStores(chunks, bytesFetched);
-        };
-        const { digest } = index;
-        const { sparse } = target;
-        await extractWithThreads({ plan, digest, sparse, store: firstStore, output: temporary, onProgress, signal });
-      }
-      await restore(source, target, plan, options, task);
-    });
+    if (kind === "file") await addOutput();
+    await makeResumably(output, "file", 0o666, (partial) => fill(partial, job));
   }
   const { counts } = source;
   task.done(`${counts.fromSeeds} chunks from seeds, ${counts.fromStores} from stores`);
   return { bytes: index.totalSize, chunks: index.count, ...counts };
 }
 
-/** Writes every chunk that is not done wherever it occurs; each different chunk is read once. */
-async function restore(
-  source: ChunkSource,
-  target: BlobOutput,
-  plan: ExtractPlan,
-  options: ExtractBlobOptions,
-  task: Task,
-): Promise<void> {
+interface Job {
+  readonly options: ExtractBlobOptions;
+  readonly plan: ExtractPlan;
+  readonly source: ChunkSource;
+  readonly task: Task;
+}
+
+/** Changes a device to the blob: first what needs nothing, then what is elsewhere on it, then the rest. */
+async function overwrite(target: BlobOutput, job: Job, addOutput: () => Promise<void>): Promise<void> {
+  const { plan, options } = job;
+  if (target.hasFormerContent) {
+    await findInPlace({ ...options, plan, output: target });
+    countInPlace(job);
+    if (plan.done.includes(0)) await addOutput();
+  }
+  await restore(target, job);
+  await target.flush();
+}
+
+/** Fills a new file, or goes on with one. */
+async function fill(partial: PartialOutput, job: Job): Promise<void> {
+  const { options, plan, source } = job;
+  const { index, signal, punchHoles: sparse = true, reflink = true } = options;
+  // What is not sparse must not have holes: neither a former run's nor a seed's.
+  if (!sparse && partial.isResumed) truncateSync(partial.path);
+  await using target = await BlobOutput.openFile(partial.path, index.totalSize, sparse);
+  const place: InPlaceOptions = { index, plan, output: target, signal };
+  const isZero = (i: number): boolean => source.isZero(i);
+  if (sparse && partial.isResumed) {
+    await resumeFile(place);
+    const found = plan.inPlace.reduce((sum, one) => sum + one, 0);
+    options.progress?.log("info", `going on with ${found} of ${index.count} chunks that a former run has restored`);
+  }
+  if (sparse && reflink) for (const file of source.seedFiles) await shareWithSeed(place, file, isZero);
+  countInPlace(job);
+  try {
+    await fetchRest(target, job);
+  } finally {
+    partial.hasContent ||= source.counts.fromSeeds + source.counts.fromStores > 0;
+  }
+  if (sparse && reflink) shareRepeats(place, isZero);
+}
+
+/** Puts what is missing into a file: by threads from the first store, then from wherever it is. */
+async function fetchRest(target: BlobOutput, job: Job): Promise<void> {
+  const { options, plan, source, task } = job;
+  const { index, signal } = options;
+  const [firstStore] = options.stores;
+  if (typeof firstStore === "string" && !source.hasSeeds && index.totalSize > shortBlob) {
+    const onProgress = (written: number, chunks: number, bytesFetched: number): void => {
+      task.advance(written);
+      source.addFromStores(chunks, bytesFetched);
+    };
+    const { digest } = index;
+    const { sparse, path: output } = target;
+    const data = { plan, digest, largestChunk: largestSize(index), sparse, store: firstStore, output };
+    await extractWithThreads({ ...data, onProgress, signal });
+  }
+  await restore(target, job);
+}
+
+/** What was in its place counts as progress, and as come from a seed. */
+function countInPlace({ plan, options: { index }, source, task }: Job): void {
+  source.addFromSeeds(plan.done.reduce((sum, one) => sum + one, 0));
+  for (let i = 0; i < index.count; i++) if (plan.inPlace[i] === 1) task.advance(index.size(i));
+}
+
+/** Writes every chunk that is not done wherever it is missing; each different chunk is read once. */
+async function restore(target: BlobOutput, { options, plan, source, task }: Job): Promise<void> {
   const { index } = source;
-  const { firsts, next, done } = plan;
   const limit = options.requests ?? requestLimit(index.sizes.max);
-  await concurrently(firsts.length, limit, options.signal, async (position, signal) => {
-    const first = firsts[position] ?? 0;
-    if (done[position] === 1) return;
+  await concurrently(plan.firsts.length, limit, options.signal, async (position, signal) => {
+    if (plan.done[position] === 1) return;
+    const first = plan.firsts[position] ?? 0;
     const bytes = target.sparse && source.isZero(first) ? undefined : await source.get(first, signal);
-    for (let i = first; i >= 0; i = next[i] ?? -1) {
+    for (const i of placesOf(plan, position)) {
+      if (plan.inPlace[i] === 1) continue;
       if (bytes !== undefined) await target.write(bytes, index.start(i));
       task.advance(index.size(i));
     }
   });
+}
+
+/** Bytes of the largest chunk: no more than the index's maximum, and often far less. */
+function largestSize(index: ChunkIndex): number {
+  let largest = 0;
+  for (let i = 0; i < index.count; i++) largest = Math.max(largest, index.size(i));
+  return largest;
 }
 
 async function outputKind(path: string): Promise<"none" | "file" | "special"> {

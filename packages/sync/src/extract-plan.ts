@@ -16,6 +16,8 @@ export interface ExtractPlan {
   readonly ids: Uint8Array<SharedArrayBuffer>;
   /** For each of `firsts`, 1 when it is in its places. */
   readonly done: Uint8Array<SharedArrayBuffer>;
+  /** For each chunk, 1 when the output has had it in its place before: it is not written again. */
+  readonly inPlace: Uint8Array<SharedArrayBuffer>;
   /** The next of `firsts` to be taken; 1 when all are to stop. */
   readonly counters: Int32Array<SharedArrayBuffer>;
 }
@@ -43,6 +45,20 @@ export function planExtraction(index: ChunkIndex): ExtractPlan {
     ends,
     ids,
     done: new Uint8Array(new SharedArrayBuffer(table.count)),
+    inPlace: new Uint8Array(new SharedArrayBuffer(index.count)),
     counters: new Int32Array(new SharedArrayBuffer(8)),
   };
+}
+
+/** The places of one of `firsts`, as the positions of its chunks in the stream. */
+export function* placesOf({ firsts, next }: ExtractPlan, position: number): Generator<number, void> {
+  for (let i = firsts[position] ?? -1; i >= 0; i = next[i] ?? -1) yield i;
+}
+
+/** Marks as done what is in all its places. */
+export function markDone(plan: ExtractPlan): void {
+  for (let position = 0; position < plan.firsts.length; position++) {
+    const isMissing = placesOf(plan, position).some((i) => plan.inPlace[i] !== 1);
+    if (!isMissing) plan.done[position] = 1;
+  }
 }

@@ -17,6 +17,8 @@ import { packError, type PackedError } from "./packed-error.ts";
 export interface ExtractWorkerData {
   readonly plan: ExtractPlan;
   readonly digest: DigestAlgorithm;
+  /** Bytes of the largest chunk. */
+  readonly largestChunk: number;
   /** Directory of the store. */
   readonly store: string;
   /** The file to write to. */
@@ -41,13 +43,20 @@ function writeAt(descriptor: number, bytes: Uint8Array, offset: number): void {
   }
 }
 
-/** The chunk's plain bytes and its length in the store; undefined when the store has no good copy. */
+/** Memory that each chunk is read into and decompressed into: new memory for each costs as much as the work. */
+const stored: Uint8Array = Buffer.allocUnsafeSlow(maxStoredBytes(data.largestChunk));
+const plain: Uint8Array = Buffer.allocUnsafeSlow(data.largestChunk);
+
+/**
+ * The chunk's plain bytes, valid until the next call, and its length in the store; undefined when the
+ * store has no good copy.
+ */
 function fetch(store: SyncLocalStore, i: number, size: number): readonly [Uint8Array, number] | undefined {
   const name = toHex(plan.ids.subarray(i * 32, (i + 1) * 32));
   try {
-    const stored = store.get(name, maxStoredBytes(size));
-    if (stored === undefined) return undefined;
-    return [openChunk(stored, name, size, data.digest, store.location), stored.bytes.length];
+    const chunk = store.get(name, maxStoredBytes(size), stored);
+    if (chunk === undefined) return undefined;
+    return [openChunk(chunk, name, size, data.digest, store.location, plain), chunk.bytes.length];
   } catch (error) {
     if (error instanceof IntegrityError || error instanceof FormatError) return undefined;
     throw error;
@@ -66,11 +75,13 @@ function run(descriptor: number): void {
     const position = Atomics.add(plan.counters, 0, 1);
     const first = plan.firsts[position];
     if (first === undefined || Atomics.load(plan.counters, 1) === 1) break;
+    if (plan.done[position] === 1) continue;
     const start = first === 0 ? 0 : (plan.ends[first - 1] ?? 0);
     const size = (plan.ends[first] ?? 0) - start;
     const fetched = fetch(store, first, size);
     if (fetched === undefined) continue;
     for (let i = first; i >= 0; i = plan.next[i] ?? -1) {
+      if (plan.inPlace[i] === 1) continue;
       writeAt(descriptor, fetched[0], i === 0 ? 0 : (plan.ends[i - 1] ?? 0));
       written += size;
     }

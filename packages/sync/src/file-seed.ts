@@ -16,7 +16,7 @@ import {
 import { type ChunkIndex, type ChunkSizes, type DigestAlgorithm, IdTable } from "@imgtool/chunker";
 import { feedSource } from "./byte-source.ts";
 import { ChunkPipeline } from "./chunk-pipeline.ts";
-import type { Seed } from "./seed.ts";
+import type { Seed, SeedFile } from "./seed.ts";
 
 export interface BlobSeedOptions {
   /** What the wanted index was cut with; other sizes find nothing that is equal. */
@@ -42,7 +42,6 @@ export async function blobSeed(path: string, options: BlobSeedOptions): Promise<
     digest,
     workers,
     signal,
-    contentDigest: false,
     onChunk: (size, id) => chunks.add(size, id),
   });
   await feedSource(pipeline, path, { signal, task });
@@ -99,6 +98,7 @@ class ChunkOffsets {
 
 class FileSeed implements Seed {
   readonly location: string;
+  readonly file: SeedFile;
   readonly #handle: FileHandle;
   readonly #digest: DigestAlgorithm;
   readonly #chunks: ChunkOffsets;
@@ -108,6 +108,7 @@ class FileSeed implements Seed {
     this.location = location;
     this.#digest = digest;
     this.#chunks = chunks;
+    this.file = { descriptor: handle.fd, offsetOf: (id) => chunks.find(id) };
   }
 
   async read(id: Uint8Array, size: number): Promise<Uint8Array | undefined> {

@@ -16,9 +16,11 @@ export { extractBlob, type ExtractBlobOptions, type ExtractedBlob } from "./extr
 export { blobSeed, type BlobSeedOptions, indexSeed } from "./file-seed.ts";
 export { type MadeBlob, makeBlob, type MakeBlobOptions } from "./make-blob.ts";
 export { chunkStream, type ChunkStreamOptions } from "./make-stream.ts";
+export { openSeed, type OpenSeedOptions } from "./open-seed.ts";
 export { parseIndex, readIndex, type ReadIndexOptions } from "./read-index.ts";
 export { readStream, type ReadStreamOptions } from "./read-stream.ts";
 export type { Seed } from "./seed.ts";
+export { storedSeed } from "./stored-seed.ts";
 export { type UpdateCost, updateCost } from "./update-cost.ts";
 export {
   verifyChunks,

@@ -40,6 +40,7 @@ for (const [name, content] of Object.entries(contents)) {
       index: folder.join("ours.caibx"),
       store: folder.join("ours.castr"),
       chunkSizes: { avg: 16384 },
+      contentDigest: true,
     });
     const printed = run("casync", ["make", "--chunk-size=16K", "--store=theirs.castr", "theirs.caibx", "blob"], {
       cwd,
@@ -96,6 +97,7 @@ test.each(["sha512-256", "sha256"] as const)("%s names the chunks and the whole"
     index: folder.join("o"),
     store: folder.join("s"),
     digest,
+    contentDigest: true,
   });
   expect(result.digest).toBe(sha(content, digest));
   const index = await readIndex(folder.join("o"));
@@ -120,7 +122,7 @@ test("more small chunks than records, and chunks that go over the ring's end", a
   using folder = temporaryFolder();
   const publish = async (chunkSizes: { min: number; avg: number; max: number }): Promise<void> => {
     const store = nullStore();
-    const options = { index: folder.join("o"), store, chunkSizes, workers: 2 };
+    const options = { index: folder.join("o"), store, chunkSizes, workers: 2, contentDigest: true };
     const result = await makeBlob({ ...options, source: slices(content, 1_000_003) });
     expect(result.digest).toBe(sha(content));
     const index = decodeIndex(readFileSync(folder.join("o")));
@@ -229,13 +231,12 @@ test("what cannot be read is named", async () => {
   expect(existsSync(folder.join("o.caibx"))).toBe(false);
 });
 
-test("the digest of the whole can be left out", async () => {
+test("the digest of the whole is made when it is asked for", async () => {
   using folder = folderWith(randomBytes(5_000_000, "whole"));
   const options = { source: folder.join("blob"), index: folder.join("o"), store: folder.join("s"), durable: false };
-  const whole = await makeBlob(options);
-  expect(await makeBlob({ ...options, contentDigest: false })).toMatchObject({
-    size: whole.size,
-    newChunks: 0,
-    digest: "",
-  });
+  const whole = await makeBlob({ ...options, contentDigest: true });
+  expect(whole.digest).toBe(sha(readFileSync(options.source)));
+  const again = await makeBlob(options);
+  expect(again).toMatchObject({ size: whole.size, newChunks: 0 });
+  expect(again.digest).toBeUndefined();
 });

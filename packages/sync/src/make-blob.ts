@@ -26,7 +26,10 @@ export interface MakeBlobOptions {
   readonly level?: number;
   /** Whether chunks are flushed to the disk before the index names them. Default true. */
   readonly durable?: boolean;
-  /** Whether to digest the blob as a whole, too; it costs as much as all chunk ids. Default true. */
+  /**
+   * Whether to digest the blob as a whole, too, as `casync make` does. It is as much work as all chunk
+   * ids, which cover every byte already. Default false.
+   */
   readonly contentDigest?: boolean;
   /** Worker threads. Default: one per processor. */
   readonly workers?: number;

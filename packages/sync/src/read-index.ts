@@ -4,13 +4,21 @@
  */
 import { checkFlags } from "@imgtool/catar";
 import { type ChunkIndex, decodeIndex } from "@imgtool/chunker";
-import { fetchBytes, isHttpUrl, parseHttpUrl } from "@imgtool/store";
+import {
+  fetchBytes,
+  isHttpUrl,
+  isSshLocation,
+  parseHttpUrl,
+  parseSshLocation,
+  pullIndex,
+  sshConnect,
+} from "@imgtool/store";
 import { maxIndexBytes, readIndexBytes } from "./index-file.ts";
 
 export interface ReadIndexOptions {
   /**
-   * Fetches the bytes at a URL, of which there may be `maxSize`. Default: a plain HTTP request; hand
-   * in another for credentials, proxies or other protocols.
+   * Fetches the bytes at an http(s) URL, of which there may be `maxSize`. Default: a plain HTTP request;
+   * hand in another for credentials or proxies.
    */
   readonly load?: (
     url: string,
@@ -20,11 +28,15 @@ export interface ReadIndexOptions {
 }
 
 /**
- * The index at a path or an http(s) URL.
- * @throws NotFoundError `index-missing`; FormatError `index-…` or `catar-flags-…`; what `load` throws
+ * The index at a path, an http(s) URL or, through ssh, at host:path.
+ * @throws NotFoundError `index-missing`, `remote-not-found`; NetworkError; FormatError `index-…` or `catar-flags-…`; what `load` throws
  */
 export async function readIndex(location: string, options: ReadIndexOptions = {}): Promise<ChunkIndex> {
   const { load = fetchBytes, signal } = options;
+  if (isSshLocation(location)) {
+    const remote = parseSshLocation(location);
+    return parseIndex(await pullIndex(sshConnect(remote), remote.path, { maxSize: maxIndexBytes, signal }), location);
+  }
   if (!isHttpUrl(location)) return parseIndex(await readIndexBytes(location), location);
   const bytes = await load(location, { maxSize: maxIndexBytes, signal });
   // A URL may hold a password: messages name it without.

@@ -3,6 +3,13 @@
  * @module
  */
 
+/** A file in which a seed's chunks lie: what is made of them can share its blocks. */
+export interface SeedFile {
+  readonly descriptor: number;
+  /** Where the chunk with this id was when the file was read; undefined when it was not there. */
+  offsetOf(id: Uint8Array): number | undefined;
+}
+
 /** Something that may hold chunks. What it hands out is verified: seeds change behind one's back. */
 export interface Seed {
   /** Where it is, for messages. */
@@ -12,6 +19,8 @@ export interface Seed {
    * hold it, or no longer.
    */
   read(id: Uint8Array, size: number): Promise<Uint8Array | undefined>;
+  /** The file of a seed that is one. */
+  readonly file?: SeedFile;
   /** Closes files; a closed seed is not used again. */
   close(): Promise<void>;
 }

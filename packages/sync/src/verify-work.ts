@@ -21,8 +21,14 @@ import type { Problem } from "./verify-problem.ts";
 export type VerifyJob =
   /** Every different chunk of an index in a local store. */
   | { readonly kind: "chunks"; readonly plan: ExtractPlan; readonly digest: DigestAlgorithm; readonly store: string }
-  /** Every chunk's bytes in a file. */
-  | { readonly kind: "file"; readonly plan: ExtractPlan; readonly digest: DigestAlgorithm; readonly path: string }
+  /** Every chunk's bytes in a file, or those of some chunks. */
+  | {
+      readonly kind: "file";
+      readonly plan: ExtractPlan;
+      readonly digest: DigestAlgorithm;
+      readonly path: string;
+      readonly chunks?: Int32Array<SharedArrayBuffer>;
+    }
   /** Everything in the folders of a local store. */
   | { readonly kind: "store"; readonly store: string; readonly folders: readonly string[] };
 
@@ -37,7 +43,7 @@ export interface Checked {
 /** Items in a job. */
 export function jobLength(job: VerifyJob): number {
   if (job.kind === "store") return job.folders.length;
-  return job.kind === "chunks" ? job.plan.firsts.length : job.plan.ends.length;
+  return job.kind === "chunks" ? job.plan.firsts.length : (job.chunks ?? job.plan.ends).length;
 }
 
 interface Place {
@@ -78,9 +84,9 @@ export function checkStored(
   }
 }
 
-/** Checks the bytes of chunk `item` in an open file. What lies behind the file's end is not reported. */
+/** Checks the bytes of the job's chunk number `item` in an open file. What lies behind the file's end is not reported. */
 export function checkInFile(job: Extract<VerifyJob, { kind: "file" }>, descriptor: number, item: number): Checked {
-  const place = placeOf(job.plan, item);
+  const place = placeOf(job.plan, job.chunks === undefined ? item : (job.chunks[item] ?? 0));
   const bytes = Buffer.allocUnsafe(place.size);
   let filled = 0;
   while (filled < place.size) {
@@ -91,7 +97,7 @@ export function checkInFile(job: Extract<VerifyJob, { kind: "file" }>, descripto
   }
   const found = hash(job.digest, bytes, "hex");
   if (found === place.chunk) return { chunks: 1, bytes: place.size, problems: [] };
-  const message = `${job.path}, offset ${place.offset}: ${place.size} bytes are not those of chunk ${item}: expected the ${job.digest} digest ${place.chunk}, found ${found}`;
+  const message = `${job.path}, offset ${place.offset}: ${place.size} bytes are not those of chunk ${place.position}: expected the ${job.digest} digest ${place.chunk}, found ${found}`;
   return {
     chunks: 1,
     bytes: place.size,

@@ -2,7 +2,8 @@
  * Block devices for tests.
  * @module
  */
-import { run, type SkippableContext } from "@imgtool/testkit";
+import { mkdirSync } from "node:fs";
+import { needPrograms, needRoot, run, type SkippableContext, type TemporaryFolder } from "@imgtool/testkit";
 
 export interface LoopDevice extends Disposable {
   /** `/dev/loop…` */
@@ -18,4 +19,32 @@ export function attachLoopDevice(context: SkippableContext, file: string): LoopD
     context.skip("needs loop devices");
   }
   return { path, [Symbol.dispose]: () => void run("losetup", ["--detach", path]) };
+}
+
+/** An empty file system, mounted; skips the test where the machine has none of its kind. */
+export function mountFileSystem(context: SkippableContext, kind: "btrfs" | "xfs", folder: TemporaryFolder): LoopDevice {
+  needRoot(context);
+  needPrograms(context, "losetup", `mkfs.${kind}`, "filefrag");
+  const image = folder.join(`${kind}.image`);
+  run("truncate", ["-s", kind === "xfs" ? "320M" : "128M", image]);
+  run(`mkfs.${kind}`, ["-q", image]);
+  const path = folder.join(kind);
+  mkdirSync(path);
+  try {
+    run("mount", ["-o", "loop", image, path]);
+  } catch {
+    context.skip(`needs to mount ${kind}`);
+  }
+  return { path, [Symbol.dispose]: () => void run("umount", [path]) };
+}
+
+/** Bytes of a file that lie in blocks which it shares with others, as the kernel tells of its extents. */
+export function sharedBytes(file: string): number {
+  run("sync", [file]);
+  let blocks = 0;
+  for (const line of run("filefrag", ["-v", file]).split("\n")) {
+    const columns = line.split(":");
+    if (/^\s*\d+$/.test(columns[0] ?? "") && line.includes("shared")) blocks += Number(columns[3]);
+  }
+  return blocks * 4096;
 }

@@ -26,7 +26,7 @@ export function command(): Command {
     .argument("<source>", ".caibx, .caidx or .catar: a path or http(s) URL; - for an archive on standard input")
     .argument("[target]", "file or block device (- for standard output), or directory; the current one otherwise")
     .argument("[path]", "of an archive or its index: a path inside, restored below the target")
-    .option("--seed <path>", "a file or directory to take chunks from; may be repeated", collect)
+    .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect)
     .option("--seed-output <yes|no>", "whether what is at the target serves as a seed", yesNo, true)
     .option("--punch-holes <yes|no>", "whether zeros become holes", yesNo, true)
     .option("--delete <yes|no>", "whether what the archive lacks is removed from an existing directory", yesNo, true)

@@ -4,6 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError, formatSize } from "@imgtool/core";
+import type { MadeBlob, MadeTree } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
   addChunkOptions,
@@ -31,10 +32,7 @@ interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, Featur
 }
 
 export function command(): Command {
-  const make = verbCommand(
-    "make",
-    "Cut a file or directory into chunks and write the index that names them; prints the digest.",
-  )
+  const make = verbCommand("make", "Cut a file or directory into chunks and write the index that names them.")
     .argument("<target>", "what to make: .caibx (index of a file), .caidx (index of a directory), .catar (archive)")
     .argument("[source]", "file, block device, directory, a .catar to index, or - for standard input", undefined)
     .addHelpText("after", examples);
@@ -52,40 +50,57 @@ export function command(): Command {
         });
       }
       const from = source ?? (kind === "blob-index" ? "-" : ".");
+      const { isRemoteLocation, isSshLocation, openWriteStore } = await import("@imgtool/store");
+      const isRemote = isSshLocation(target);
+      const shared = {
+        flags: await directoryFlags(options),
+        idShift: idShiftOf(options, from),
+        contentDigest: options.contentDigest,
+        progress: reporter,
+        signal,
+      };
       if (kind === "archive") {
-        const archive = await sync.makeArchive({
-          source: from,
-          output: target,
-          flags: await directoryFlags(options),
-          idShift: idShiftOf(options, from),
+        const { makeRemoteArchive } = await import("../make-remote.ts");
+        const archive = isRemote
+          ? await makeRemoteArchive({ ...shared, target, directory: from })
+          : await sync.makeArchive({ ...shared, source: from, output: target });
+        reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
+        return;
+      }
+      const makeHere = (index: string, store: string, isTemporary = false): Promise<MadeBlob | MadeTree> => {
+        const { durable, chunkSize, digest, compression } = options;
+        const where = {
+          ...shared,
+          index,
+          store,
+          durable: durable && !isTemporary,
+          ...(chunkSize === undefined ? {} : { chunkSizes: chunkSize }),
+          ...(digest === undefined ? {} : { digest }),
+          ...(compression === undefined ? {} : { compression }),
+        };
+        if (kind === "blob-index") return sync.makeBlob({ ...where, source: from });
+        // What is no directory is an archive that is there already; it brings its flags.
+        return sync.makeTree({ ...where, source: isDirectory(from) ? from : { archive: from } });
+      };
+      const store = storeLocations(target, options)[0] ?? "";
+      if (isRemote) {
+        const { makeRemote } = await import("../make-remote.ts");
+        const { indexPath: _, ...made } = await makeRemote({
+          target,
+          store,
+          make: makeHere,
           progress: reporter,
           signal,
         });
-        reporter.result({ target, ...archive }, archive.digest);
+        const facts = `${made.chunks} chunks, ${made.chunksSent} sent (${formatSize(made.bytesSent)})`;
+        reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
         return;
       }
-      const shared = {
-        index: target,
-        store: storeLocations(target, options)[0] ?? "",
-        durable: options.durable,
-        progress: reporter,
-        signal,
-        ...(options.chunkSize === undefined ? {} : { chunkSizes: options.chunkSize }),
-        ...(options.digest === undefined ? {} : { digest: options.digest }),
-        ...(options.compression === undefined ? {} : { compression: options.compression }),
-      };
-      const made =
-        kind === "blob-index"
-          ? await sync.makeBlob({ ...shared, source: from })
-          : await sync.makeTree({
-              ...shared,
-              // What is no directory is an archive that is there already; it brings its flags.
-              source: isDirectory(from) ? from : { archive: from },
-              flags: await directoryFlags(options),
-              idShift: idShiftOf(options, from),
-            });
-      reporter.log("debug", `${made.chunks} chunks, ${made.newChunks} new, ${formatSize(made.newBytes)} written`);
-      reporter.result({ target, ...made }, made.digest);
+      // Says what can be written to, and where.
+      if (isRemoteLocation(store)) await openWriteStore(store);
+      const made = await makeHere(target, store);
+      const facts = `${made.chunks} chunks, ${made.newChunks} new (${formatSize(made.newBytes)} written)`;
+      reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
     }),
   );
 }

@@ -25,15 +25,7 @@ export const legacySettings: readonly LegacySetting[] = [
 ];
 
 /** Settings whose meaning went into partition definitions. */
-export const movedToPartitions: readonly string[] = [
-  "RootSize",
-  "ESPSize",
-  "SwapSize",
-  "HomeSize",
-  "SrvSize",
-  "Encrypt",
-  "ReadOnly",
-];
+export const movedToPartitions: readonly string[] = ["Encrypt"];
 
 /** Sections of the first mkosi. Their settings are found by name, whatever section they are in. */
 export const legacySections: readonly string[] = ["Packages", "Partitions"];

@@ -8,7 +8,7 @@
  * meta_bg.
  * @module
  */
-import { planExt4 } from "./ext4/plan.ts";
+import { minimumSize, planExt4 } from "./ext4/plan.ts";
 import { Ext4Writer } from "./ext4/write.ts";
 import type { FilesystemDriver } from "./filesystem.ts";
 
@@ -16,7 +16,7 @@ export const ext4: FilesystemDriver = {
   name: "ext4",
   writable: true,
   tools: [],
-  minimumSize: 32 * 1024 ** 2,
+  minimumSize,
   labelLimit: 16,
   prepare(options) {
     const plan = planExt4(options);

@@ -22,6 +22,8 @@ export interface CopyRule {
   readonly source: string;
   /** Absolute path within the file system. */
   readonly target: string;
+  /** It need not be in the tree. */
+  readonly optional?: boolean;
 }
 
 export interface ScanOptions {
@@ -88,7 +90,9 @@ class Scanner {
         Buffer.from(split(rule.target).join("/")),
       );
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT")
+      const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+      if (missing && rule.optional === true) return root;
+      if (missing)
         throw new NotFoundError(`${rule.source}: not in the tree ${this.#options.tree}`, {
           code: "copy-source-missing",
           data: { source: rule.source, tree: this.#options.tree },

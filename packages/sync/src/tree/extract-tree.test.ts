@@ -52,7 +52,7 @@ test("trees with everything go from us to casync and back", async (context) => {
   using folder = temporaryFolder();
   const source = makeFixture(folder.join("tree"));
   addRichMetadata(source);
-  const made = await makeTree({ source, index: folder.join("x.caidx"), store: folder.join("s") });
+  const made = await makeTree({ source, index: folder.join("x.caidx"), store: folder.join("s"), contentDigest: true });
   run("casync", ["extract", `--store=${folder.join("s")}`, folder.join("x.caidx"), folder.join("theirs")]);
   expect(run("casync", ["digest", folder.join("theirs")]).trim()).toBe(made.digest);
 
@@ -76,7 +76,7 @@ test("a target that is there is changed to the archive, whatever stands in it", 
   using folder = temporaryFolder();
   const source = makeFixture(folder.join("tree"));
   addRichMetadata(source);
-  const { digest } = await makeArchive({ source, output: folder.join("x.catar") });
+  const { digest } = await makeArchive({ source, output: folder.join("x.catar"), contentDigest: true });
   const target = folder.join("target");
   mkdirSync(target);
   // everything is of another kind than in the archive, or has metadata that must go
@@ -177,7 +177,7 @@ test("a missing chunk is an error, and the target is not made", async () => {
 test("an older tree is a seed: what did not change is not fetched", async () => {
   using folder = temporaryFolder();
   const source = makeFixture(folder.join("tree"));
-  const first = await makeTree({ source, index: folder.join("1.caidx"), store: folder.join("s") });
+  const first = await makeTree({ source, index: folder.join("1.caidx"), store: folder.join("s"), contentDigest: true });
   const one = await readIndex(folder.join("1.caidx"));
   const stores = [await openLocalStore(folder.join("s"))];
   const seed = await treeSeed(source, { index: one });

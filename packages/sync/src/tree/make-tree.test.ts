@@ -15,10 +15,16 @@ const chunkNames = (store: string): string[] =>
 test("a plain tree has the digest that casync computed for it, on any machine", async () => {
   using folder = temporaryFolder();
   const source = makePlainFixture(folder.join("tree"));
-  const made = await makeArchive({ source, output: folder.join("x.catar"), flags: plainFlags });
+  const made = await makeArchive({ source, output: folder.join("x.catar"), flags: plainFlags, contentDigest: true });
   expect(made.digest).toBe(plainDigest);
   expect(made.size).toBe(readFileSync(folder.join("x.catar")).length);
-  const tree = await makeTree({ source, index: folder.join("x.caidx"), store: folder.join("s"), flags: plainFlags });
+  const tree = await makeTree({
+    source,
+    index: folder.join("x.caidx"),
+    store: folder.join("s"),
+    flags: plainFlags,
+    contentDigest: true,
+  });
   expect(tree).toMatchObject({ digest: plainDigest, size: made.size, indexPath: folder.join("x.caidx") });
 });
 
@@ -37,7 +43,7 @@ test("index, chunks and archive are casync's byte for byte", async (context) => 
   const source = makeFixture(folder.join("tree"));
   addRichMetadata(source);
   const store = folder.join("ours.castr");
-  const made = await makeTree({ source, index: folder.join("ours.caidx"), store });
+  const made = await makeTree({ source, index: folder.join("ours.caidx"), store, contentDigest: true });
   const printed = run("casync", [
     "make",
     folder.join("theirs.caidx"),
@@ -53,7 +59,7 @@ test("index, chunks and archive are casync's byte for byte", async (context) => 
   run("casync", ["make", folder.join("theirs.catar"), source]);
   expect(readFileSync(folder.join("ours.catar")).equals(readFileSync(folder.join("theirs.catar")))).toBe(true);
 
-  const again = await makeTree({ source, index: folder.join("again.caidx"), store });
+  const again = await makeTree({ source, index: folder.join("again.caidx"), store, contentDigest: true });
   expect(again).toMatchObject({ digest: made.digest, newChunks: 0, newBytes: 0 });
 });
 

@@ -37,6 +37,11 @@ export interface MakeTreeOptions {
   readonly level?: number;
   /** Whether chunks are flushed to the disk before the index names them. Default true. */
   readonly durable?: boolean;
+  /**
+   * Whether to digest the archive as a whole, too, as `casync make` does. It is as much work as all
+   * chunk ids, which cover every byte already. Default false.
+   */
+  readonly contentDigest?: boolean;
   /** Worker threads. Default: one per processor. */
   readonly workers?: number;
   readonly progress?: Progress;
@@ -49,7 +54,7 @@ export interface MadeTree extends ChunkedStream {
 
 /**
  * Archives a directory, or takes an archive, stores the chunks that the store lacks and writes the index, as
- * `casync make x.caidx` does; equal trees give equal bytes. The result's `digest` is the archive's.
+ * `casync make x.caidx` does; equal trees give equal bytes.
  * @throws as walkTree(); EnvironmentError; AbortedError. The index is then as it was before.
  * @example await makeTree({ source: "rootfs", index: "rootfs.caidx", store: "default.castr" })
  */
@@ -118,6 +123,8 @@ export interface MakeArchiveOptions {
   readonly flags?: bigint;
   /** As in MakeTreeOptions. */
   readonly idShift?: IdShift | undefined;
+  /** Whether to digest the archive, as `casync make` does. Default false. */
+  readonly contentDigest?: boolean;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 }
@@ -125,8 +132,8 @@ export interface MakeArchiveOptions {
 export interface MadeArchive {
   /** Bytes. */
   readonly size: number;
-  /** Digest of the archive, hexadecimal. */
-  readonly digest: string;
+  /** Digest of the archive, hexadecimal, when it was asked for. */
+  readonly digest: string | undefined;
 }
 
 /**
@@ -138,15 +145,15 @@ export async function makeArchive(options: MakeArchiveOptions): Promise<MadeArch
   using task = progress.start({ label: "write archive", unit: "bytes" });
   const made = await makeAtomically(output, async (temporary) => {
     await using handle = await open(temporary, "wx", 0o666);
-    const hash = createHash(digestOfFlags(flags));
+    const hash = options.contentDigest === true ? createHash(digestOfFlags(flags)) : undefined;
     let size = 0;
     for await (const bytes of archiveBytes({ directory: source, flags, idShift }, signal)) {
-      hash.update(bytes);
+      hash?.update(bytes);
       await handle.writeFile(bytes);
       size += bytes.length;
       task.advance(bytes.length);
     }
-    return { size, digest: hash.digest("hex") };
+    return { size, digest: hash?.digest("hex") };
   });
   task.done();
   return made;

@@ -42,7 +42,6 @@ export async function treeSeed(directory: string, options: TreeSeedOptions): Pro
     sizes: index.sizes,
     digest: index.digest,
     signal,
-    contentDigest: false,
     onChunk: (size, id) => builder.endChunk(size, id),
   });
   const idShift = options.idShift === undefined ? undefined : { ...options.idShift, wraps: true };

@@ -34,7 +34,6 @@ export async function verifyTree(options: VerifyTreeOptions): Promise<Verified> 
     await using pipeline = await ChunkPipeline.open({
       sizes: index.sizes,
       digest: index.digest,
-      contentDigest: false,
       signal,
       onChunk(size, id) {
         const isSame = position < index.count && compareBytes(index.id(position), id) === 0;

@@ -6,10 +6,10 @@
 import { ConfigError } from "@imgtool/core";
 import { walk, type TreeLink, type TreeNode } from "../../tree/node.ts";
 import { findDataRuns } from "../data-runs.ts";
-import { doesNotFit, type FilesystemOptions } from "../filesystem.ts";
+import { doesNotFit, sizeWithRoom, type FilesystemOptions } from "../filesystem.ts";
 import { layoutDirectory, type DirectoryLayout } from "./directory.ts";
 import { leafBlocksFor } from "./extents.ts";
-import { blockSize, firstFreeInode, lostAndFoundInode, rootInode, type Extent } from "./format.ts";
+import { blockSize, blocksPerGroup, firstFreeInode, lostAndFoundInode, rootInode, type Extent } from "./format.ts";
 import { BlockAllocator, hasSuperblock, makeGeometry, type Geometry } from "./geometry.ts";
 import { journalBlocks } from "./superblock.ts";
 import { placeXattrs } from "./xattrs.ts";
@@ -46,7 +46,10 @@ export interface Ext4Plan {
 
 /** Inodes an ext4 of so many bytes gets from mke2fs. */
 const bytesPerInode = 16_384;
+/** What systemd-repart gives an ext4 at least. */
+export const minimumSize: number = 32 * 1024 ** 2;
 const lostAndFoundBlocks = 4;
+const leastGroup = 64;
 
 function fastLink(node: TreeNode): boolean {
   return node.target !== undefined && node.target.length < 60;
@@ -130,7 +133,10 @@ export function planExt4(options: FilesystemOptions): Ext4Plan {
     if (needed > blocks) throw doesNotFit("ext4", smallest(attempt).geometry.blocks * blockSize, options.size);
     return plan;
   }
-  return smallest(attempt);
+  const least = smallest(attempt);
+  const blocks = sizeWithRoom(least.geometry.blocks * blockSize, options, minimumSize) / blockSize;
+  const within = blocks % blocksPerGroup;
+  return attempt(hasRoomForGroup(blocks) ? blocks : blocks - within);
 }
 
 /** Grows until the plan fits: a larger file system needs more groups and a larger journal itself. */
@@ -141,10 +147,14 @@ function smallest(attempt: (blocks: number) => Ext4Plan): Ext4Plan {
     const needed = plan.allocator.highWater;
     if (needed <= blocks) return plan;
     blocks = needed;
-    // A last group must be able to hold its own copy of the superblock and something more.
-    const within = blocks % 32_768;
-    if (within > 0 && within < 64 && hasSuperblock(Math.floor(blocks / 32_768))) blocks += 64 - within;
+    if (!hasRoomForGroup(blocks)) blocks += leastGroup - (blocks % blocksPerGroup);
   }
+}
+
+/** Whether the last group can hold its own copy of the superblock and something more. */
+function hasRoomForGroup(blocks: number): boolean {
+  const within = blocks % blocksPerGroup;
+  return within === 0 || within >= leastGroup || !hasSuperblock(Math.floor(blocks / blocksPerGroup));
 }
 
 function allocate(inodes: readonly PlannedInode[], geometry: Geometry, journalSize: number): Ext4Plan {

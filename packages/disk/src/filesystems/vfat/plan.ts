@@ -5,7 +5,7 @@
 import { ConfigError } from "@imgtool/core";
 import { displayPath } from "@imgtool/host";
 import { walk, type NodeKind, type TreeNode } from "../../tree/node.ts";
-import { doesNotFit, type FilesystemOptions } from "../filesystem.ts";
+import { doesNotFit, sizeWithRoom, type FilesystemOptions } from "../filesystem.ts";
 import { makeFatGeometry, slotSize, type FatGeometry } from "./geometry.ts";
 import { decodeFatName, FatLimit, foldFatName, makeFatNames, slotsOf, type FatName } from "./names.ts";
 
@@ -73,7 +73,12 @@ export function planVfat(options: FilesystemOptions): FatPlan {
       size += Math.ceil(Math.max(found?.missing ?? 1, 1) / grain) * grain;
     }
   };
-  if (options.size === undefined) return smallest();
+  if (options.size === undefined) {
+    const least = smallest();
+    const roomy = attempt(sizeWithRoom(least.size, options, 0));
+    // Larger clusters may hold less.
+    return roomy !== undefined && roomy.missing <= 0 ? roomy.plan : least;
+  }
   const found = attempt(options.size);
   if (found === undefined || found.missing > 0) throw doesNotFit("vfat", smallest().size, options.size);
   return found.plan;

@@ -1,0 +1,97 @@
+/**
+ * What `imgtool make` does when the index or archive is on another machine: everything is made here,
+ * in a temporary store, and the other side asks for the chunks that it lacks.
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError, type Progress } from "@imgtool/core";
+import { digestOfFlags } from "@imgtool/chunker";
+import {
+  isSshLocation,
+  openLocalStore,
+  parseSshLocation,
+  pushArchive,
+  pushIndex,
+  sameRemote,
+  sshConnect,
+} from "@imgtool/store";
+import { archiveBytes, type IdShift, type MadeArchive } from "@imgtool/sync";
+
+export interface MakeRemoteOptions<Made> {
+  /** Where the index goes: a location on another machine. */
+  readonly target: string;
+  /** Where its chunks go: on the same machine, or a path here. */
+  readonly store: string;
+  /** Makes the index and its chunks at paths of this machine. */
+  readonly make: (index: string, store: string, isTemporary: boolean) => Promise<Made>;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Makes an index for another machine; chunks that its store has are not sent.
+ * @throws ConfigError `store-elsewhere`; as pushIndex()
+ */
+export async function makeRemote<Made>(
+  options: MakeRemoteOptions<Made>,
+): Promise<Made & { chunksSent: number; bytesSent: number }> {
+  const { target, store, make, progress, signal } = options;
+  const remote = parseSshLocation(target);
+  const remoteStore = isSshLocation(store) ? parseSshLocation(store) : undefined;
+  if (remoteStore !== undefined && !sameRemote(remote, remoteStore)) {
+    throw new ConfigError(`the index is on ${remote.destination}, its store on ${remoteStore.destination}`, {
+      code: "store-elsewhere",
+      hint: "name a store on the same machine, for the same user",
+      data: { index: target, store },
+    });
+  }
+  // As casync: /tmp may be memory.
+  const folder = await mkdtemp(join(process.env["TMPDIR"] || "/var/tmp", "imgtool-make-"));
+  try {
+    const index = join(folder, "index");
+    const chunks = remoteStore === undefined ? store : join(folder, "store");
+    const made = await make(index, chunks, remoteStore !== undefined);
+    const opened = await openLocalStore(chunks);
+    const sent = await pushIndex({
+      connect: sshConnect(remote),
+      source: index,
+      index: remote.path,
+      ...(remoteStore === undefined ? {} : { store: remoteStore.path, chunks: opened }),
+      progress,
+      signal,
+    });
+    await opened.close();
+    return { ...made, ...sent };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export interface MakeRemoteArchiveOptions {
+  /** Where the archive goes: a location on another machine. */
+  readonly target: string;
+  readonly directory: string;
+  readonly flags: bigint;
+  readonly idShift: IdShift | undefined;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** Archives a directory straight to another machine. @throws as walkTree() and pushArchive() */
+export async function makeRemoteArchive(options: MakeRemoteArchiveOptions): Promise<MadeArchive> {
+  const { target, directory, flags, idShift, progress, signal } = options;
+  const remote = parseSshLocation(target);
+  const hash = createHash(digestOfFlags(flags));
+  let size = 0;
+  async function* digested(): AsyncGenerator<Uint8Array> {
+    for await (const bytes of archiveBytes({ directory, flags, idShift }, signal)) {
+      hash.update(bytes);
+      size += bytes.length;
+      yield bytes;
+    }
+  }
+  await pushArchive({ connect: sshConnect(remote), source: digested(), archive: remote.path, progress, signal });
+  return { size, digest: hash.digest("hex") };
+}

@@ -1,0 +1,207 @@
+/** casync's remote protocol between programs: a real casync on either side, imgtool on both, and a real ssh. */
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { userInfo } from "node:os";
+import {
+  findProgram,
+  needPrograms,
+  needRoot,
+  randomBytes,
+  run,
+  type TemporaryFolder,
+  temporaryFolder,
+  tryRun,
+} from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { cli, type CliRun, expectError, imgtool } from "./cli.ts";
+
+/** A program in the place of ssh that runs the command on this machine. */
+function fakeSsh(folder: TemporaryFolder): string {
+  const path = folder.join("fake-ssh");
+  writeFileSync(path, '#!/bin/sh\nshift\nexec sh -c "$*"\n', { mode: 0o755 });
+  return path;
+}
+
+/** A blob with chunks that occur twice, and a tree. */
+function makeInput(folder: TemporaryFolder): { blob: string; tree: string } {
+  const [blob, tree] = [folder.join("blob"), folder.join("tree")];
+  const part = randomBytes(1_500_000, "remote blob");
+  writeFileSync(blob, Buffer.concat([part, new Uint8Array(1_500_000), part, new Uint8Array(700_000)]));
+  mkdirSync(folder.join("tree", "sub"), { recursive: true });
+  copyFileSync(blob, folder.join("tree", "sub", "file"));
+  writeFileSync(folder.join("tree", "small"), "small\n");
+  symlinkSync("small", folder.join("tree", "link"));
+  return { blob, tree };
+}
+
+type Program = (args: readonly string[]) => CliRun;
+
+/**
+ * Everything that goes over ssh, with one program here and another one at the other end; returns what
+ * comes of an index that is not there.
+ */
+function checkBothWays(folder: TemporaryFolder, here: Program, host: string): CliRun {
+  const { blob, tree } = makeInput(folder);
+  const far = folder.join("far");
+  mkdirSync(far);
+  const ok = (args: readonly string[]): string => {
+    const result = here(args);
+    expect([args, result.exitCode, result.stderr]).toEqual([args, 0, result.stderr]);
+    return result.stdout;
+  };
+  const digest = run("casync", ["digest", tree]);
+  expect(ok(["make", `${host}:${far}/x.caibx`, blob])).toBe(run("casync", ["digest", blob]));
+  expect(ok(["make", `${host}:${far}/t.caidx`, tree])).toBe(digest);
+  expect(ok(["make", `${host}:${far}/t.catar`, tree])).toBe(digest);
+  // What is there now is what casync makes here.
+  for (const [name, source] of [
+    ["x.caibx", blob],
+    ["t.caidx", tree],
+    ["t.catar", tree],
+  ] as const) {
+    run("casync", ["make", folder.join(name), source]);
+    expect(Buffer.compare(readFileSync(folder.join("far", name)), readFileSync(folder.join(name)))).toBe(0);
+  }
+  ok(["extract", `${host}:${far}/x.caibx`, folder.join("blob.out")]);
+  expect(Buffer.compare(readFileSync(folder.join("blob.out")), readFileSync(blob))).toBe(0);
+  for (const name of ["t.caidx", "t.catar"]) {
+    const target = folder.join(`${name}.out`);
+    ok(["extract", `${host}:${far}/${name}`, target]);
+    expect(run("casync", ["digest", target])).toBe(digest);
+  }
+  expect(ok(["list", `${host}:${far}/t.catar`])).toBe(run("casync", ["list", tree]));
+  expect(ok(["digest", `${host}:${far}/t.caidx`])).toBe(digest);
+  // A second version: the far store has most of it.
+  writeFileSync(blob, Buffer.concat([readFileSync(blob), randomBytes(300_000, "second version")]));
+  ok(["make", `${host}:${far}/y.caibx`, blob]);
+  ok(["extract", `--store=${host}:${far}/default.castr`, `${host}:${far}/y.caibx`, folder.join("y.out")]);
+  expect(Buffer.compare(readFileSync(folder.join("y.out")), readFileSync(blob))).toBe(0);
+  return here(["extract", `${host}:${far}/none.caibx`, folder.join("none")]);
+}
+
+function program(path: string, env: Readonly<Record<string, string>>): Program {
+  return (args) => {
+    const { status, stdout, stderr } = tryRun(path, args, { env });
+    return { exitCode: status, stdout: stdout.toString("utf8"), stderr };
+  };
+}
+
+test.for([
+  ["imgtool", "casync"],
+  ["casync", "imgtool"],
+  ["imgtool", "imgtool"],
+] as const)("%s here and %s at the other end", { tags: ["system"] }, ([here, there], context) => {
+  needPrograms(context, "casync");
+  using folder = temporaryFolder();
+  const path = { casync: "casync", imgtool };
+  const env = { CASYNC_SSH_PATH: fakeSsh(folder), CASYNC_REMOTE_PATH: path[there], TMPDIR: folder.path };
+  const missing = checkBothWays(folder, program(path[here], env), "host");
+  expect(missing.exitCode).not.toBe(0);
+});
+
+test("what cannot be done over ssh is refused before anything is done", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("blob"), "blob");
+  const env = { CASYNC_SSH_PATH: fakeSsh(folder), CASYNC_REMOTE_PATH: imgtool };
+  const options = { cwd: folder.path, env };
+  expectError(cli(["make", "--store=host:s", "x.caibx", "blob"], options), 2, "on another machine");
+  expectError(cli(["make", "--store=other:s", "host:x.caibx", "blob"], options), 2, "its store on other");
+  expectError(cli(["extract", "ssh://-oProxyCommand=id/x.caibx", "out"], options), 2, "not a location");
+  expectError(cli(["gc", "--store=host:s", `host:${folder.join("x.caibx")}`], options), 4, "there is no index");
+  expectError(cli(["pull", "-", "-", "-", "-"], options), 2, "neither an archive");
+  expectError(cli(["push", "base", "-", "x", "-"], options), 2, "BASE must be -");
+  // The index alone goes there, the chunks stay here.
+  const target = folder.join("x.caibx");
+  expect(cli(["make", "--store=local.castr", `host:${target}`, "blob"], options).exitCode).toBe(0);
+  expect(cli(["verify", "--store=local.castr", `host:${target}`], options).exitCode).toBe(0);
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket
+      .once("data", () => resolve(true))
+      .once("error", () => resolve(false))
+      .once("close", () => resolve(false));
+    socket.once("data", () => socket.destroy());
+  });
+}
+
+/** An sshd with keys of its own; disposing ends it. */
+async function startSshd(folder: TemporaryFolder): Promise<AsyncDisposable & { port: number }> {
+  for (const key of ["host-key", "user-key", "other-key"])
+    run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", folder.join(key)]);
+  copyFileSync(folder.join("user-key.pub"), folder.join("authorized"));
+  const port = await freePort();
+  mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
+  const settings = [
+    `ListenAddress 127.0.0.1:${port}`,
+    `HostKey ${folder.join("host-key")}`,
+    `AuthorizedKeysFile ${folder.join("authorized")}`,
+    `PidFile ${folder.join("sshd.pid")}`,
+    "StrictModes no",
+    "UsePAM no",
+    "PasswordAuthentication no",
+    "PermitRootLogin yes",
+  ];
+  writeFileSync(folder.join("sshd-config"), `${settings.join("\n")}\n`);
+  const child = spawn(findProgram("sshd") ?? "sshd", ["-D", "-e", "-f", folder.join("sshd-config")], {
+    stdio: "ignore",
+  });
+  await expect.poll(() => accepts(port)).toBe(true);
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill();
+      await ended;
+    },
+  };
+}
+
+test("through a real ssh, which checks the host's key", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "casync", "ssh", "ssh-keygen", "sshd");
+  needRoot(context);
+  using folder = temporaryFolder();
+  await using sshd = await startSshd(folder);
+  const known = (key: string): void => {
+    const [type, value] = readFileSync(folder.join(`${key}.pub`), "utf8").split(" ");
+    writeFileSync(folder.join("known"), `[127.0.0.1]:${sshd.port} ${type} ${value}\n`);
+  };
+  const options = [
+    `UserKnownHostsFile=${folder.join("known")}`,
+    "GlobalKnownHostsFile=/dev/null",
+    `IdentityFile=${folder.join("user-key")}`,
+    "IdentitiesOnly=yes",
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+  ];
+  const ssh = folder.join("ssh");
+  writeFileSync(ssh, `#!/bin/sh\nexec ssh -F /dev/null ${options.map((option) => `-o '${option}'`).join(" ")} "$@"\n`, {
+    mode: 0o755,
+  });
+  const env = { CASYNC_SSH_PATH: ssh, CASYNC_REMOTE_PATH: imgtool, TMPDIR: folder.path };
+  const { blob } = makeInput(folder);
+  // A path that the far shell would take apart.
+  const far = folder.join("it's far & $away");
+  mkdirSync(far);
+  const base = `ssh://${userInfo().username}@127.0.0.1:${sshd.port}${encodeURI(far).replace("&", "%26")}`;
+  known("host-key");
+  expect(cli(["make", `${base}/x.caibx`, blob], { env }).stdout).toBe(run("casync", ["digest", blob]));
+  expect(cli(["extract", `${base}/x.caibx`, folder.join("out")], { env }).exitCode).toBe(0);
+  expect(Buffer.compare(readFileSync(folder.join("out")), readFileSync(blob))).toBe(0);
+  expect(cli(["verify", `${base}/x.caibx`], { env }).exitCode).toBe(0);
+  const casyncThere = { ...env, CASYNC_REMOTE_PATH: "casync" };
+  expect(cli(["digest", `${base}/x.caibx`], { env: casyncThere }).stdout).toBe(run("casync", ["digest", blob]));
+  known("other-key");
+  expectError(cli(["digest", `${base}/x.caibx`], { env }), 8, "Host key verification failed");
+});

@@ -1,0 +1,141 @@
+/**
+ * Runs casync or imgtool on another machine through ssh, which authenticates both sides and checks the
+ * host's key. The environment says which programs, as for casync: CASYNC_SSH_PATH (ssh) and
+ * CASYNC_REMOTE_PATH (casync).
+ * @module
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { EnvironmentError, errorMessage, NetworkError } from "@imgtool/core";
+import { type Channel, type Connect, PeerGoneError, printable, type RemoteFiles } from "./connection.ts";
+import type { SshLocation } from "./ssh-location.ts";
+
+export interface SshOptions {
+  /**
+   * A program to run in the place of ssh, with ssh's arguments: [-p PORT] [USER@]HOST COMMAND....
+   * Default: CASYNC_SSH_PATH, or ssh.
+   */
+  readonly ssh?: string | undefined;
+  /** The program at the other end, which speaks casync's protocol. Default: CASYNC_REMOTE_PATH, or casync. */
+  readonly remoteProgram?: string | undefined;
+}
+
+/** Opens channels to the machine of a location. */
+export function sshConnect(location: SshLocation, options: SshOptions = {}): Connect {
+  return async (files, direction, signal) => {
+    // Empty variables count as unset.
+    const ssh = options.ssh ?? (process.env["CASYNC_SSH_PATH"] || undefined);
+    const remoteProgram = options.remoteProgram ?? (process.env["CASYNC_REMOTE_PATH"] || "casync");
+    const args = [
+      ...(location.port === undefined ? [] : ["-p", String(location.port)]),
+      // A program in ssh's place is called as casync calls it; destinations never begin with a dash.
+      ...(ssh === undefined ? ["--"] : []),
+      location.destination,
+      remoteProgram,
+      direction,
+      ...remoteArguments(files),
+    ];
+    return new SshChannel(ssh ?? "ssh", args, location.destination, remoteProgram, signal);
+  };
+}
+
+/** BASE ARCHIVE INDEX WSTORE [RSTORE...], quoted for the shell that ssh starts. */
+function remoteArguments({ archive, index, stores = [] }: RemoteFiles): readonly string[] {
+  const [store, ...others] = stores;
+  return [undefined, archive, index, store, ...others].map((path) => (path === undefined ? "-" : remotePath(path)));
+}
+
+function remotePath(path: string): string {
+  // Neither "-", which means none, nor an option.
+  const safe = path.startsWith("-") ? `./${path}` : path;
+  return /^[\w@%+=:,./-]+$/.test(safe) ? safe : `'${safe.replaceAll("'", "'\\''")}'`;
+}
+
+/** What ssh and the other end say of themselves, up to this length, is shown when they fail. */
+const maxStderr = 4096;
+const sshFailed = 255;
+const commandNotFound = 127;
+
+class SshChannel implements Channel {
+  readonly name: string;
+  readonly input: AsyncIterable<Uint8Array>;
+  readonly #child: ChildProcess;
+  readonly #program: string;
+  readonly #remoteProgram: string;
+  readonly #exit: Promise<number | Error>;
+  #stderr = Buffer.alloc(0);
+  #gone = false;
+
+  constructor(
+    program: string,
+    args: readonly string[],
+    destination: string,
+    remoteProgram: string,
+    signal: AbortSignal | undefined,
+  ) {
+    this.name = destination;
+    this.#program = program;
+    this.#remoteProgram = remoteProgram;
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], signal });
+    this.#child = child;
+    this.input = child.stdout;
+    child.stderr.on("data", (bytes: Buffer) => {
+      this.#stderr = Buffer.concat([this.#stderr, bytes]).subarray(-maxStderr);
+    });
+    // A write after the other end has gone: whoever reads next is told why.
+    child.stdin.on("error", () => (this.#gone = true));
+    child.stdout.on("error", () => {});
+    this.#exit = new Promise((resolve) => {
+      child.once("error", resolve);
+      child.once("close", (code) => resolve(code ?? 128));
+    });
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const { stdin } = this.#child;
+    if (this.#gone || stdin === null || stdin.destroyed || stdin.writableEnded) throw new PeerGoneError(this.name);
+    if (stdin.write(bytes)) return;
+    const drained = once(stdin, "drain").catch(() => {
+      throw new PeerGoneError(this.name);
+    });
+    await Promise.race([drained, this.#exit]);
+  }
+
+  end(): void {
+    this.#child.stdin?.end();
+  }
+
+  destroy(): void {
+    this.#child.stdin?.destroy();
+    this.#child.stdout?.destroy();
+    this.#child.kill();
+  }
+
+  async ended(): Promise<NetworkError | EnvironmentError | undefined> {
+    this.end();
+    this.#child.stdout?.resume();
+    const exit = await this.#exit;
+    if (exit === 0) return undefined;
+    if (exit instanceof Error) {
+      return new EnvironmentError(`cannot run ${this.#program}: ${errorMessage(exit)}`, {
+        code: "ssh-not-started",
+        hint: "install an ssh client: apt-get install openssh-client",
+        data: { program: this.#program },
+        cause: exit,
+      });
+    }
+    const said = printable(this.#stderr.toString("utf8"));
+    const what = exit === sshFailed ? `ssh cannot reach ${this.name}` : `${this.name} ends with status ${exit}`;
+    return new NetworkError(said === "" ? what : `${what}: ${said}`, {
+      code: exit === sshFailed ? "ssh-failed" : "remote-failed",
+      hint: this.#hint(exit),
+      data: { peer: this.name, status: exit, said },
+    });
+  }
+
+  #hint(exit: number): string {
+    if (exit === sshFailed) return `try: ssh ${this.name} true`;
+    if (exit !== commandNotFound) return `what the far side (${this.#remoteProgram}) says is in the message`;
+    return `install casync or imgtool on ${this.name}, and name it there: CASYNC_REMOTE_PATH=imgtool`;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * From a path to a seed, whatever is there: a directory, an image, an archive, a block device, or an
+ * index with its own store.
+ * @module
+ */
+import { open, stat } from "node:fs/promises";
+import type { ChunkIndex } from "@imgtool/chunker";
+import { ConfigError, NotFoundError, type Progress, systemErrorCode } from "@imgtool/core";
+import { defaultStoreLocation, openStore } from "@imgtool/store";
+import { blobSeed } from "./file-seed.ts";
+import { readIndex } from "./read-index.ts";
+import type { Seed } from "./seed.ts";
+import { storedSeed } from "./stored-seed.ts";
+import type { IdShift } from "./tree/id-shift.ts";
+import { treeSeed } from "./tree/tree-seed.ts";
+
+export interface OpenSeedOptions {
+  /** The wanted index. */
+  readonly index: ChunkIndex;
+  /** Of a directory: as the wanted tree was, or will be, shifted. */
+  readonly idShift?: IdShift | undefined;
+  /** Store of a seed that is an index. Default: `default.castr` beside it. */
+  readonly store?: string | undefined;
+  readonly progress?: Progress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+// Size of the first record, then its type: see index-layout.ts of @imgtool/chunker.
+const indexMagic = Buffer.from("3000000000000000f99f127b9c4d8296", "hex");
+
+/**
+ * Opens a seed; files and directories are read once to know what chunks they have, of an index only
+ * the index is read.
+ * @throws NotFoundError `source-missing`; ConfigError `seed-invalid`; as treeSeed(), blobSeed(),
+ *   readIndex() and openStore()
+ */
+export async function openSeed(path: string, options: OpenSeedOptions): Promise<Seed> {
+  const { index, progress, signal } = options;
+  const kind = await seedKind(path);
+  if (kind === "directory") return treeSeed(path, { index, idShift: options.idShift, progress, signal });
+  if (kind === "content") return blobSeed(path, { sizes: index.sizes, digest: index.digest, progress, signal });
+  const seedIndex = await readIndex(path, { signal });
+  if (seedIndex.digest !== index.digest) {
+    progress?.log(
+      "warning",
+      `the seed ${path} is of no use: its chunks have ${seedIndex.digest} digests, those wanted ${index.digest}`,
+    );
+  }
+  return storedSeed(seedIndex, await openStore(options.store ?? defaultStoreLocation(path)));
+}
+
+async function seedKind(path: string): Promise<"directory" | "content" | "index"> {
+  try {
+    const stats = await stat(path);
+    if (stats.isDirectory()) return "directory";
+    if (stats.isBlockDevice()) return "content";
+    if (!stats.isFile()) {
+      throw new ConfigError(`${path} cannot be a seed: it is neither a file nor a directory nor a block device`, {
+        code: "seed-invalid",
+        data: { file: path },
+      });
+    }
+    await using handle = await open(path, "r");
+    const head = Buffer.alloc(indexMagic.length);
+    await handle.read(head, 0, head.length, 0);
+    return head.equals(indexMagic) ? "index" : "content";
+  } catch (error) {
+    if (systemErrorCode(error) !== "ENOENT") throw error;
+    throw new NotFoundError(`there is no seed at ${path}`, {
+      code: "source-missing",
+      data: { file: path },
+      cause: error,
+    });
+  }
+}
