@@ -15,24 +15,19 @@ fi
 
 missing=$(./imgtool doctor --missing-packages --quiet)
 if [ "${1:-}" = --peers ]; then
-  # program=package, for each program that the tests use as a judge.
-  for pair in casync=casync sgdisk=gdisk veritysetup=cryptsetup-bin systemd-dissect=systemd-container \
-    systemd-repart=systemd systemd-id128=systemd e2fsck=e2fsprogs debugfs=e2fsprogs \
-    fsck.fat=dosfstools mcopy=mtools blkid=util-linux mkswap=util-linux \
-    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
-    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3; do
-    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
-    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
-    sshd=openssh-server ssh=openssh-client; do
   # The programs that the tests use as a judge: program=package.
   for pair in \
+    blkid=util-linux \
     casync=casync \
     cpio=cpio \
     curl=curl \
     debugfs=e2fsprogs \
     e2fsck=e2fsprogs \
     fsck.erofs=erofs-utils \
+    fsck.fat=dosfstools \
     getfacl=acl \
+    mcopy=mtools \
+    mkswap=util-linux \
     mount=mount \
     newuidmap=uidmap \
     nginx=nginx-light \
@@ -46,6 +41,8 @@ if [ "${1:-}" = --peers ]; then
     setpriv=util-linux \
     sfdisk=fdisk \
     sgdisk=gdisk \
+    ssh=openssh-client \
+    sshd=openssh-server \
     systemd-dissect=systemd-container \
     systemd-id128=systemd \
     systemd-repart=systemd \
