@@ -3,20 +3,19 @@ import { dirname } from "node:path";
 import { peContent, readPe } from "@imgtool/boot/pe";
 import type { ImageConfig } from "@imgtool/config";
 import {
+  makeStub,
   needPrograms,
   needRoot,
   otherTestKey,
   run,
   temporaryFolder,
   testCertificate,
+  testKernel,
   testKey,
   tryRun,
   type TemporaryFolder,
 } from "@imgtool/testkit";
 import { expect, test } from "vitest";
-// A kernel and a stub of a few hundred bytes.
-import { testKernel } from "../../boot/test/parts.ts";
-import { makeStub } from "../../boot/test/stub.ts";
 import { build } from "../src/index.ts";
 import { testConfig } from "./config.ts";
 
