@@ -26,13 +26,17 @@ if [ "${1:-}" = --peers ]; then
     sshd=openssh-server ssh=openssh-client; do
   # The programs that the tests use as a judge: program=package.
   for pair in \
+    blkid=util-linux \
     casync=casync \
     cpio=cpio \
     curl=curl \
     debugfs=e2fsprogs \
     e2fsck=e2fsprogs \
     fsck.erofs=erofs-utils \
+    fsck.fat=dosfstools \
     getfacl=acl \
+    mcopy=mtools \
+    mkswap=util-linux \
     mount=mount \
     newuidmap=uidmap \
     nginx=nginx-light \
@@ -46,6 +50,8 @@ if [ "${1:-}" = --peers ]; then
     setpriv=util-linux \
     sfdisk=fdisk \
     sgdisk=gdisk \
+    ssh=openssh-client \
+    sshd=openssh-server \
     systemd-dissect=systemd-container \
     systemd-id128=systemd \
     systemd-repart=systemd \

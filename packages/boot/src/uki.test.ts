@@ -1,6 +1,15 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { ImgtoolError } from "@imgtool/core";
-import { needPrograms, run, tryRun, temporaryFolder } from "@imgtool/testkit";
+import {
+  makeStub,
+  sbatHead,
+  stubSections,
+  testKernel,
+  needPrograms,
+  run,
+  tryRun,
+  temporaryFolder,
+} from "@imgtool/testkit";
 import {
   array,
   assert,
@@ -14,8 +23,7 @@ import {
   uniqueArray,
 } from "fast-check";
 import { expect, test } from "vitest";
-import { goldenParts, testKernel } from "../test/parts.ts";
-import { makeStub, sbatHead, stubSections } from "../test/stub.ts";
+import { goldenParts } from "../test/parts.ts";
 import { kernelVersion } from "./kernel-version.ts";
 import { peContent, readPe } from "./pe.ts";
 import { assembleUki, layoutUki, stubVersion, ukiSbatSection } from "./uki.ts";

@@ -24,6 +24,7 @@ import { configDigest, formatBuildRecord, inputDigests, recordVersion, type Buil
 import { buildProject } from "./steps/build-scripts.ts";
 import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree, removeFiles } from "./steps/clean.ts";
+import { secureBootSigner } from "./signers.ts";
 import { packImage } from "./steps/pack.ts";
 import { beginPartitions } from "./steps/pack-disk.ts";
 import { runPostOutputScripts } from "./steps/post-output.ts";
@@ -221,7 +222,7 @@ async function planTheBoot(context: BuildContext): Promise<void> {
       progress.log("debug", "the image lacks a kernel or a boot loader: it is not made bootable");
     return;
   }
-  await installLoader(tree, context.boot);
+  await installLoader(tree, context.boot, await secureBootSigner(config, silentProgress));
 }
 
 async function writeBootEntries(context: BuildContext): Promise<void> {

@@ -22,7 +22,7 @@ import { checkBootable } from "./boot/plan.ts";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
-import { veritySigner } from "./signers.ts";
+import { secureBootSigner, veritySigner } from "./signers.ts";
 import { allScripts } from "./steps/script-points.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
@@ -72,6 +72,7 @@ export async function checkBuild(
   if (scripts.length > 0) for (const tool of ["mount", "unshare"]) await requireTool(tool);
   if (config.compressOutput === "xz") await requireTool("xz");
   if (config.bootable === "enabled") await requireTool("depmod");
+  await secureBootSigner(config, progress);
   if (config.format === "disk") await checkDisk(config, progress);
 }
 

@@ -19,6 +19,16 @@ export async function veritySigner(config: ImageConfig, progress: Progress): Pro
 }
 
 /**
+ * What signs what firmware loads, or undefined without SecureBoot=.
+ * @throws as loadSigner
+ */
+export async function secureBootSigner(config: ImageConfig, progress: Progress): Promise<Signer | undefined> {
+  const { secureBoot, secureBootKey: key, secureBootCertificate: certificate } = config;
+  if (!secureBoot || key === undefined || certificate === undefined) return undefined;
+  return await loadSigner(key, certificate, progress);
+}
+
+/**
  * A signer from two files; warns when the certificate is not valid today.
  * @throws NotFoundError `key-not-found`; what makeSigner throws
  */

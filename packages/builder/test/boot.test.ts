@@ -2,11 +2,20 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { peContent, readPe } from "@imgtool/boot/pe";
 import type { ImageConfig } from "@imgtool/config";
-import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import {
+  makeStub,
+  needPrograms,
+  needRoot,
+  otherTestKey,
+  run,
+  temporaryFolder,
+  testCertificate,
+  testKernel,
+  testKey,
+  tryRun,
+  type TemporaryFolder,
+} from "@imgtool/testkit";
 import { expect, test } from "vitest";
-// A kernel and a stub of a few hundred bytes.
-import { testKernel } from "../../boot/test/parts.ts";
-import { makeStub } from "../../boot/test/stub.ts";
 import { build } from "../src/index.ts";
 import { testConfig } from "./config.ts";
 
@@ -139,6 +148,29 @@ test("without a stub there are boot entries of type 1; with Bootloader=uki firmw
   await build(bootable(folder, { bootloader: "uki" }), { force: true });
   expect(espFiles(image, offset)).toEqual(["EFI/BOOT/BOOTX64.EFI", `vmlinuz-${version}`]);
   expect(text(readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI"))).toContain("the initrd");
+});
+
+test("SecureBoot=yes signs boot loader and unified kernel image; a key that is not the certificate's ends the build", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mcopy", "depmod", "sbverify");
+  using folder = temporaryFolder();
+  const [key, certificate] = [folder.join("key.pem"), folder.join("crt.pem")];
+  writeFileSync(key, testKey);
+  writeFileSync(certificate, testCertificate);
+  const config = bootable(folder, { secureBoot: true, secureBootKey: key, secureBootCertificate: certificate });
+  const record = await build(config);
+  const image = folder.join("out", record.artifacts[0]?.path ?? "");
+  const offset = record.artifacts[0]?.partitions?.[0]?.offset ?? 0;
+  const programs = espFiles(image, offset).filter((path) => /\.efi$/i.test(path));
+  expect(programs).toHaveLength(3);
+  for (const path of programs) {
+    run("mcopy", ["-n", "-i", `${image}@@${offset}`, `::/${path}`, folder.join("program.efi")]);
+    expect(tryRun("sbverify", ["--cert", certificate, folder.join("program.efi")]).stdout.toString(), path).toBe(
+      "Signature verification OK\n",
+    );
+  }
+  writeFileSync(key, otherTestKey);
+  await expect(build(config, { force: true })).rejects.toMatchObject({ code: "key-mismatch" });
 });
 
 test("what an image lacks to boot is said before it is packed, with the package that has it", async (context) => {

@@ -79,6 +79,10 @@ export interface ImageConfig {
   readonly postOutputScripts: readonly string[];
   readonly cleanScripts: readonly string[];
 
+  /** Whether boot loader and kernels are signed, with the key and certificate in these files. */
+  readonly secureBoot: boolean;
+  readonly secureBootKey: string | undefined;
+  readonly secureBootCertificate: string | undefined;
   readonly bootable: Feature;
   readonly bootloader: "none" | "uki" | "systemd-boot";
   readonly unifiedKernelImages: Feature;

@@ -71,7 +71,18 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       `signed needs ${verityKey === undefined ? "VerityKey=" : "VerityCertificate="}`,
       "make mkosi.key and mkosi.crt with: imgtool genkey",
     );
-  for (const name of ["VerityKeySource", "VerityCertificateSource"]) {
+  const secureBoot = flag("SecureBoot");
+  const secureBootKey = text("SecureBootKey");
+  const secureBootCertificate = text("SecureBootCertificate");
+  if (secureBoot && (secureBootKey === undefined || secureBootCertificate === undefined))
+    fail(
+      "SecureBoot",
+      "secure-boot-key-missing",
+      `yes needs ${secureBootKey === undefined ? "SecureBootKey=" : "SecureBootCertificate="}`,
+      "name the files, or put them into mkosi.key and mkosi.crt",
+    );
+  const sources = ["Verity", ...(secureBoot ? ["SecureBoot"] : [])];
+  for (const name of sources.flatMap((purpose) => [`${purpose}KeySource`, `${purpose}CertificateSource`])) {
     const { value } = get(name);
     if (typeof value === "object" && value !== null && "Type" in value && value["Type"] !== "file")
       fail(name, "key-source-unsupported", "only files are supported", `remove ${name}=`);
@@ -159,6 +170,9 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     skeletonTrees,
     extraTrees,
     ...scripts,
+    secureBoot,
+    secureBootKey,
+    secureBootCertificate,
     bootable: featureValue(text("Bootable")),
     bootloader: isBootloader(bootloader) ? bootloader : "none",
     unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),

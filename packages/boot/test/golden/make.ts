@@ -6,8 +6,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeStub } from "@imgtool/testkit";
 import { goldenParts } from "../parts.ts";
-import { makeStub } from "../stub.ts";
 
 const [ukify = "/usr/lib/systemd/ukify"] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "ukify-"));

@@ -5,12 +5,13 @@
  */
 import { chmod, readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { formatBootEntry, stubVersion, ukiName, writeUki } from "@imgtool/boot";
+import { formatBootEntry, signPeFile, stubVersion, ukiName, writeUki } from "@imgtool/boot";
 import { compareVersions } from "@imgtool/config";
-import { ConfigError, formatSize } from "@imgtool/core";
+import { ConfigError, formatSize, silentProgress } from "@imgtool/core";
 import type { DiskPartition } from "@imgtool/disk";
 import { resolveInTree } from "@imgtool/sandbox";
 import type { BuildContext } from "../context.ts";
+import { secureBootSigner } from "../signers.ts";
 import { makeTreeFolder, readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { kernelCommandLine, rootHashOf } from "./command-line.ts";
 import type { Kernel } from "./kernels.ts";
@@ -81,6 +82,8 @@ async function writeUnified(
     ...(microcode !== undefined && apart ? { microcode } : {}),
     signal,
   });
+  const signer = await secureBootSigner(config, silentProgress);
+  if (signer !== undefined) await signPeFile(output, { signer, signal });
   await chmod(output, 0o600);
   task.done(formatSize(size));
   const esp =
@@ -99,7 +102,7 @@ async function writeUnified(
 
 /** As the Boot Loader Specification has it: /TOKEN/VERSION/ for the files, one text for the entry. */
 async function writeEntry(
-  { tree }: BuildContext,
+  { config, tree, signal }: BuildContext,
   { token }: BootPlan,
   { kernel, initrds, microcode, commandLine }: EntryParts,
 ): Promise<void> {
@@ -109,6 +112,10 @@ async function writeEntry(
     return path;
   };
   const linux = await place(kernel.image, `${folder}/vmlinuz`);
+  const signer = await secureBootSigner(config, silentProgress);
+  // Distributions sign their kernels with keys that this machine's firmware need not know.
+  if (signer !== undefined)
+    await signPeFile(await resolveInTree(tree, `boot${linux}`), { signer, existing: "replace", signal });
   const placed: string[] = [];
   for (const [index, source] of [...(microcode === undefined ? [] : [microcode]), ...initrds].entries())
     placed.push(await place(source, `${folder}/${index}-${basename(source)}`));

@@ -102,6 +102,7 @@ function initrdConfig(config: ImageConfig, outputDirectory: string, extra: strin
     skeletonTrees: [],
     extraTrees: [{ source: extra, target: "/" }],
     ...noScripts,
+    secureBoot: false,
     bootable: "disabled",
     initrds: [],
     makeInitrd: true,

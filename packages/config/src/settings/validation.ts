@@ -41,12 +41,15 @@ function keys(prefix: string, purpose: string, supported = false): SettingDefini
 }
 
 export const validationSettings: readonly SettingDefinition[] = [
-  row("SecureBoot", boolean, "Sign what the firmware loads", { option: { argument: "BOOL", optional: true } }),
+  row("SecureBoot", boolean, "Sign what the firmware loads", {
+    supported: true,
+    option: { argument: "BOOL", optional: true },
+  }),
   row("SecureBootAutoEnroll", boolean, "Let the boot loader enroll the keys", {
     default: true,
     option: { argument: "BOOL" },
   }),
-  ...keys("SecureBoot", "Secure Boot"),
+  ...keys("SecureBoot", "Secure Boot", true),
   row("SecureBootSignTool", choice(["auto", "sbsign", "systemd-sbsign"]), "Program that signs for Secure Boot", {
     default: "auto",
   }),

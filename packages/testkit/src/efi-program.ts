@@ -1,8 +1,10 @@
 /**
- * A little PE32+ program in the place of systemd-stub: three sections, `.sbat` among them with room for
- * more, and space in the headers.
+ * Little PE32+ programs in the place of systemd-stub and of kernels: a few hundred bytes that nothing can
+ * run, with sections and headers like theirs.
+ * @module
  */
 
+/** A section of a program. */
 export interface StubSection {
   readonly name: string;
   readonly virtualAddress: number;
@@ -11,8 +13,10 @@ export interface StubSection {
   readonly rawSize?: number;
 }
 
-export const sbatHead = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n";
+/** The first line of every SBAT section. */
+export const sbatHead: string = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n";
 
+/** Sections of a stub: `.sbat` has room for more. */
 export const stubSections: readonly StubSection[] = [
   { name: ".text", virtualAddress: 0x1000, content: new Uint8Array(300).fill(0xcc) },
   { name: ".sbat", virtualAddress: 0x2000, content: Buffer.from(`${sbatHead}systemd-stub,1,Test,test,1,test\n`) },
@@ -27,6 +31,7 @@ export interface StubOptions {
   readonly dllCharacteristics?: number;
 }
 
+/** A program with these sections, and space in its headers. */
 export function makeStub(options: StubOptions = {}): Uint8Array {
   const { sections = stubSections, sizeOfHeaders = 0x600 } = options;
   const parts: Uint8Array[] = [];
@@ -75,3 +80,12 @@ export function makeStub(options: StubOptions = {}): Uint8Array {
   }
   return Buffer.concat(parts);
 }
+
+/** A kernel: a program with an SBAT of its own that cannot do without writable code. */
+export const testKernel: Uint8Array = makeStub({
+  sections: [
+    { name: ".text", virtualAddress: 0x1000, content: Buffer.from("kernel") },
+    { name: ".sbat", virtualAddress: 0x2000, content: Buffer.from(`${sbatHead}linux,1,Test,linux,6.1,test\n`) },
+  ],
+  dllCharacteristics: 0,
+});
