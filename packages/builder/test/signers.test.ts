@@ -71,6 +71,7 @@ test("Encrypt= encrypts the default layout's data, or all of it", async () => {
     const definitions = await partitionDefinitions(
       testConfig(folder.path, { encrypt, partitionSizes }),
       silentProgress,
+      false,
     );
     return definitions.filter((one) => one.encrypt === "key-file").map(({ type }) => type);
   };
