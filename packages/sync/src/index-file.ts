@@ -19,15 +19,20 @@ export class IndexFileWriter implements Disposable {
   #buffered = 0;
   #closed = false;
 
-  /** @throws EnvironmentError `index-not-writable` */
+  /** @throws EnvironmentError `index-not-writable`, `no-space` */
   constructor(path: string, flags: bigint, sizes: ChunkSizes) {
     this.#encoder = new IndexEncoder(flags, sizes);
     this.#path = path;
     try {
       this.#descriptor = openSync(path, "w");
-      this.#write(this.#encoder.head());
     } catch (error) {
       throw this.#failure(error);
+    }
+    try {
+      this.#write(this.#encoder.head());
+    } catch (error) {
+      closeSync(this.#descriptor);
+      throw error;
     }
   }
 
@@ -64,9 +69,12 @@ export class IndexFileWriter implements Disposable {
 
   #failure(error: unknown): EnvironmentError {
     if (error instanceof EnvironmentError) return error;
+    const reason = systemErrorCode(error);
+    const noSpace = reason === "ENOSPC" || reason === "EDQUOT";
     return new EnvironmentError(`cannot write the index ${this.#path}: ${errorMessage(error)}`, {
-      code: "index-not-writable",
-      data: { file: this.#path },
+      code: noSpace ? "no-space" : "index-not-writable",
+      ...(noSpace ? { hint: "free space on the file system of the index" } : {}),
+      data: { file: this.#path, reason },
       cause: error,
     });
   }
