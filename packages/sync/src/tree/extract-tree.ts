@@ -10,6 +10,7 @@ import { ChunkSource, type ChunkSourceCounts } from "../chunk-source.ts";
 import { readStream } from "../read-stream.ts";
 import type { Seed } from "../seed.ts";
 import type { IdShift } from "./id-shift.ts";
+import { removeEntry } from "./remove-entry.ts";
 import type { Subtree } from "./subtree.ts";
 import { archiveBytes, archiveDecoder, type TreeSource } from "./tree-source.ts";
 import { treeSeed } from "./tree-seed.ts";
@@ -69,6 +70,10 @@ export async function extractTree(options: ExtractTreeOptions): Promise<Extracte
     const root = openat(AT_FDCWD, temporary, openFlags.read | openFlags.directory | openFlags.noFollow);
     try {
       return await extractInto(root, true, options);
+    } catch (error) {
+      // Also what rm(1) would fail at: read-only subvolumes, immutable files.
+      removeEntry(AT_FDCWD, temporary, { undoImmutable: true });
+      throw error;
     } finally {
       closeSync(root);
     }

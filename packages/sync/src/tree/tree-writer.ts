@@ -13,7 +13,6 @@ import { EnvironmentError, errorMessage, ImgtoolError, systemErrorCode } from "@
 import { kindOfMode, type CatarEvent, type CatarNode } from "@imgtool/catar";
 import {
   displayPath,
-  mkdirat,
   mknodat,
   openat,
   openFlags,
@@ -25,6 +24,7 @@ import {
 } from "@imgtool/host";
 import { unlock, unlockEntry } from "./attributes.ts";
 import { FileComparison } from "./file-comparison.ts";
+import { closeSubvolume, makeDirectory, openSubvolume } from "./subvolume.ts";
 import { removeEntry } from "./remove-entry.ts";
 import { restoreMetadata, type RestoreContext } from "./restore.ts";
 import { SparseFile } from "./sparse-file.ts";
@@ -124,9 +124,10 @@ export class TreeWriter implements Disposable {
     const reused = old !== undefined && kindOfMode(old.mode) === "directory";
     if (!reused) {
       if (old !== undefined) removeEntry(this.#parent(), name, this.#options);
-      mkdirat(this.#parent(), name, 0o700);
+      makeDirectory(this.#parent(), name, (node.metadata.attributes ?? 0n) & this.#options.flags);
     }
     const descriptor = openat(this.#parent(), name, openFlags.read | openFlags.directory | openFlags.noFollow);
+    if (reused) openSubvolume(descriptor);
     const seen = reused ? new Set<string>() : undefined;
     this.#open.push({ node, name, temporary: undefined, descriptor, file: undefined, seen });
   }
@@ -215,6 +216,9 @@ export class TreeWriter implements Disposable {
     if (open.seen !== undefined && this.#options.delete) this.#removeOthers(open);
     const directory = this.#open.length > 1 ? this.#parentOf(this.#open.length - 1) : this.#root;
     restoreMetadata({ directory, name: temporary ?? name, descriptor }, node, this.#options);
+    if (node.content.kind === "directory" && descriptor !== undefined && this.#open.length > 1) {
+      closeSubvolume(descriptor, (node.metadata.attributes ?? 0n) & this.#options.flags);
+    }
     if (temporary !== undefined) this.#replace(directory, temporary, name);
     this.#open.pop();
     this.#close(open);
