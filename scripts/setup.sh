@@ -23,7 +23,7 @@ if [ "${1:-}" = --peers ]; then
     getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3; do
     unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
     getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
-    sshd=openssh-server ssh=openssh-client; do
+    btrfs=btrfs-progs sshd=openssh-server ssh=openssh-client; do
   # The programs that the tests use as a judge: program=package.
   for pair in \
     blkid=util-linux \

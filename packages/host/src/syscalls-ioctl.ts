@@ -82,6 +82,39 @@ export function setFatAttributes(descriptor: number, attributes: number): void {
   callIoctl(undefined, descriptor, fatSetAttributes, argument);
 }
 
+const subvolumeCreate = 0x5000_940e;
+const subvolumeGetFlags = 0x8008_9419;
+const subvolumeSetFlags = 0x4008_941a;
+const subvolumeReadOnly = 2n;
+
+/**
+ * Makes an empty btrfs subvolume in an open directory.
+ * @param name a single component of a path, without NUL
+ * @throws SystemCallError ENOTTY where the file system is not btrfs; EEXIST
+ */
+export function createSubvolume(directory: number, name: Uint8Array): void {
+  // struct btrfs_ioctl_vol_args: s64 descriptor, the name
+  const argument = Buffer.alloc(4096);
+  argument.set(name, 8);
+  callIoctl(undefined, directory, subvolumeCreate, argument);
+}
+
+/** Whether a btrfs subvolume is read-only. @throws SystemCallError ENOTTY or EINVAL for anything else */
+export function isReadOnlySubvolume(descriptor: number): boolean {
+  const argument = Buffer.alloc(8);
+  callIoctl(undefined, descriptor, subvolumeGetFlags, argument);
+  return (argument.readBigUInt64LE() & subvolumeReadOnly) !== 0n;
+}
+
+/** Makes a btrfs subvolume read-only, or writable again. */
+export function setReadOnlySubvolume(descriptor: number, readOnly: boolean): void {
+  const argument = Buffer.alloc(8);
+  callIoctl(undefined, descriptor, subvolumeGetFlags, argument);
+  const others = argument.readBigUInt64LE() & ~subvolumeReadOnly;
+  argument.writeBigUInt64LE(readOnly ? others | subvolumeReadOnly : others);
+  callIoctl(undefined, descriptor, subvolumeSetFlags, argument);
+}
+
 const blockDeviceSizeRequest = 0x8008_1272;
 
 /** Bytes of an open block device (BLKGETSIZE64). @throws SystemCallError ENOTTY for anything else */

@@ -76,14 +76,17 @@ export async function extractTree(options: ExtractTreeOptions): Promise<Extracte
   return makeResumably(target, "directory", isNode ? 0o777 : undefined, async (partial) => {
     const root = partial.descriptor;
     // What a former run left belongs to the tree's root, not beside a node.
-    if (isNode && partial.isResumed) for (const { name } of readDirectory(root)) removeEntry(root, name);
+    if (isNode && partial.isResumed)
+      for (const { name } of readDirectory(root)) removeEntry(root, name, { undoImmutable: true });
     const isFresh = isNode || !partial.isResumed;
     try {
-      // What is there is no one's but a former run's, and has to go when it is not in the archive.
+      // What is there is no one's but a former run's, and has to go when it is not in the archive: also
+      // what rm(1) would fail at, read-only subvolumes and immutable files.
       return await extractInto(root, isFresh, {
         ...options,
         target: partial.path,
         delete: true,
+        undoImmutable: true,
         seedOutput: true,
       });
     } finally {

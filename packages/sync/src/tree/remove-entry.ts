@@ -7,6 +7,7 @@ import { closeSync } from "node:fs";
 import { systemErrorCode } from "@imgtool/core";
 import { openat, openFlags, readDirectory, unlinkat, type PathLike } from "@imgtool/host";
 import { unlockEntry } from "./attributes.ts";
+import { openSubvolume } from "./subvolume.ts";
 
 export interface RemoveOptions {
   /** Whether attributes that forbid it are taken off before. */
@@ -46,6 +47,7 @@ function removeDirectory(directory: number, name: PathLike, options: RemoveOptio
     throw error;
   }
   try {
+    openSubvolume(descriptor);
     for (const entry of readDirectory(descriptor)) removeEntry(descriptor, entry.name, options);
   } finally {
     closeSync(descriptor);

@@ -15,7 +15,6 @@ import {
   cloneRange,
   displayPath,
   linkat,
-  mkdirat,
   mknodat,
   openat,
   openFlags,
@@ -30,6 +29,7 @@ import { FileComparison } from "./file-comparison.ts";
 import { pageSize } from "../data-extents.ts";
 import { ArchiveFiles, formerCandidate, type LinkCandidate, openDirectory, openPlainFile } from "./link-candidates.ts";
 import { PatchedFile } from "./patched-file.ts";
+import { closeSubvolume, makeDirectory, openSubvolume } from "./subvolume.ts";
 import { removeEntry } from "./remove-entry.ts";
 import { restoreMetadata, type RestoreContext } from "./restore.ts";
 import { SparseFile } from "./sparse-file.ts";
@@ -154,9 +154,10 @@ export class TreeWriter implements Disposable {
     const reused = old !== undefined && kindOfMode(old.mode) === "directory";
     if (!reused) {
       if (old !== undefined) removeEntry(this.#parent(), name, this.#options);
-      mkdirat(this.#parent(), name, 0o700);
+      makeDirectory(this.#parent(), name, (node.metadata.attributes ?? 0n) & this.#options.flags);
     }
     const descriptor = openat(this.#parent(), name, openFlags.read | openFlags.directory | openFlags.noFollow);
+    if (reused) openSubvolume(descriptor);
     const seen = reused ? new Set<string>() : undefined;
     const formers = this.#formers().flatMap((one) => openDirectory(one, name) ?? []);
     this.#open.push({ node, name, temporary: undefined, descriptor, file: undefined, seen, formers });
@@ -356,6 +357,9 @@ export class TreeWriter implements Disposable {
     if (open.seen !== undefined) this.#removeOthers(open);
     const directory = this.#open.length > 1 ? this.#parentOf(this.#open.length - 1) : this.#root;
     restoreMetadata({ directory, name: temporary ?? name, descriptor }, node, this.#options);
+    if (node.content.kind === "directory" && descriptor !== undefined && this.#open.length > 1) {
+      closeSubvolume(descriptor, (node.metadata.attributes ?? 0n) & this.#options.flags);
+    }
     if (temporary !== undefined) this.#replace(directory, temporary, name);
     this.#open.pop();
     this.#close(open);

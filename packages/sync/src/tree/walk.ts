@@ -37,6 +37,7 @@ import { readAttributes } from "./attributes.ts";
 import { collectNode, type NodePlace } from "./collect.ts";
 import type { IdShift } from "./id-shift.ts";
 import { excludeFileName, ExcludeRules } from "./exclude.ts";
+import { subvolumeAttributes } from "./subvolume.ts";
 
 /** A piece of an archive, and the file that its bytes were read from, if they were. */
 export interface TreePiece {
@@ -152,6 +153,7 @@ class Walker {
   readonly encoder: CatarEncoder;
   readonly #flags: bigint;
   readonly #readsAttributes: boolean;
+  readonly #readsSubvolumes: boolean;
   readonly #rootMount: bigint;
   readonly #idShift: IdShift | undefined;
   readonly #signal: AbortSignal | undefined;
@@ -163,6 +165,7 @@ class Walker {
     this.encoder = new CatarEncoder(flags);
     this.#flags = flags;
     this.#readsAttributes = (flags & (featureSets.chattr | featureSets["fat-attrs"] | excludeNodump)) !== 0n;
+    this.#readsSubvolumes = (flags & (features.subvolume | features["subvolume-ro"])) !== 0n;
     this.#rootMount = rootMount;
     this.#idShift = idShift;
     this.#signal = signal;
@@ -228,7 +231,9 @@ class Walker {
       fileSystem = fileSystemType(descriptor);
       this.#types.set(status.fileSystem, fileSystem);
     }
-    const attributes = this.#readsAttributes ? readAttributes(descriptor, fileSystem) : 0n;
+    const attributes =
+      (this.#readsAttributes ? readAttributes(descriptor, fileSystem) : 0n) |
+      (this.#readsSubvolumes ? subvolumeAttributes(descriptor, status, fileSystem) : 0n);
     return { directory, name, descriptor, status, fileSystem, attributes };
   }
 
