@@ -49,6 +49,8 @@ export async function partitionDefinitions(
 
 /** Specifiers of the machine that builds, which an image must not depend on. */
 const ofTheMachine = new Set("bHlmqvTV");
+/** Specifiers of the installed system, which definitions are read before. */
+const ofTheSystem = new Set("BowW");
 /** SplitName= has specifiers of its own, known when the disk is laid out. */
 const ofThePartition = new Set("tTUn%");
 
@@ -69,6 +71,8 @@ function expand(
     const known = values[letter];
     if (known !== undefined) return known;
     if (ofTheMachine.has(letter)) throw new ConfigError(`${specifier} names the machine that builds, not the image`);
+    if (ofTheSystem.has(letter))
+      throw new ConfigError(`${specifier} comes from the image's os-release, which is not there yet: write it out`);
     throw new ConfigError(`unknown specifier ${specifier}`);
   });
 }

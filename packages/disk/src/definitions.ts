@@ -61,6 +61,10 @@ export interface PartitionDefinition {
   readonly makeSymlinks?: readonly MakeSymlink[];
   /** Directories that btrfs keeps as subvolumes, by their absolute paths; other formats keep them as they are. */
   readonly subvolumes?: readonly Subvolume[];
+  /** Of squashfs: what it is compressed with, default zstd. */
+  readonly compression?: string;
+  /** Only together with `compression`. */
+  readonly compressionLevel?: number;
   /** Which of them is mounted by default. */
   readonly defaultSubvolume?: string;
   readonly makeDirectories?: readonly string[];
@@ -190,7 +194,8 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
         data: { index, type: definition.type, origin: definition.origin },
       });
     };
-    const { sizeMin, sizeMax, verity } = definition;
+    const { sizeMin, sizeMax, verity, compression } = definition;
+    if (compression !== undefined && definition.format === "squashfs") checkCompression(definition, refuse);
     if (sizeMin !== undefined && sizeMax !== undefined && sizeMin > sizeMax)
       refuse(`SizeMinBytes=${sizeMin} is larger than SizeMaxBytes=${sizeMax}`);
     const format = formatOf(definition);
@@ -230,6 +235,30 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
       }
     }
   }
+}
+
+/** What mksquashfs knows, with its range of levels where it has one. */
+const squashfsLevels: Readonly<Record<string, number | undefined>> = {
+  gzip: 9,
+  lzo: 9,
+  zstd: 22,
+  lz4: undefined,
+  xz: undefined,
+  lzma: undefined,
+};
+
+function checkCompression(definition: PartitionDefinition, refuse: (message: string, hint?: string) => never): void {
+  const { compression = "", compressionLevel: level } = definition;
+  if (!Object.hasOwn(squashfsLevels, compression))
+    refuse(
+      `Compression=${compression}: squashfs does not know it`,
+      `use one of ${Object.keys(squashfsLevels).join(", ")}`,
+    );
+  const highest = squashfsLevels[compression];
+  if (level === undefined) return;
+  if (highest === undefined) refuse(`CompressionLevel=${level}: squashfs has no levels of ${compression}`);
+  else if (level < 1 || level > highest)
+    refuse(`CompressionLevel=${level}: ${compression} has levels from 1 to ${highest}`);
 }
 
 function fieldName(field: string): string {

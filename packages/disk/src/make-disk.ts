@@ -327,6 +327,10 @@ async function prepare(
     sectorSize: lead === 0 ? options.sectorSize : luksSectorSize,
     fat32: identified.type.name === "esp" || identified.type.name === "xbootldr",
     readOnly: identified.readOnly,
+    compression:
+      definition.compression === undefined
+        ? undefined
+        : { algorithm: definition.compression, level: definition.compressionLevel },
     subvolumes: definition.subvolumes,
     defaultSubvolume: definition.defaultSubvolume,
     signal: options.signal,

@@ -88,6 +88,18 @@ test("lists are cleared by an empty value", () => {
   expect(definition.copyFiles).toEqual([{ source: "/usr", target: "/usr" }]);
 });
 
+test("a compression that nobody uses is said", () => {
+  const text = "[Partition]\nType=root\nCompression=zstd\nCompressionLevel=3\nFormat=";
+  expect(parseDefinition(`${text}squashfs\n`, "p").definition).toMatchObject({
+    compression: "zstd",
+    compressionLevel: 3,
+  });
+  expect(parseDefinition(`${text}squashfs\n`, "p").warnings).toEqual([]);
+  expect(parseDefinition(`${text}ext4\n`, "p").warnings.map(({ message }) => message)).toEqual([
+    "p: Compression= has no effect: of imgtool's formats only squashfs compresses",
+  ]);
+});
+
 test("unknown fields and sections warn with file and line", () => {
   const { warnings } = parseDefinition("[Partition]\nType=root\nFormt=ext4\nX-Mine=1\n[Other]\nA=b\n", "p.conf");
   expect(warnings.map(({ message }) => message)).toEqual([

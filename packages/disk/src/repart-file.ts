@@ -132,6 +132,8 @@ const fields: Readonly<Record<string, Setter>> = {
   MakeDirectories: (draft, value) =>
     (draft.makeDirectories = [...(draft.makeDirectories ?? []), ...words(value).map(absolute)]),
   Verity: (draft, value) => (draft.verity = choice(value, "off", "data", "hash", "signature")),
+  Compression: (draft, value) => (draft.compression = value),
+  CompressionLevel: (draft, value) => (draft.compressionLevel = integer(0, 22)(value)),
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
   VerityDataBlockSizeBytes: (_draft, value) => blockSize(value),
   VerityHashBlockSizeBytes: (_draft, value) => blockSize(value),
@@ -153,7 +155,7 @@ const fields: Readonly<Record<string, Setter>> = {
 };
 
 /** Fields that say something about later changes only, or whose meaning imgtool's output already has. */
-const ignored = new Set(["EncryptedVolume", "FactoryReset", "MountPoint", "Compression", "CompressionLevel"]);
+const ignored = new Set(["EncryptedVolume", "FactoryReset", "MountPoint"]);
 
 /** Fields whose request must not be passed over. */
 const unsupported = new Set(["TPM2PCRs"]);
@@ -172,6 +174,11 @@ export function parseDefinition(text: string, file: string, options: ParseDefini
     throw new ConfigError(`${file}: the section [Partition] has no Type=`, {
       code: "definition-invalid",
       data: { file },
+    });
+  if (draft.compression !== undefined && draft.format !== "squashfs")
+    warnings.push({
+      message: `${file}: Compression= has no effect: of imgtool's formats only squashfs compresses`,
+      line: 1,
     });
   return { definition: { ...draft, type }, warnings };
 }

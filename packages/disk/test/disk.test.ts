@@ -248,6 +248,31 @@ test("a layout of given sizes", async (context) => {
   run("veritysetup", ["verify", data, hash, disk.rootHash ?? ""]);
 });
 
+test("squashfs is compressed as Compression= says", async (context) => {
+  needPrograms(context, "mksquashfs", "unsquashfs");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree/file"), "text ".repeat(100_000));
+  const root = {
+    type: "root",
+    format: "squashfs",
+    minimize: "best",
+    copyFiles: [{ source: "/", target: "/" }],
+  } as const;
+  const described = async (definition: Partial<PartitionDefinition>): Promise<string> => {
+    const disk = await make(folder.join("tree"), folder.join("disk"), [{ ...root, ...definition }]);
+    return run("unsquashfs", ["-s", extract(disk, 0, folder.join("part"))]);
+  };
+  expect(await described({})).toMatch(/Compression zstd\s+compression-level 9\b/);
+  expect(await described({ compression: "xz" })).toContain("Compression xz");
+  expect(await described({ compression: "gzip", compressionLevel: 4 })).toMatch(
+    /Compression gzip\s+compression-level 4\b/,
+  );
+  await expect(described({ compression: "brotli" })).rejects.toThrow("squashfs does not know it");
+  await expect(described({ compression: "xz", compressionLevel: 3 })).rejects.toThrow("no levels of xz");
+  await expect(described({ compression: "gzip", compressionLevel: 12 })).rejects.toThrow("levels from 1 to 9");
+});
+
 test("names of split-off partitions", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));

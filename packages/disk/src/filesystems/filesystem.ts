@@ -27,6 +27,8 @@ export interface FilesystemOptions {
   readonly sectorSize?: number | undefined;
   /** Of vfat: FAT32 wherever there is room for it, as boot partitions want. Default: from 512 MiB on. */
   readonly fat32?: boolean;
+  /** Of squashfs: the compressor's name and level. Default: zstd at level 9. */
+  readonly compression?: { readonly algorithm: string; readonly level: number | undefined } | undefined;
   /** Of btrfs: directories that are subvolumes, by their absolute paths. */
   readonly subvolumes?: readonly Subvolume[] | undefined;
   /** Of btrfs: path of the subvolume that is mounted by default. Default: the whole. */
