@@ -15,18 +15,10 @@ fi
 
 missing=$(./imgtool doctor --missing-packages --quiet)
 if [ "${1:-}" = --peers ]; then
-  # program=package, for each program that the tests use as a judge.
-  for pair in casync=casync sgdisk=gdisk veritysetup=cryptsetup-bin systemd-dissect=systemd-container \
-    systemd-repart=systemd systemd-id128=systemd e2fsck=e2fsprogs debugfs=e2fsprogs \
-    btrfs=btrfs-progs fsck.fat=dosfstools mcopy=mtools blkid=util-linux mkswap=util-linux \
-    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
-    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3; do
-    unsquashfs=squashfs-tools fsck.erofs=erofs-utils zstd=zstd xz=xz-utils nginx=nginx-light sfdisk=fdisk \
-    getfacl=acl setfattr=attr mount=mount unshare=util-linux curl=curl openssl=openssl python3=python3 \
-    btrfs=btrfs-progs sshd=openssh-server ssh=openssh-client; do
   # The programs that the tests use as a judge: program=package.
   for pair in \
     blkid=util-linux \
+    btrfs=btrfs-progs \
     casync=casync \
     cpio=cpio \
     curl=curl \
@@ -36,6 +28,8 @@ if [ "${1:-}" = --peers ]; then
     fsck.fat=dosfstools \
     getfacl=acl \
     mcopy=mtools \
+    mkfs.btrfs=btrfs-progs \
+    mkfs.xfs=xfsprogs \
     mkswap=util-linux \
     mount=mount \
     newuidmap=uidmap \
@@ -56,8 +50,6 @@ if [ "${1:-}" = --peers ]; then
     systemd-id128=systemd \
     systemd-repart=systemd \
     unshare=util-linux \
-    mkfs.btrfs=btrfs-progs \
-    mkfs.xfs=xfsprogs \
     unsquashfs=squashfs-tools \
     veritysetup=cryptsetup-bin \
     xz=xz-utils \
