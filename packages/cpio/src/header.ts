@@ -8,7 +8,7 @@
 import { fieldLimit, type CpioEntry } from "./entry.ts";
 
 /** Headers with their names, and contents, take a multiple of this many bytes. */
-export const alignment = 4;
+const alignment = 4;
 
 const magic = "070701";
 const encoder = new TextEncoder();

@@ -11,16 +11,7 @@
 /** Bytes at the beginning of a file system that fileSystemSize() looks at. */
 export const fileSystemHeadSize: number = 128 * 1024;
 
-export type FileSystemKind =
-  | "squashfs"
-  | "android-boot"
-  | "ext4"
-  | "fat"
-  | "btrfs"
-  | "xfs"
-  | "erofs"
-  | "swap"
-  | "luks2";
+type FileSystemKind = "squashfs" | "android-boot" | "ext4" | "fat" | "btrfs" | "xfs" | "erofs" | "swap" | "luks2";
 
 export interface FileSystemSize {
   readonly kind: FileSystemKind;

@@ -26,7 +26,7 @@ export interface PartialOutput {
 }
 
 /** Where an output is made. */
-export function partialName(path: string): string {
+function partialName(path: string): string {
   return join(dirname(path), `.${basename(path)}.partial`);
 }
 
