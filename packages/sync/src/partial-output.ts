@@ -7,10 +7,11 @@
  * @module
  */
 import { closeSync, fchmodSync, fstatSync, mkdirSync, openSync, type Stats, statSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FormatError, ImgtoolError, systemErrorCode } from "@imgtool/core";
 import { AT_FDCWD, flush, openat, openFlags, temporaryName, tryLock } from "@imgtool/host";
+import { removeEntry } from "./tree/remove-entry.ts";
 
 export type OutputKind = "file" | "directory";
 
@@ -55,11 +56,21 @@ export async function makeResumably<T>(
     const isFull = error instanceof ImgtoolError && error.code === "no-space";
     // a source that is not valid will not be so next time
     const isHopeless = isFull || error instanceof FormatError;
-    if (isHopeless || !partial.hasContent) await rm(partial.path, { recursive: true, force: true });
+    if (isHopeless || !partial.hasContent) removeOutput(partial.path);
     nameFinally(error, partial.path, path);
     throw error;
   } finally {
     closeSync(partial.descriptor);
+  }
+}
+
+/** Removes also what rm(1) fails at: a tree may have got read-only subvolumes and immutable files. */
+function removeOutput(path: string): void {
+  const parent = openat(AT_FDCWD, dirname(path), openFlags.read | openFlags.directory);
+  try {
+    removeEntry(parent, basename(path), { undoImmutable: true });
+  } finally {
+    closeSync(parent);
   }
 }
 
