@@ -66,6 +66,9 @@ async function kvmProblem({ qemu, signal }: AcceleratorOptions): Promise<string 
         "none",
         "-accel",
         "kvm",
+        // As the guest gets it: there are hosts where KVM runs QEMU's default processor and not the host's.
+        "-cpu",
+        "host",
         "-m",
         "32",
         "-device",
