@@ -11,6 +11,7 @@ import { rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FormatError, ImgtoolError, systemErrorCode } from "@imgtool/core";
 import { AT_FDCWD, flush, openat, openFlags, temporaryName, tryLock } from "@imgtool/host";
+import { outputError } from "./output-error.ts";
 import { removeEntry } from "./tree/remove-entry.ts";
 
 export type OutputKind = "file" | "directory";
@@ -22,6 +23,8 @@ export interface PartialOutput {
   readonly descriptor: number;
   /** Whether a former run began it. */
   readonly isResumed: boolean;
+  /** Whether a next run will look for it: under any other name than the usual one it is of no use. */
+  readonly isResumable: boolean;
   /** Set when there is something in it that a next run can use. */
   hasContent: boolean;
 }
@@ -55,7 +58,7 @@ export async function makeResumably<T>(
   } catch (error) {
     const isFull = error instanceof ImgtoolError && error.code === "no-space";
     // a source that is not valid will not be so next time
-    const isHopeless = isFull || error instanceof FormatError;
+    const isHopeless = isFull || error instanceof FormatError || !partial.isResumable;
     if (isHopeless || !partial.hasContent) removeOutput(partial.path);
     nameFinally(error, partial.path, path);
     throw error;
@@ -74,21 +77,31 @@ function removeOutput(path: string): void {
   }
 }
 
-/** What a former run left, or something new; under a name of its own while another run has the usual one. */
+/**
+ * What a former run left, or something new; under a name of its own while another run, or something
+ * else, has the usual one.
+ * @throws EnvironmentError `output-not-writable`
+ */
 function openPartial(path: string, kind: OutputKind): PartialOutput {
-  return (
-    openNamed(partialName(path), kind) ??
-    openNamed(temporaryName(path), kind) ??
-    fail(new RangeError(`both names beside ${path} are taken`))
-  );
+  const [usual, other] = [partialName(path), temporaryName(path)];
+  try {
+    return (
+      openNamed(usual, kind, true) ??
+      openNamed(other, kind, false) ??
+      fail(new RangeError(`both names beside ${path} are taken`))
+    );
+  } catch (error) {
+    for (const name of [usual, other]) nameFinally(error, name, path);
+    throw outputError(error, path);
+  }
 }
 
-function openNamed(path: string, kind: OutputKind): PartialOutput | undefined {
+function openNamed(path: string, kind: OutputKind, isResumable: boolean): PartialOutput | undefined {
   const isNew = create(path, kind);
   const descriptor = open(path, kind);
   if (descriptor === undefined) return undefined;
   const isUsable = tryLock(descriptor) && isStill(path, descriptor) && isOurs(fstatSync(descriptor), kind);
-  if (isUsable) return { path, descriptor, isResumed: !isNew, hasContent: !isNew };
+  if (isUsable) return { path, descriptor, isResumed: !isNew, isResumable, hasContent: !isNew };
   closeSync(descriptor);
   return undefined;
 }
