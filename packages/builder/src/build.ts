@@ -193,15 +193,20 @@ async function installPackages(context: BuildContext): Promise<void> {
   const { config, distribution, tree } = context;
   const workspace = join(context.workspace, "packages");
   await mkdir(workspace);
+  const sandboxTree = await makeSandboxTree(context);
   const { repositories } = await distribution.install({
     tree,
     workspace,
+    sandboxTree,
     release: config.release,
     architecture: config.architecture,
     packages: config.packages,
     mirror: config.mirror,
+    localMirror: config.localMirror,
+    snapshot: config.snapshot,
     repositories: config.repositories,
     repositoryKeyCheck: config.repositoryKeyCheck,
+    repositoryKeyFetch: config.repositoryKeyFetch,
     withRecommends: config.withRecommends,
     withDocs: config.withDocs,
     packageCache: config.packageCacheDirectory,
@@ -210,6 +215,16 @@ async function installPackages(context: BuildContext): Promise<void> {
     signal: context.signal,
   });
   context.repositories = repositories;
+}
+
+/** The package manager's configuration and keys: the project's trees laid over each other. */
+async function makeSandboxTree(context: BuildContext): Promise<string | undefined> {
+  const { config, workspace } = context;
+  if (config.sandboxTrees.length === 0) return undefined;
+  const folder = join(workspace, "sandbox");
+  await mkdir(folder, { mode: 0o755 });
+  for (const tree of config.sandboxTrees) await copyTree(tree, folder, context);
+  return folder;
 }
 
 /** After this step it is known what the image lacks to boot: long before anything is packed. */
@@ -243,7 +258,7 @@ async function writeManifest(context: BuildContext): Promise<void> {
   const { config, staging } = context;
   if (!config.manifestFormat.includes("json")) return;
   const name = outputNames(config).manifest;
-  await writeFile(join(staging, name), formatManifest(config, context.packages));
+  await writeFile(join(staging, name), formatManifest(config, context.distribution.packageType, context.packages));
   context.artifacts.push(await describeFile("manifest", name, { ...context, folder: staging }));
 }
 

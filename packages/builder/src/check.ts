@@ -57,11 +57,11 @@ export async function checkBuild(
   checkBootable(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
-  for (const { source } of [...config.skeletonTrees, ...config.extraTrees]) {
+  for (const { source } of [...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
     if (await pathExists(source)) continue;
     throw new NotFoundError(`the tree ${source} does not exist`, {
       code: "tree-not-found",
-      hint: "correct SkeletonTrees= or ExtraTrees=",
+      hint: "correct SandboxTrees=, SkeletonTrees= or ExtraTrees=",
       data: { source },
     });
   }

@@ -4,10 +4,10 @@
  * @module
  */
 import type { ImageConfig } from "@imgtool/config";
-import type { InstalledPackage } from "@imgtool/distro";
+import type { InstalledPackage, PackageType } from "@imgtool/distro";
 
 /** The manifest's text. */
-export function formatManifest(config: ImageConfig, packages: readonly InstalledPackage[]): string {
+export function formatManifest(config: ImageConfig, type: PackageType, packages: readonly InstalledPackage[]): string {
   const manifest = {
     manifest_version: 1,
     config: {
@@ -17,7 +17,7 @@ export function formatManifest(config: ImageConfig, packages: readonly Installed
       ...(config.imageVersion === undefined ? {} : { version: config.imageVersion }),
       release: config.release,
     },
-    packages: packages.map(({ name, version, architecture }) => ({ type: "deb", name, version, architecture })),
+    packages: packages.map(({ name, version, architecture }) => ({ type, name, version, architecture })),
   };
   return `${JSON.stringify(manifest, undefined, 2)}\n`;
 }

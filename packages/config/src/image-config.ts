@@ -29,7 +29,12 @@ export interface ImageConfig {
   readonly architecture: string;
   readonly mirror: string | undefined;
   readonly repositories: readonly string[];
+  readonly localMirror: string | undefined;
+  readonly snapshot: string | undefined;
   readonly repositoryKeyCheck: boolean;
+  readonly repositoryKeyFetch: boolean;
+  /** Configuration and keys of the package manager, in folders laid over each other. */
+  readonly sandboxTrees: readonly TreeSource[];
 
   readonly format: OutputFormat;
   /** Root file system of a disk whose project has no partition definitions. */

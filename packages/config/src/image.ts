@@ -95,6 +95,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   if (unified === "signed")
     fail("UnifiedKernelImages", "uki-unsupported", "prebuilt signed images are not supported", "use yes, no or auto");
 
+  const sandboxTrees = trees("SandboxTrees");
   const skeletonTrees = trees("SkeletonTrees");
   const extraTrees = trees("ExtraTrees");
   const scripts = {
@@ -117,7 +118,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     newestInput(
       [
         ...state.read,
-        ...[...skeletonTrees, ...extraTrees].map((tree) => tree.source),
+        ...[...sandboxTrees, ...skeletonTrees, ...extraTrees].map((tree) => tree.source),
         ...Object.values(scripts).flat(),
         ...repartDirectories,
         ...environmentFiles,
@@ -134,7 +135,11 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     architecture: text("Architecture") ?? state.host.architecture,
     mirror: text("Mirror"),
     repositories: strings("Repositories"),
+    localMirror: text("LocalMirror"),
+    snapshot: text("Snapshot"),
     repositoryKeyCheck: flag("RepositoryKeyCheck"),
+    repositoryKeyFetch: flag("RepositoryKeyFetch"),
+    sandboxTrees,
     format: format ?? "none",
     rootFilesystem: diskFormats[formatText] ?? "ext4",
     partitionSizes: {

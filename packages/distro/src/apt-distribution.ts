@@ -5,14 +5,15 @@
 import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ConfigError, EnvironmentError, silentProgress, systemErrorCode } from "@imgtool/core";
-import { requireTool } from "@imgtool/host";
+import { EnvironmentError, silentProgress, systemErrorCode } from "@imgtool/core";
+import { pathExists, requireTool } from "@imgtool/host";
 import { resolveInTree, runIsolated } from "@imgtool/sandbox";
 import { AptRoot, hostAptConfiguration } from "./apt.ts";
 import { aptError } from "./apt-errors.ts";
 import { formatDeb822Sources } from "./apt-sources.ts";
 import { debianArchitecture, readHostRepositories, repositoriesFor, type DebianFamily } from "./debian.ts";
 import type { Distribution, InstallOptions, InstallResult, RemoveOptions, Repository } from "./distribution.ts";
+import { checkPackageNames } from "./check-names.ts";
 import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.ts";
 import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 
@@ -20,6 +21,7 @@ import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 export function aptDistribution(family: DebianFamily): Distribution {
   return {
     name: family.name,
+    packageType: "deb",
     architectureName: debianArchitecture,
     prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
     install: async (options) => await install(family, options),
@@ -36,18 +38,32 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
   const keyCheck = options.repositoryKeyCheck ?? true;
   const withRecommends = options.withRecommends ?? false;
   const architecture = debianArchitecture(options.architecture);
-  checkNames(options.packages);
+  checkPackageNames(options.packages);
   await requireTool("mmdebstrap");
   await requireTool("bwrap");
 
   const components = [...new Set(["main", ...(options.repositories ?? [])])];
-  const chosen = { release, architecture, mirror: options.mirror, components };
+  const { mirror, localMirror, snapshot } = options;
+  const chosen = { release, architecture, mirror, snapshot, components };
   const host = await readHostRepositories(family.name);
-  const repositories = repositoriesFor(family, { ...chosen, host });
+  const repositories = await withOwnKeys(
+    repositoriesFor(family, { ...chosen, localMirror, host }),
+    options.sandboxTree,
+  );
   if (keyCheck) await requireKeyrings(family, repositories);
   const hostConfiguration = await hostAptConfiguration(signal);
 
-  const common = { family, release, architecture, repositories, keyCheck, withRecommends, hostConfiguration };
+  const isSnapshot = snapshot !== undefined;
+  const common = {
+    family,
+    release,
+    architecture,
+    repositories,
+    keyCheck,
+    withRecommends,
+    hostConfiguration,
+    isSnapshot,
+  };
   const packageCache = options.packageCache === undefined ? undefined : join(options.packageCache, "apt", family.name);
   const apt = new AptRoot({ ...common, root: join(workspace, "apt"), packageCache, progress, signal });
   await apt.create();
@@ -81,7 +97,7 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
 
 async function remove(family: DebianFamily, options: RemoveOptions): Promise<void> {
   if (options.packages.length === 0) return;
-  checkNames(options.packages);
+  checkPackageNames(options.packages);
   const { tree, signal } = options;
   using task = (options.progress ?? silentProgress).start({ label: "remove packages", total: options.packages.length });
   const lines: string[] = [];
@@ -126,16 +142,18 @@ function removalConfiguration(tree: string, architecture: string): string {
   ].join("\n");
 }
 
-/** Names go to apt's command line, and to mmdebstrap as a list that commas and spaces separate. */
-function checkNames(names: readonly string[]): void {
-  for (const name of names) {
-    if (/^[A-Za-z0-9?~][^\s,]*$/.test(name)) continue;
-    throw new ConfigError(`not a package name: "${name}"`, {
-      code: "package-name-invalid",
-      hint: "Packages= takes names like systemd, or name=version",
-      data: { package: name },
-    });
-  }
+/** Keyrings of the project's own stand for this machine's of the same path. */
+async function withOwnKeys(
+  repositories: readonly Repository[],
+  sandboxTree: string | undefined,
+): Promise<Repository[]> {
+  return await Promise.all(
+    repositories.map(async (entry) => {
+      if (sandboxTree === undefined || entry.signedBy === undefined) return entry;
+      const own = join(sandboxTree, entry.signedBy);
+      return (await pathExists(own)) ? { ...entry, signedBy: own } : entry;
+    }),
+  );
 }
 
 async function requireKeyrings(family: DebianFamily, repositories: readonly Repository[]): Promise<void> {
@@ -146,7 +164,7 @@ async function requireKeyrings(family: DebianFamily, repositories: readonly Repo
     } catch (error) {
       throw new EnvironmentError(`the keyring ${signedBy} is missing: ${family.name}'s packages cannot be verified`, {
         code: "keyring-missing",
-        hint: `apt-get install ${family.keyringPackage}`,
+        hint: `apt-get install ${family.keyringPackage}, or put it into mkosi.sandbox${signedBy}`,
         data: { keyring: signedBy, package: family.keyringPackage, distribution: family.name },
         cause: error,
       });

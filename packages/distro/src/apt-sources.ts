@@ -68,10 +68,9 @@ export function parseStanzas(text: string): Map<string, string>[] {
 
 /** The one-line form of a repository. `trusted` takes it without checking signatures. */
 export function formatSourcesLine(entry: Repository, trusted: boolean): string {
-  const options = [
-    ...(trusted ? ["trusted=yes"] : []),
-    ...(entry.signedBy === undefined ? [] : [`signed-by=${entry.signedBy}`]),
-  ];
+  const signedBy = entry.signedBy === undefined ? [] : [`signed-by=${entry.signedBy}`];
+  // trusted=yes alone still fails for a signature whose key is not there.
+  const options = trusted ? ["trusted=yes", "allow-insecure=yes", "check-valid-until=no"] : signedBy;
   return [
     "deb",
     ...(options.length === 0 ? [] : [`[${options.join(" ")}]`]),

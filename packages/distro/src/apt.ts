@@ -27,6 +27,8 @@ export interface AptOptions {
   readonly withRecommends: boolean;
   /** Lines of apt.conf taken over from the host: proxies. */
   readonly hostConfiguration: readonly string[];
+  /** Whether the lists are of another day: their validity has ended. */
+  readonly isSnapshot: boolean;
   readonly packageCache: string | undefined;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
@@ -87,6 +89,7 @@ export class AptRoot {
       // apt counts itself as essential otherwise.
       `pkgCacheGen::ForceEssential ",";`,
       ...hostConfiguration,
+      ...(this.#options.isSnapshot ? [`Acquire::Check-Valid-Until "false";`] : []),
       "",
     ];
     await writeFile(this.#configuration, lines.join("\n"));
@@ -94,14 +97,15 @@ export class AptRoot {
 
   /** Downloads the lists of the archive, as far as the cached ones are out of date. */
   async update(): Promise<void> {
-    const { packageCache, progress } = this.#options;
-    if (packageCache !== undefined) await fetchFiles(join(packageCache, "lists"), this.lists);
+    const { packageCache, keyCheck, progress } = this.#options;
+    // apt refuses a list whose signature it cannot verify where it had one before, whatever it is allowed.
+    if (packageCache !== undefined && keyCheck) await fetchFiles(join(packageCache, "lists"), this.lists);
     using task = progress.start({ label: "read package lists" });
     await this.#run("read the package lists", ["update", "--error-on=any"], (line) => {
       const uri = /^(?:Get|Hit|Ign):\d+ (\S+ \S+)/.exec(line)?.[1];
       if (uri !== undefined) task.detail(uri);
     });
-    if (packageCache !== undefined)
+    if (packageCache !== undefined && keyCheck)
       await keepFiles(this.lists, join(packageCache, "lists"), await plainFiles(this.lists));
     task.done();
   }

@@ -8,6 +8,7 @@ import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.t
 
 export const custom: Distribution = {
   name: "custom",
+  packageType: "deb",
   async prepareTree() {},
   async install({ packages }) {
     refusePackages(packages);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { ConfigError, systemErrorCode } from "@imgtool/core";
 import { parseDeb822Sources, parseSourcesList } from "./apt-sources.ts";
 import type { Repository } from "./distribution.ts";
+import { mirrorUri } from "./mirror-uri.ts";
 
 /** A distribution that is made of .deb packages. */
 export interface DebianFamily {
@@ -17,6 +18,8 @@ export interface DebianFamily {
   readonly keyring: string;
   readonly mirror: (architecture: string) => string;
   readonly securityMirror: (architecture: string) => string;
+  /** Archive of what the mirrors had at a moment; of the main archive and that of security updates. */
+  readonly snapshots: (mirror: string | undefined, moment: string) => readonly [main: string, security: string];
   /** Releases that have neither updates nor security archives. */
   readonly rolling: readonly string[];
 }
@@ -27,6 +30,10 @@ export const debian: DebianFamily = {
   keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
   mirror: () => "http://deb.debian.org/debian",
   securityMirror: () => "http://security.debian.org/debian-security",
+  snapshots: (mirror = "https://snapshot.debian.org", moment) => [
+    `${mirror}/archive/debian/${moment}`,
+    `${mirror}/archive/debian-security/${moment}`,
+  ],
   rolling: ["sid", "unstable", "experimental", "rc-buggy"],
 };
 
@@ -41,6 +48,8 @@ export const ubuntu: DebianFamily = {
     ubuntuMain(architecture) ? "http://archive.ubuntu.com/ubuntu" : "http://ports.ubuntu.com/ubuntu-ports",
   securityMirror: (architecture) =>
     ubuntuMain(architecture) ? "http://security.ubuntu.com/ubuntu" : "http://ports.ubuntu.com/ubuntu-ports",
+  // One archive for all suites.
+  snapshots: (mirror = "https://snapshot.ubuntu.com/ubuntu", moment) => [`${mirror}/${moment}`, `${mirror}/${moment}`],
   rolling: [],
 };
 
@@ -75,6 +84,10 @@ export interface RepositoryOptions {
   /** Debian's name. */
   readonly architecture: string;
   readonly mirror?: string | undefined;
+  /** Replaces all of them: one suite of this archive. */
+  readonly localMirror?: string | undefined;
+  /** Moment of the snapshot archive: 20250131T000000Z. */
+  readonly snapshot?: string | undefined;
   readonly components: readonly string[];
   /** This machine's archives, where it runs the same distribution. */
   readonly host?: HostRepositories | undefined;
@@ -82,19 +95,19 @@ export interface RepositoryOptions {
 
 /**
  * The archives a release is installed from: main, updates and security suites. `mirror` replaces the
- * main archive; without it those of the host stand in, each for its own suite.
+ * main archive; without it those of the host stand in, each for its own suite. A snapshot has all three.
+ * @throws ConfigError `mirror-invalid`, `snapshot-invalid`
  */
 export function repositoriesFor(family: DebianFamily, options: RepositoryOptions): Repository[] {
-  const { release, components, mirror } = options;
-  if (mirror !== undefined && !/^[a-z][a-z0-9+.-]*:\//.test(mirror)) {
-    throw new ConfigError(`Mirror=: ${JSON.stringify(mirror)} is not a URL`, {
-      code: "mirror-invalid",
-      hint: "expected something like http://deb.debian.org/debian or file:/srv/mirror",
-      data: { mirror },
-    });
+  const { release, components, snapshot, architecture } = options;
+  const mirror = mirrorUri("Mirror", options.mirror);
+  const localMirror = mirrorUri("LocalMirror", options.localMirror);
+  if (localMirror !== undefined) {
+    // As mkosi: whoever names one has one suite there, with one component.
+    return [{ uri: localMirror, suite: release, components: ["main"], signedBy: family.keyring }];
   }
   const hosted = (suffix: string): Repository | undefined =>
-    options.mirror === undefined
+    mirror === undefined && snapshot === undefined
       ? options.host?.repositories.find((entry) => entry.suite === `${options.host?.release ?? ""}${suffix}`)
       : undefined;
   const entry = (suffix: string, uri: string): Repository => {
@@ -106,10 +119,22 @@ export function repositoriesFor(family: DebianFamily, options: RepositoryOptions
       signedBy: own?.signedBy ?? family.keyring,
     };
   };
-  const main = options.mirror?.replace(/\/+$/, "") ?? family.mirror(options.architecture);
+  const [main, security] =
+    snapshot === undefined
+      ? [mirror ?? family.mirror(architecture), family.securityMirror(architecture)]
+      : family.snapshots(mirror, checkMoment(snapshot));
   const first = entry("", main);
   if (family.rolling.includes(release)) return [first];
-  return [first, entry("-updates", first.uri), entry("-security", family.securityMirror(options.architecture))];
+  return [first, entry("-updates", first.uri), entry("-security", security)];
+}
+
+function checkMoment(snapshot: string): string {
+  if (/^\d{8}(?:T\d{6}Z)?$/.test(snapshot)) return snapshot;
+  throw new ConfigError(`Snapshot=: ${JSON.stringify(snapshot)} is no moment of a snapshot archive`, {
+    code: "snapshot-invalid",
+    hint: "expected a date and time like 20250131T000000Z",
+    data: { snapshot },
+  });
 }
 
 export interface HostRepositories {

@@ -13,7 +13,12 @@ export interface InstalledPackage {
   readonly architecture: string;
   /** Name of the source package, where it differs from `name`. */
   readonly source?: string;
+  /** What its licence is, where the database says so. */
+  readonly license?: string;
 }
+
+/** The form of a distribution's packages, as mkosi's manifest names it. */
+export type PackageType = "deb" | "rpm" | "pkg";
 
 /** One suite of a package archive. */
 export interface Repository {
@@ -36,10 +41,21 @@ export interface InstallOptions {
   readonly packages: readonly string[];
   /** URI of the archive; without it this machine's own where it has one, else the distribution's. */
   readonly mirror?: string | undefined;
+  /** URI of one repository to install from in place of all others; the image does not learn of it. */
+  readonly localMirror?: string | undefined;
+  /** Moment of the distribution's snapshot archive, in the distribution's own form. */
+  readonly snapshot?: string | undefined;
   /** Components (Debian, Ubuntu) besides the default ones. */
   readonly repositories?: readonly string[];
   /** Whether signatures of the archive are checked. Default true. */
   readonly repositoryKeyCheck?: boolean;
+  /** Whether keys that this machine lacks are fetched from the distribution. Default false. */
+  readonly repositoryKeyFetch?: boolean;
+  /**
+   * Folder with the package manager's configuration and keys, at the places where a machine has them
+   * (etc/pki/rpm-gpg, etc/yum.repos.d, etc/pacman.d/gnupg, …). What is in it comes before this machine's.
+   */
+  readonly sandboxTree?: string | undefined;
   /** Whether recommended packages come along. Default false. */
   readonly withRecommends?: boolean;
   /** Whether documentation is unpacked. Default true. */
@@ -68,6 +84,7 @@ export interface RemoveOptions {
 
 export interface Distribution {
   readonly name: string;
+  readonly packageType: PackageType;
   /** The distribution's name for an architecture of systemd's: amd64 for x86-64. Default: the same name. */
   architectureName?(architecture: string): string;
   /** Makes what must be in an empty tree before anything else: the usr-merge links. */

@@ -2,12 +2,12 @@
  * dpkg's database in a tree: what is installed, and what of it is kept in an image.
  * @module
  */
-import { readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { systemErrorCode } from "@imgtool/core";
 import { resolveInTree } from "@imgtool/sandbox";
 import { parseStanzas } from "./apt-sources.ts";
 import type { InstalledPackage } from "./distribution.ts";
+import { emptyFolder, removeFromTree } from "./remove-from-tree.ts";
 
 /** The installed packages of a dpkg status file's text, sorted by name, then architecture. */
 export function parseDpkgStatus(text: string): InstalledPackage[] {
@@ -45,8 +45,7 @@ export async function listDpkgPackages(tree: string): Promise<InstalledPackage[]
 
 /** Removes the databases of dpkg and apt from a tree. */
 export async function cleanDpkgMetadata(tree: string): Promise<void> {
-  for (const path of ["var/lib/dpkg", "var/lib/apt", "var/cache/apt", "var/cache/debconf", "var/log/apt"])
-    await rm(await resolveInTree(tree, path), { recursive: true, force: true });
+  await removeFromTree(tree, ["var/lib/dpkg", "var/lib/apt", "var/cache/apt", "var/cache/debconf", "var/log/apt"]);
 }
 
 /**
@@ -54,9 +53,7 @@ export async function cleanDpkgMetadata(tree: string): Promise<void> {
  * no use for: caches, lists of the archive, logs, locks, backups of the database.
  */
 export async function cleanDpkgVolatile(tree: string): Promise<void> {
-  await empty(await resolveInTree(tree, "var/lib/apt/lists", { followLast: true }));
-  await empty(await resolveInTree(tree, "var/cache/apt", { followLast: true }));
-  await empty(await resolveInTree(tree, "var/log/apt", { followLast: true }));
+  for (const folder of ["var/lib/apt/lists", "var/cache/apt", "var/log/apt"]) await emptyFolder(tree, folder);
   const files = [
     "var/log/dpkg.log",
     "var/log/alternatives.log",
@@ -69,17 +66,5 @@ export async function cleanDpkgVolatile(tree: string): Promise<void> {
     "var/cache/debconf/templates.dat-old",
   ];
   for (const name of ["available", "diversions", "statoverride", "status"]) files.push(`var/lib/dpkg/${name}-old`);
-  for (const file of files) await rm(await resolveInTree(tree, file), { force: true });
-}
-
-/** Removes the content of a folder, if there is one. */
-async function empty(folder: string): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(folder);
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return;
-    throw error;
-  }
-  for (const name of names) await rm(join(folder, name), { recursive: true, force: true });
+  await removeFromTree(tree, files);
 }

@@ -4,19 +4,32 @@
  */
 import { ConfigError } from "@imgtool/core";
 import { aptDistribution } from "./apt-distribution.ts";
+import { arch } from "./arch.ts";
 import { custom } from "./custom.ts";
 import { debian, ubuntu } from "./debian.ts";
 import type { Distribution } from "./distribution.ts";
+import { dnfDistribution } from "./dnf.ts";
+import { alma, centos, rhel, rocky } from "./enterprise-linux.ts";
+import { fedora } from "./fedora.ts";
+import { opensuse } from "./opensuse.ts";
+import { pacmanDistribution } from "./pacman.ts";
+import { zypperDistribution } from "./zypper.ts";
 
 export type * from "./distribution.ts";
 
-const distributions: readonly Distribution[] = [aptDistribution(debian), aptDistribution(ubuntu), custom];
+const distributions: readonly Distribution[] = [
+  ...[debian, ubuntu].map(aptDistribution),
+  ...[fedora, centos, rhel, rocky, alma].map(dnfDistribution),
+  zypperDistribution(opensuse),
+  pacmanDistribution(arch),
+  custom,
+];
 
 /** Names of the distributions that images can be made of. */
 export const distributionNames: readonly string[] = distributions.map((distribution) => distribution.name);
 
 /**
- * The distribution of a name: `debian`, `ubuntu`.
+ * The distribution of a name: `debian`, `fedora`, `opensuse`, …
  * @throws ConfigError `distribution-unknown`
  */
 export function distributionFor(name: string): Distribution {

@@ -32,6 +32,8 @@ export interface MmdebstrapOptions {
   readonly withRecommends: boolean;
   readonly withDocs: boolean;
   readonly hostConfiguration: readonly string[];
+  /** Whether the lists are of another day. */
+  readonly isSnapshot: boolean;
   readonly sourceDateEpoch: number | undefined;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
@@ -59,9 +61,9 @@ export async function linkMergedUsr(tree: string, architecture: string): Promise
 /** @throws as Distribution.install does */
 export async function runMmdebstrap(options: MmdebstrapOptions): Promise<void> {
   const { tree, workspace, progress, family, release } = options;
-  const hook = join(workspace, "setup.sh");
+  const hook = join(workspace, "apt", "setup.sh");
   await writeFile(hook, setupHook(options.apt, options.withDocs));
-  const docsHook = join(workspace, "docs.sh");
+  const docsHook = join(workspace, "apt", "docs.sh");
   await writeFile(docsHook, removeDocsScript);
   // mmdebstrap copies these two from the host: an image must not depend on where it is built.
   const hostFiles = await filesNotIn(tree, ["etc/resolv.conf", "etc/hostname"]);
@@ -113,6 +115,7 @@ function mmdebstrapArguments(options: MmdebstrapOptions, hook: string, docsHook:
   const aptOptions = [
     ...(options.withRecommends ? ['APT::Install-Recommends "true";'] : []),
     ...options.hostConfiguration,
+    ...(options.isSnapshot ? ['Acquire::Check-Valid-Until "false";'] : []),
     'Acquire::Retries "3";',
   ];
   return [

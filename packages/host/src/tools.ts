@@ -17,6 +17,8 @@ export interface HostTool {
   readonly package: string;
   /** What imgtool runs it for. */
   readonly purpose: string;
+  /** Needed for what few projects do: its absence is no fault of the machine. Default false. */
+  readonly optional?: boolean;
 }
 
 /** Every host program that imgtool may run. */
@@ -25,6 +27,10 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   "apt-get": { package: "apt", purpose: "find and download the packages" },
   bwrap: { package: "bubblewrap", purpose: "run scripts and package managers isolated from this machine" },
   mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
+  dnf: { package: "dnf", purpose: "install Fedora, CentOS Stream, Rocky, Alma and RHEL packages", optional: true },
+  zypper: { package: "zypper", purpose: "install openSUSE packages", optional: true },
+  pacman: { package: "pacman-package-manager", purpose: "install Arch Linux packages", optional: true },
+  rpm: { package: "rpm", purpose: "import keys and set up the database of RPM packages", optional: true },
   unshare: { package: "util-linux", purpose: "build without root, in a user namespace" },
   newuidmap: { package: "uidmap", purpose: "give a build without root the user ids of an image" },
   depmod: { package: "kmod", purpose: "list what the kernel's modules depend on" },

@@ -21,14 +21,13 @@ export function command(): Command {
       const rows = await Promise.all(
         Object.entries(hostTools).map(async ([name, tool]) => ({ name, ...tool, path: await findTool(name) })),
       );
-      const packages = [...new Set(rows.filter((row) => row.path === undefined).map((row) => row.package))].sort();
+      const absent = rows.filter((row) => row.path === undefined && row.optional !== true);
+      const packages = [...new Set(absent.map((row) => row.package))].sort();
       if (doctor.opts<DoctorOptions>().missingPackages === true) {
         reporter.result({ missingPackages: packages }, packages.join(" "));
         return;
       }
-      const lines = rows.map(
-        (row) => `${row.path === undefined ? "missing" : "     ok"}  ${row.name.padEnd(18)} ${row.purpose}`,
-      );
+      const lines = rows.map((row) => `${state(row).padStart(8)}  ${row.name.padEnd(18)} ${row.purpose}`);
       reporter.result({ tools: rows, missingPackages: packages }, lines.join("\n"));
       if (packages.length > 0) {
         throw new EnvironmentError(`host tools are missing: ${packages.join(", ")}`, {
@@ -39,4 +38,10 @@ export function command(): Command {
       }
     }),
   );
+}
+
+/** What is optional is named with the package that brings it, and asked of nobody. */
+function state({ path, optional }: { readonly path: string | undefined; readonly optional?: boolean }): string {
+  if (path !== undefined) return "ok";
+  return optional === true ? "optional" : "missing";
 }

@@ -77,6 +77,7 @@ export const buildSettings: readonly SettingDefinition[] = [
   ),
   row("SandboxTrees", trees({ required: true }), "Trees to copy over the sandbox that package managers run in", {
     ...universal,
+    supported: true,
     files: ["mkosi.sandbox", "mkosi.sandbox.tar", "mkosi.pkgmngr", "mkosi.pkgmngr.tar"],
     aliases: ["PackageManagerTrees"],
     option: { long: "sandbox-tree", argument: "PATH", aliases: ["package-manager-tree"] },

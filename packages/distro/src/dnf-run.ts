@@ -1,0 +1,108 @@
+/**
+ * Runs dnf (4 or 5) on a tree with a configuration of imgtool's own: nothing of this machine's dnf is
+ * read, and nothing is left in the tree but the packages.
+ * @module
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { runTool } from "@imgtool/host";
+import { proxyEnvironment } from "./apt.ts";
+import { linkCache } from "./linked-cache.ts";
+import type { FailureWords } from "./package-error.ts";
+import { packageRunner, type PreparedRun } from "./package-run.ts";
+
+export interface DnfOptions {
+  readonly tree: string;
+  /** Folder for configuration and, without `cache`, downloads. */
+  readonly folder: string;
+  /** HOME, with rpm's macros. */
+  readonly home: string;
+  readonly repositoryFolder: string;
+  readonly cache?: string | undefined;
+  readonly variables?: Readonly<Record<string, string>>;
+  /** For messages. */
+  readonly distribution: string;
+  readonly release: string;
+  /** rpm's name. */
+  readonly architecture: string;
+  readonly withRecommends?: boolean | undefined;
+  readonly withDocs?: boolean | undefined;
+  readonly keyCheck?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What dnf says when something is the matter. */
+const words: FailureWords = {
+  unknown: [/^No match for argument: (\S+)$/, /^(?:Error: )?Unable to find a match: (\S+)$/],
+  signature: [
+    /GPG check FAILED/,
+    /is not signed/,
+    /GPG signature verification error/,
+    /[Pp]ublic key .* is not installed/,
+    /Failed to retrieve GPG key/,
+    /PGP check for package .* failed/,
+  ],
+  unreachable: [
+    /Failed to download metadata for repo '([^']+)'/,
+    /Cannot download repomd\.xml/,
+    /Curl error \(\d+\)/,
+    /Error downloading packages/,
+    /Status code: \d+ for (\S+)/,
+  ],
+  unmet: [/^ +- (nothing provides .*)$/, /^ +- (package .* (?:requires|conflicts with) .*)$/],
+  script: [/scriptlet failed, .*\b(\S+)$/, /Error in \w+ scriptlet in rpm package (\S+)/],
+};
+
+/** Writes the configuration. */
+export async function prepareDnf(options: DnfOptions): Promise<PreparedRun> {
+  const { tree, folder, home, release, signal } = options;
+  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+  const variableFolder = join(folder, "variables");
+  await mkdir(variableFolder, { recursive: true });
+  for (const [name, value] of Object.entries(options.variables ?? {}))
+    await writeFile(join(variableFolder, name), `${value}\n`);
+  const configuration = join(folder, "dnf.conf");
+  const lines = [
+    "[main]",
+    "best=1",
+    "keepcache=1",
+    "plugins=0",
+    "check_config_file_age=0",
+    "retries=3",
+    // A mirror that takes connections and says nothing is given up soon.
+    "timeout=20",
+    `reposdir=${options.repositoryFolder}`,
+    `varsdir=${variableFolder}`,
+    `install_weak_deps=${options.withRecommends === true ? 1 : 0}`,
+    `gpgcheck=${options.keyCheck === false ? 0 : 1}`,
+    ...(options.withDocs === false ? ["tsflags=nodocs"] : []),
+  ];
+  await writeFile(configuration, `${lines.join("\n")}\n`);
+  const common = [
+    "--assumeyes",
+    `--config=${configuration}`,
+    `--installroot=${tree}`,
+    `--releasever=${release}`,
+    `--forcearch=${options.architecture}`,
+    // In the configuration it would be a path below the tree.
+    `--setopt=cachedir=${cache.path}`,
+  ];
+  const known = async (): Promise<readonly string[]> => {
+    const args = [...common, "--cacheonly", "--quiet", "repoquery", "--available", "--queryformat=%{name}\n"];
+    const { stdout } = await runTool("dnf", args, { env: { HOME: home }, signal });
+    return [...new Set(stdout.split("\n").filter((name) => name !== ""))];
+  };
+  const run = packageRunner({
+    program: "dnf",
+    common,
+    offline: ["--cacheonly"],
+    env: { HOME: home, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() },
+    words,
+    tree,
+    distribution: options.distribution,
+    release,
+    known,
+    signal,
+  });
+  return { run, tidy: async () => await cache.remove(tree) };
+}

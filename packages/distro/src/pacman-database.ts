@@ -1,0 +1,79 @@
+/**
+ * pacman's database in a tree: what is installed, and what of it is kept in an image.
+ * @module
+ */
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemErrorCode } from "@imgtool/core";
+import { resolveInTree } from "@imgtool/sandbox";
+import type { InstalledPackage } from "./distribution.ts";
+import { emptyFolder, removeFromTree } from "./remove-from-tree.ts";
+
+const localFolder = "var/lib/pacman/local";
+
+/** The packages in a tree, sorted by name; none when it has no database. */
+export async function listPacmanPackages(tree: string): Promise<InstalledPackage[]> {
+  const packages: InstalledPackage[] = [];
+  for (const { text } of await descriptions(tree)) {
+    const fields = parseDescription(text);
+    const [name = "", version = "", architecture = "any"] = ["NAME", "VERSION", "ARCH"].map(
+      (key) => fields.get(key)?.[0],
+    );
+    const source = fields.get("BASE")?.[0];
+    const licenses = fields.get("LICENSE") ?? [];
+    packages.push({
+      name,
+      version,
+      architecture,
+      ...(source === undefined || source === name ? {} : { source }),
+      ...(licenses.length === 0 ? {} : { license: licenses.join(" AND ") }),
+    });
+  }
+  return packages.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** Every package was installed at `seconds` since 1970. */
+export async function setPacmanInstallTimes(tree: string, seconds: number): Promise<void> {
+  for (const { path, text } of await descriptions(tree))
+    await writeFile(path, text.replace(/^(%INSTALLDATE%\n)\d+$/m, `$1${seconds}`));
+}
+
+/** The fields of a `desc` file: `%NAME%`, its values on a line each, an empty line. */
+export function parseDescription(text: string): Map<string, string[]> {
+  const fields = new Map<string, string[]>();
+  for (const block of text.split(/\n{2,}/)) {
+    const [head = "", ...values] = block.split("\n").filter((line) => line !== "");
+    const name = /^%(\w+)%$/.exec(head)?.[1];
+    if (name !== undefined) fields.set(name, values);
+  }
+  return fields;
+}
+
+/** Removes the database of packages from a tree. */
+export async function cleanPacmanMetadata(tree: string): Promise<void> {
+  await removeFromTree(tree, ["var/lib/pacman"]);
+}
+
+/** Removes what pacman leaves behind that no two builds have alike, or that no image needs. */
+export async function cleanPacmanVolatile(tree: string): Promise<void> {
+  for (const folder of ["var/lib/pacman/sync", "var/cache/pacman"]) await emptyFolder(tree, folder);
+  await removeFromTree(tree, ["var/log/pacman.log", "var/lib/pacman/db.lck"]);
+}
+
+async function descriptions(tree: string): Promise<{ readonly path: string; readonly text: string }[]> {
+  const folder = await resolveInTree(tree, localFolder, { followLast: true });
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return [];
+    throw error;
+  }
+  const found: { path: string; text: string }[] = [];
+  for (const name of names.sort()) {
+    if (name === "ALPM_DB_VERSION") continue;
+    const path = join(folder, name, "desc");
+    found.push({ path, text: await readFile(path, "utf8") });
+  }
+  return found;
+}

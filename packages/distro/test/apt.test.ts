@@ -1,0 +1,25 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { distributionFor } from "@imgtool/distro";
+import { distributionContract, place } from "./contract.ts";
+import { makeDebRepository } from "./deb-repository.ts";
+import { testPackages } from "./packages.ts";
+
+const own = new Set(["library", "tool"]);
+
+distributionContract({
+  distribution: distributionFor("ubuntu"),
+  release: "noble",
+  programs: ["apt-get", "mmdebstrap", "bwrap", "gpg", "dpkg-deb", "apt-ftparchive"],
+  async makeMirror(folder, key, scratch) {
+    const packages = testPackages([])
+      .filter(({ name }) => own.has(name))
+      .map((entry) => ({ ...entry, depends: entry.depends.filter((name) => own.has(name)) }));
+    await makeDebRepository({ folder, suite: "noble", packages, key, scratch });
+  },
+  trust: (tree, key) => place(join(tree, "usr/share/keyrings/ubuntu-archive-keyring.gpg"), readFileSync(key.binary)),
+  documentation: ["usr/share/doc/tool/manual", "usr/share/man/man1/tool.1"],
+  version: (text) => `${text}-1`,
+  base: "base-files",
+  mirrorSetting: "localMirror",
+});

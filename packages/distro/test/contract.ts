@@ -1,0 +1,203 @@
+/**
+ * What every distribution owes a build, as tests: one suite for all package managers.
+ * @module
+ */
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Distribution, InstallOptions } from "@imgtool/distro";
+import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { serveFolder, type FileServer } from "./file-server.ts";
+import { makeSigningKey, type SigningKey } from "./signing-key.ts";
+
+export interface DistributionCase {
+  readonly distribution: Distribution;
+  readonly release: string;
+  /** Programs without which nothing can be tested. */
+  readonly programs: readonly string[];
+  /** Makes a signed repository of `testPackages` below `folder`, at the paths below the mirror. */
+  makeMirror(folder: string, key: SigningKey, scratch: string): void | Promise<void>;
+  /** Puts the key where a project has it, below its mkosi.sandbox. */
+  trust(sandboxTree: string, key: SigningKey): void;
+  /** Files that only documentation is in. */
+  readonly documentation: readonly string[];
+  /** How a version is written that the packages call `3.1`. */
+  version(text: string): string;
+  /** A package of every image. */
+  readonly base: string;
+  /** The setting that names the mirror. */
+  readonly mirrorSetting?: "mirror" | "localMirror";
+}
+
+const seconds = 1_700_000_000;
+
+export function distributionContract(subject: DistributionCase): void {
+  const { distribution } = subject;
+  const at = (url: string): Partial<InstallOptions> => ({ [subject.mirrorSetting ?? "mirror"]: url });
+  describe(`the distribution ${distribution.name}`, { tags: ["system"] }, () => {
+    let folder: TemporaryFolder;
+    let server: FileServer;
+    let options: Omit<InstallOptions, "tree" | "workspace">;
+
+    beforeAll(async () => {
+      folder = temporaryFolder();
+      const key = makeSigningKey(folder.join("key"));
+      await subject.makeMirror(folder.join("mirror"), key, folder.join("scratch"));
+      subject.trust(folder.join("sandbox"), key);
+      server = await serveFolder(folder.join("mirror"));
+      options = {
+        release: subject.release,
+        architecture: "x86-64",
+        packages: ["tool"],
+        ...at(server.url),
+        sandboxTree: folder.join("sandbox"),
+        packageCache: folder.join("cache"),
+        sourceDateEpoch: seconds,
+      };
+    }, 300_000);
+
+    afterAll(async () => {
+      await server[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    });
+
+    let count = 0;
+    /** An empty tree and a workspace for it. */
+    const place = async (): Promise<{ tree: string; workspace: string }> => {
+      const [tree, workspace] = [folder.join(`tree-${++count}`), folder.join(`workspace-${count}`)];
+      for (const path of [tree, workspace]) mkdirSync(path);
+      chmodSync(tree, 0o755);
+      await distribution.prepareTree(tree, "x86-64");
+      return { tree, workspace };
+    };
+
+    test("packages are installed with what they depend on, and set up; a tree is entered", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const { tree, workspace } = await place();
+      const result = await distribution.install({ ...options, tree, workspace });
+      const byName = new Map(result.packages.map((entry) => [entry.name, entry]));
+      expect([...byName.keys()].sort()).toEqual([...byName.keys()]);
+      for (const [name, version] of [
+        ["tool", "3.1"],
+        ["library", "2.0"],
+      ] as const)
+        expect([name, byName.get(name)?.version]).toEqual([name, subject.version(version)]);
+      expect(byName.get("tool")?.license ?? "MIT").toBe("MIT");
+      expect(readFileSync(join(tree, "etc/tool.conf"), "utf8")).toBe("set up by 0\n");
+      expect(run("chroot", [tree, "/usr/bin/tool"])).toBe("tool\n");
+      for (const path of subject.documentation) expect(existsSync(join(tree, path))).toBe(true);
+      expect(lstatSync(join(tree, "tmp")).mode & 0o7777).toBe(0o1777);
+      expect(result.downloaded.files).toBeGreaterThanOrEqual(3);
+      expect(result.repositories.map(({ uri }) => uri).join(" ")).toContain(server.url);
+      expect(readdirSync(workspace)).toEqual([]);
+      // Nothing of the package manager's own is in the tree.
+      const traces = ["imgtool*", "*.log", "rpmdb.sqlite-*"].flatMap((name) => ["-o", "-name", name]).slice(1);
+      const found = run("find", [".", ...traces], { cwd: tree });
+      expect(found).toBe("");
+    });
+
+    test("the same again: nothing is downloaded, and the bytes are the same", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const trees: string[] = [];
+      for (let round = 0; round < 2; round++) {
+        const { tree, workspace } = await place();
+        const before = server.sent.filter(isPackage).length;
+        const result = await distribution.install({ ...options, tree, workspace });
+        expect(result.downloaded).toEqual({ files: 0, bytes: 0 });
+        expect(server.sent.filter(isPackage).length).toBe(before);
+        await distribution.cleanVolatile(tree);
+        trees.push(tree);
+        // Times are recorded in seconds.
+        await new Promise((resolve) => setTimeout(resolve, 1100));
+      }
+      const [first = "", second = ""] = trees;
+      expect(contents(second)).toEqual(contents(first));
+    });
+
+    test("without documentation, with packages removed, without a database", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const { tree, workspace } = await place();
+      await distribution.install({ ...options, tree, workspace, withDocs: false });
+      for (const path of subject.documentation) expect([path, existsSync(join(tree, path))]).toEqual([path, false]);
+      await distribution.remove({ tree, packages: ["tool"], architecture: "x86-64" });
+      const names = (await distribution.listPackages(tree)).map(({ name }) => name);
+      expect(names).not.toContain("tool");
+      expect(names).toContain(subject.base);
+      // It came along for the tool only.
+      expect(names).not.toContain("library");
+      expect(existsSync(join(tree, "usr/bin/tool"))).toBe(false);
+      await distribution.cleanMetadata(tree);
+      expect(await distribution.listPackages(tree)).toEqual([]);
+    });
+
+    test("what goes wrong is said before the tree has a package", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const failure = async (changes: Partial<InstallOptions>): Promise<unknown> => {
+        const { tree, workspace } = await place();
+        const cache = folder.join(`cache-${count}`);
+        const error: unknown = await distribution
+          .install({ ...options, packageCache: cache, ...changes, tree, workspace })
+          .then(
+            () => undefined,
+            (thrown: unknown) => thrown,
+          );
+        expect(existsSync(join(tree, "usr/bin/sh"))).toBe(false);
+        return error;
+      };
+      const missing = await failure({ packages: ["toool"] });
+      expect(missing).toMatchObject({ code: "package-not-found", exitCode: 4 });
+      expect(String((missing as { hint?: string }).hint)).toContain("tool");
+      expect(await failure({ packages: ["--root=/"] })).toMatchObject({ code: "package-name-invalid", exitCode: 2 });
+      expect(await failure(at("http://127.0.0.1:9"))).toMatchObject({ code: "mirror-unreachable" });
+      expect(await failure(at("nowhere"))).toMatchObject({ code: "mirror-invalid" });
+      expect(await failure({ architecture: "ia64" })).toMatchObject({ code: "architecture-unknown" });
+      mkdirSync(folder.join("empty"), { recursive: true });
+      expect(await failure({ sandboxTree: folder.join("empty") })).toMatchObject({ code: "keyring-missing" });
+      const other = makeSigningKey(folder.join(`other-${count}`));
+      subject.trust(folder.join("wrong"), other);
+      expect(await failure({ sandboxTree: folder.join("wrong") })).toMatchObject({
+        code: "signature-invalid",
+        exitCode: 3,
+      });
+      const aborted = new AbortController();
+      aborted.abort();
+      expect(await failure({ signal: aborted.signal })).toMatchObject({ name: "AbortedError" });
+    });
+
+    test("without a check of signatures no key is needed", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const { tree, workspace } = await place();
+      const { packages } = await distribution.install({
+        ...options,
+        tree,
+        workspace,
+        repositoryKeyCheck: false,
+        sandboxTree: undefined,
+      });
+      expect(packages.map(({ name }) => name)).toContain("tool");
+    });
+  });
+}
+
+function isPackage(path: string): boolean {
+  return /\.(?:deb|rpm|zst)$/.test(path);
+}
+
+/** Modes, owners, links and digests of everything in a tree, by path. */
+function contents(root: string): string[] {
+  // readdir follows links, and /dev/fd is one to this process's own descriptors.
+  const nodes = run("find", [".", "-printf", "%P %m %U:%G %y %l\n"], { cwd: root });
+  const digests = run("find", [".", "-type", "f", "-exec", "sha256sum", "{}", "+"], { cwd: root });
+  return `${nodes}${digests}`.split("\n").sort();
+}
+
+/** Writes a file and the folders above it. */
+export function place(path: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content);
+}

@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { distributionFor } from "@imgtool/distro";
+import { distributionContract, place } from "./contract.ts";
+import { testPackages } from "./packages.ts";
+import { makeRpmRepository } from "./rpm-repository.ts";
+
+const programs = ["dnf", "rpm", "rpmbuild", "rpmsign", "createrepo_c", "bwrap", "gpg", "busybox"];
+const documentation = ["usr/share/doc/tool/manual"];
+const version = (text: string): string => `${text}-1`;
+
+distributionContract({
+  distribution: distributionFor("fedora"),
+  release: "41",
+  programs,
+  makeMirror(folder, key, scratch) {
+    const linux = join(folder, "linux");
+    makeRpmRepository(join(linux, "releases/41/Everything/x86_64/os"), testPackages(["basesystem"]), key, scratch);
+    makeRpmRepository(
+      join(linux, "updates/41/Everything/x86_64"),
+      testPackages([]).slice(0, 1),
+      key,
+      join(scratch, "updates"),
+    );
+  },
+  trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-41-primary"), readFileSync(key.armored)),
+  documentation,
+  version,
+  base: "filesystem",
+});
+
+distributionContract({
+  distribution: distributionFor("centos"),
+  release: "9",
+  programs,
+  makeMirror(folder, key, scratch) {
+    const stream = join(folder, "9-stream");
+    const packages = testPackages(["basesystem"]);
+    makeRpmRepository(join(stream, "BaseOS/x86_64/os"), packages.slice(0, 3), key, join(scratch, "base"));
+    makeRpmRepository(join(stream, "AppStream/x86_64/os"), packages.slice(3), key, join(scratch, "applications"));
+    makeRpmRepository(join(stream, "CRB/x86_64/os"), [], key, join(scratch, "builder"));
+  },
+  trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-Official"), readFileSync(key.armored)),
+  documentation,
+  version,
+  base: "filesystem",
+});

@@ -1,0 +1,24 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { distributionFor } from "@imgtool/distro";
+import { distributionContract, place } from "./contract.ts";
+import { testPackages } from "./packages.ts";
+import { makePacmanRepository } from "./pacman-repository.ts";
+
+distributionContract({
+  distribution: distributionFor("arch"),
+  release: "rolling",
+  programs: ["pacman", "pacman-key", "repo-add", "bsdtar", "bwrap", "gpg", "busybox", "zstd"],
+  makeMirror(folder, key, scratch) {
+    makePacmanRepository(join(folder, "core/os/x86_64"), "core", testPackages(["filesystem"]), key, scratch);
+    makePacmanRepository(join(folder, "extra/os/x86_64"), "extra", [], key, join(scratch, "extra"));
+  },
+  trust(tree, key) {
+    const keyrings = join(tree, "usr/share/pacman/keyrings");
+    place(join(keyrings, "test.gpg"), readFileSync(key.binary));
+    place(join(keyrings, "test-trusted"), `${key.fingerprint}:4:\n`);
+  },
+  documentation: ["usr/share/doc/tool/manual", "usr/share/man/man1/tool.1"],
+  version: (text) => `${text}-1`,
+  base: "filesystem",
+});

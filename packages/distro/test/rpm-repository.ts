@@ -1,0 +1,66 @@
+/**
+ * RPM packages and their repository, made with rpmbuild and createrepo_c, signed.
+ * @module
+ */
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "@imgtool/testkit";
+import { writeFiles, type TestPackage } from "./packages.ts";
+import { signFile, type SigningKey } from "./signing-key.ts";
+
+/** Makes a repository in `folder`. */
+export function makeRpmRepository(
+  folder: string,
+  packages: readonly TestPackage[],
+  key: SigningKey,
+  scratch: string,
+): void {
+  mkdirSync(folder, { recursive: true });
+  for (const entry of packages) buildPackage(entry, folder, join(scratch, entry.name));
+  const files = readdirSync(folder).map((name) => join(folder, name));
+  const macros = [`_gpg_name ${key.name}`, "__gpg /usr/bin/gpg"].flatMap((macro) => ["--define", macro]);
+  if (files.length > 0)
+    run("rpmsign", [...macros, "--addsign", ...files], { env: { GNUPGHOME: key.home, HOME: scratch } });
+  run("createrepo_c", ["--quiet", folder]);
+  signFile(key, join(folder, "repodata/repomd.xml"), "asc");
+  run("cp", [key.armored, join(folder, "repodata/repomd.xml.key")]);
+}
+
+function buildPackage(entry: TestPackage, folder: string, scratch: string): void {
+  const root = join(scratch, "files");
+  mkdirSync(root, { recursive: true });
+  writeFiles(entry.files, root);
+  const paths = Object.keys(entry.files).map(
+    (path) => `${path.includes("/doc/") ? "%doc " : ""}${path.endsWith("/") ? "%dir " : ""}/${path.replace(/\/$/, "")}`,
+  );
+  // rpm compresses pages of manuals; with the hooks off they stay as they are.
+  const spec = [
+    `Name: ${entry.name}`,
+    `Version: ${entry.version}`,
+    "Release: 1",
+    "Summary: for tests",
+    "License: MIT",
+    "BuildArch: noarch",
+    "AutoReqProv: no",
+    ...entry.depends.map((name) => `Requires: ${name}`),
+    ...entry.provides.map((name) => `Provides: ${name}`),
+    "%description",
+    "for tests",
+    "%install",
+    `cp -a ${root}/. %{buildroot}/`,
+    ...(entry.script === undefined ? [] : ["%post -p /bin/sh", entry.script]),
+    "%files",
+    ...paths,
+  ];
+  const file = join(scratch, "package.spec");
+  writeFileSync(file, `${spec.join("\n")}\n`);
+  const macros = [
+    `_topdir ${scratch}/top`,
+    `_rpmdir ${folder}`,
+    "_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+    "__os_install_post %{nil}",
+    "__brp_mangle_shebangs %{nil}",
+    "_binaries_in_noarch_packages_terminate_build 0",
+  ].flatMap((macro) => ["--define", macro]);
+  run("rpmbuild", ["-bb", "--quiet", ...macros, file], { env: { HOME: scratch } });
+}
