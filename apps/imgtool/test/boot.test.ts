@@ -74,9 +74,9 @@ test(
     expect(state.output).toBe("running\n");
     expect((await guest.run("findmnt --noheadings --output SOURCE,FSTYPE /")).output).toMatch(/^\/dev\/vda2 +ext4\n$/);
     expect((await guest.run("cat /proc/cmdline")).output).toContain("console=ttyS0");
-    const loader = await guest.run("tail -c +5 /sys/firmware/efi/efivars/LoaderInfo-* | tr -d '\\000'");
+    const loader = await guest.run("cat /sys/firmware/efi/efivars/LoaderInfo-* | tail -c +5 | tr -d '\\000'");
     expect(loader.output).toContain("systemd-boot 252");
-    const stub = await guest.run("tail -c +5 /sys/firmware/efi/efivars/StubInfo-* | tr -d '\\000'");
+    const stub = await guest.run("cat /sys/firmware/efi/efivars/StubInfo-* | tail -c +5 | tr -d '\\000'");
     expect(stub.output).toContain("systemd-stub 252");
     await guest.powerOff();
   },

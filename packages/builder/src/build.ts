@@ -21,15 +21,19 @@ import { formatManifest } from "./manifest.ts";
 import { outputNames } from "./outputs.ts";
 import { publishOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
+import { signChecksums } from "./sign-checksums.ts";
+import { copyBaseTrees, keepAdditions } from "./steps/base-trees.ts";
 import { buildProject } from "./steps/build-scripts.ts";
 import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree, removeFiles } from "./steps/clean.ts";
 import { secureBootSigner } from "./signers.ts";
+import { writeExtensionRelease } from "./steps/extension-release.ts";
 import { packImage } from "./steps/pack.ts";
 import { beginPartitions } from "./steps/pack-disk.ts";
 import { runPostOutputScripts } from "./steps/post-output.ts";
 import { runScripts } from "./steps/scripts.ts";
 import { applySettings, writeImageIdentity } from "./steps/settings.ts";
+import { splitArtifacts } from "./steps/split.ts";
 import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
 
 export interface BuildOptions {
@@ -53,9 +57,11 @@ const steps: readonly Step[] = [
     name: "prepare tree",
     async run({ tree, config, distribution }) {
       await chmod(tree, 0o755);
-      await distribution.prepareTree(tree, config.architecture);
+      // A base has its links; those it lacks it was given without.
+      if (config.baseTrees.length === 0) await distribution.prepareTree(tree, config.architecture);
     },
   },
+  { name: "copy base trees", run: copyBase },
   { name: "copy skeleton trees", run: async (context) => await copyTrees(context, context.config.skeletonTrees) },
   { name: "install packages", run: installPackages },
   { name: "run prepare scripts", run: async (context) => await runScripts("prepare", context) },
@@ -67,6 +73,7 @@ const steps: readonly Step[] = [
   },
   { name: "plan the boot", run: planTheBoot },
   { name: "name the image", run: async ({ tree, config }) => await writeImageIdentity(tree, config) },
+  { name: "say what the extension fits", run: async ({ tree, config }) => await writeExtensionRelease(tree, config) },
   { name: "apply settings", run: async ({ tree, config, progress }) => await applySettings(tree, config, progress) },
   { name: "remove packages", run: removePackages },
   { name: "filter kernel modules", run: async (context) => await filterModules(context) },
@@ -90,6 +97,7 @@ const steps: readonly Step[] = [
       await removeFiles(tree, config.removeFiles);
     },
   },
+  { name: "keep what was added", run: keepAdditions },
   { name: "run finalize scripts", run: async (context) => await runScripts("finalize", context) },
   {
     name: "prepare as initrd",
@@ -113,6 +121,7 @@ const steps: readonly Step[] = [
   { name: "make partitions", run: beginPartitions },
   { name: "write boot entries", run: writeBootEntries },
   { name: "pack", run: packImage },
+  { name: "split artifacts", run: splitArtifacts },
   { name: "write manifest", run: writeManifest },
   { name: "write checksums", run: writeChecksums },
   { name: "run post-output scripts", run: runPostOutputScripts },
@@ -187,6 +196,12 @@ async function copyTrees(context: BuildContext, trees: ImageConfig["extraTrees"]
     count += await copyTree(from, context.tree, context);
   }
   task.done(`${count} files`);
+}
+
+async function copyBase(context: BuildContext): Promise<void> {
+  if (context.config.baseTrees.length === 0) return;
+  using task = context.progress.start({ label: "copy base trees" });
+  task.done(`${await copyBaseTrees(context, context.tree)} files`);
 }
 
 async function installPackages(context: BuildContext): Promise<void> {
@@ -265,7 +280,10 @@ async function writeManifest(context: BuildContext): Promise<void> {
 async function writeChecksums(context: BuildContext): Promise<void> {
   const { config, staging, artifacts } = context;
   if (!config.checksum) return;
-  const name = outputNames(config).checksums;
+  const { checksums: name, signature } = outputNames(config);
   await writeFile(join(staging, name), formatChecksums(artifacts));
   artifacts.push(await describeFile("checksums", name, { ...context, folder: staging }));
+  if (!config.sign) return;
+  await signChecksums(config, join(staging, name), join(staging, signature), context.signal);
+  artifacts.push(await describeFile("checksums-signature", signature, { ...context, folder: staging }));
 }

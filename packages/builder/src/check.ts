@@ -19,10 +19,12 @@ import { checkDefinitions, checkSigner, findFilesystem, formatOf, readPassphrase
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { checkBootable } from "./boot/plan.ts";
+import { isDisk } from "./formats.ts";
 import { outputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
 import { secureBootSigner, veritySigner } from "./signers.ts";
+import { checkSigningKey } from "./sign-checksums.ts";
 import { allScripts } from "./steps/script-points.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
@@ -57,11 +59,12 @@ export async function checkBuild(
   checkBootable(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
-  for (const { source } of [...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
+  const baseTrees = config.baseTrees.map((source) => ({ source }));
+  for (const { source } of [...baseTrees, ...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
     if (await pathExists(source)) continue;
     throw new NotFoundError(`the tree ${source} does not exist`, {
       code: "tree-not-found",
-      hint: "correct SandboxTrees=, SkeletonTrees= or ExtraTrees=",
+      hint: "correct BaseTrees=, SandboxTrees=, SkeletonTrees= or ExtraTrees=",
       data: { source },
     });
   }
@@ -73,7 +76,8 @@ export async function checkBuild(
   if (config.compressOutput === "xz") await requireTool("xz");
   if (config.bootable === "enabled") await requireTool("depmod");
   await secureBootSigner(config, progress);
-  if (config.format === "disk") await checkDisk(config, progress);
+  await checkSigningKey(config);
+  if (isDisk(config.format)) await checkDisk(config, progress);
 }
 
 /** The files of an image belong to many users: who builds must be able to give them away. */
@@ -109,7 +113,7 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
 
 /** `force` replaces outputs, not a folder that happens to have the output's name. */
 async function checkFolderInTheWay(config: ImageConfig, image: string | undefined): Promise<void> {
-  if (config.format !== "directory" || image === undefined) return;
+  if ((config.format !== "directory" && config.format !== "oci") || image === undefined) return;
   const path = join(config.outputDirectory, image);
   if (!(await pathExists(path)) || (await recordedOutputs(config)).includes(image)) return;
   throw new ExistsError(`${path} exists, and no build made it`, {

@@ -14,7 +14,15 @@ const extensions: Readonly<Record<Exclude<OutputFormat, "none">, string>> = {
   directory: "",
   tar: ".tar",
   cpio: ".cpio",
+  oci: "",
+  esp: ".raw",
+  sysext: ".raw",
+  confext: ".raw",
+  portable: ".raw",
 };
+
+/** Formats whose image is a folder. */
+const folders: ReadonlySet<OutputFormat> = new Set(["directory", "oci"]);
 
 export interface OutputNames {
   /** The image itself, or undefined for Format=none. */
@@ -23,6 +31,8 @@ export interface OutputNames {
   readonly rootHashSignature: string;
   readonly manifest: string;
   readonly checksums: string;
+  /** Of the checksums. */
+  readonly signature: string;
   readonly record: string;
 }
 
@@ -35,13 +45,14 @@ export function outputNames(config: ImageConfig): OutputNames {
     rootHashSignature: `${output}.roothash.p7s`,
     manifest: `${output}.manifest`,
     checksums: `${output}.SHA256SUMS`,
+    signature: `${output}.SHA256SUMS.gpg`,
     record: `${output}.build.json`,
   };
 }
 
 function imageName({ format, output, compressOutput }: ImageConfig): string | undefined {
   if (format === "none") return undefined;
-  if (format === "directory") return output;
+  if (folders.has(format)) return output;
   return `${output}${extensions[format]}${compressionSuffix[compressOutput]}`;
 }
 
@@ -52,12 +63,12 @@ export function uncompressed(name: string): string {
 
 /** Every name that a build of this project may have left, whatever its format was then. */
 export function allOutputNames(config: ImageConfig): string[] {
-  const { rootHash, rootHashSignature, manifest, checksums, record } = outputNames(config);
+  const { rootHash, rootHashSignature, manifest, checksums, signature, record } = outputNames(config);
   const suffixes = Object.values(compressionSuffix);
   const images = Object.values(extensions).flatMap((extension) =>
     extension === "" ? [config.output] : suffixes.map((suffix) => `${config.output}${extension}${suffix}`),
   );
-  return [...images, rootHash, rootHashSignature, manifest, checksums, record];
+  return [...new Set(images), rootHash, rootHashSignature, manifest, checksums, signature, record];
 }
 
 /** The build record's path. */

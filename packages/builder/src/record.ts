@@ -24,6 +24,14 @@ export type ArtifactKind =
   | "roothash-signature"
   | "manifest"
   | "checksums"
+  | "checksums-signature"
+  | "uki"
+  | "kernel"
+  | "initrd"
+  | "os-release"
+  | "partition"
+  | "kernel-modules-initrd"
+  | "repart-definitions"
   | "other";
 
 export interface Artifact {
@@ -46,6 +54,8 @@ export interface PartitionRecord {
   /** Bytes from the start of the disk, and bytes. */
   readonly offset: number;
   readonly size: number;
+  /** Name of the partition as a file of its own; without it, it is never split off. */
+  readonly splitName?: string;
 }
 
 export interface BuildRecord {

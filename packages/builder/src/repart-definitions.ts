@@ -4,7 +4,8 @@
  */
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, type Progress } from "@imgtool/core";
-import { defaultDefinitions, readDefinitions, type PartitionDefinition } from "@imgtool/disk";
+import { defaultDefinitions, extensionDefinitions, readDefinitions, type PartitionDefinition } from "@imgtool/disk";
+import { extensionForms, isExtension } from "./formats.ts";
 
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
@@ -20,6 +21,18 @@ export async function partitionDefinitions(
     expand: (value, field) => expand(value, field, config),
   });
   for (const { message } of warnings) progress.log("warning", message);
+  if (definitions.length === 0 && isExtension(config.format)) {
+    const { verity } = config;
+    return extensionDefinitions({ ...extensionForms[config.format], verity: verity === "no" ? false : verity });
+  }
+  if (definitions.length === 0 && config.format === "esp") {
+    const size = config.partitionSizes.esp;
+    return defaultDefinitions({
+      format: config.rootFilesystem,
+      esp: true,
+      ...(size === undefined ? {} : { sizes: { esp: size } }),
+    }).filter(({ type }) => type === "esp");
+  }
   if (definitions.length === 0) {
     const { root, esp, swap, home, srv } = config.partitionSizes;
     return defaultDefinitions({

@@ -4,7 +4,19 @@
  * @module
  */
 
-export type OutputFormat = "disk" | "directory" | "tar" | "cpio" | "none";
+export type OutputFormat =
+  | "disk"
+  | "directory"
+  | "tar"
+  | "cpio"
+  | "esp"
+  | "oci"
+  | "sysext"
+  | "confext"
+  | "portable"
+  | "none";
+/** Extensions of other systems, and services that are run off an image: a root and what verifies it. */
+export type ExtensionFormat = Extract<OutputFormat, "sysext" | "confext" | "portable">;
 export type RootFilesystem = "ext4" | "btrfs" | "squashfs" | "erofs";
 export type Compression = "none" | "zstd" | "xz" | "gzip";
 
@@ -65,6 +77,13 @@ export interface ImageConfig {
   readonly sectorSize: number;
   readonly repartDirectories: readonly string[];
   readonly checksum: boolean;
+  /** Whether SHA256SUMS is signed with OpenPGP, with this key of the user's (default: the first). */
+  readonly sign: boolean;
+  readonly openPgpKey: string | undefined;
+  /** Parts of the image to write as files of their own. */
+  readonly splitArtifacts: readonly string[];
+  readonly ociLabels: Readonly<Record<string, string>>;
+  readonly ociAnnotations: Readonly<Record<string, string>>;
   readonly manifestFormat: readonly string[];
 
   readonly packages: readonly string[];
@@ -73,6 +92,10 @@ export interface ImageConfig {
   readonly withRecommends: boolean;
   readonly withDocs: boolean;
   readonly cleanPackageMetadata: boolean;
+  /** Folders, archives and images that the tree begins with; packages are installed on top. */
+  readonly baseTrees: readonly string[];
+  /** The image gets only what is not in the base trees. */
+  readonly overlay: boolean;
   readonly skeletonTrees: readonly TreeSource[];
   readonly extraTrees: readonly TreeSource[];
   /** Absolute paths, in the order they run. A name that ends in `.chroot` runs inside the image. */

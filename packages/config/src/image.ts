@@ -14,7 +14,18 @@ import { findSetting } from "./settings.ts";
 import type { State } from "./state.ts";
 import { newestInput } from "./source-date.ts";
 
-const buildableFormats: readonly OutputFormat[] = ["disk", "directory", "tar", "cpio", "none"];
+const buildableFormats: readonly OutputFormat[] = [
+  "disk",
+  "directory",
+  "tar",
+  "cpio",
+  "esp",
+  "oci",
+  "sysext",
+  "confext",
+  "portable",
+  "none",
+];
 const compressionNames: Readonly<Record<string, Compression>> = { none: "none", zstd: "zstd", xz: "xz", gz: "gzip" };
 
 /** The configuration of the image that the state describes. What cannot be built yet becomes an error. */
@@ -119,6 +130,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       [
         ...state.read,
         ...[...sandboxTrees, ...skeletonTrees, ...extraTrees].map((tree) => tree.source),
+        ...strings("BaseTrees"),
         ...Object.values(scripts).flat(),
         ...repartDirectories,
         ...environmentFiles,
@@ -150,7 +162,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       srv: number("SrvSize"),
     },
     readOnly: flag("ReadOnly"),
-    verity: verityOf(verity, haveVerityKeys),
+    verity: verityOf(isExtension(format) && verity === "auto" ? "enabled" : verity, haveVerityKeys),
     verityKey,
     verityCertificate,
     encrypt: encryptOf(text("Encrypt")),
@@ -165,6 +177,11 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     sectorSize: number("SectorSize") ?? 512,
     repartDirectories,
     checksum: flag("Checksum"),
+    sign: flag("Sign"),
+    openPgpKey: text("Key"),
+    splitArtifacts: strings("SplitArtifacts"),
+    ociLabels: recordOf(get("OciLabels").value),
+    ociAnnotations: recordOf(get("OciAnnotations").value),
     manifestFormat: strings("ManifestFormat"),
     packages: strings("Packages"),
     removePackages: strings("RemovePackages"),
@@ -172,6 +189,8 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     withRecommends: flag("WithRecommends"),
     withDocs: flag("WithDocs"),
     cleanPackageMetadata: cleansMetadata(text("CleanPackageMetadata") ?? "auto", format),
+    baseTrees: strings("BaseTrees"),
+    overlay: flag("Overlay"),
     skeletonTrees,
     extraTrees,
     ...scripts,
@@ -214,6 +233,11 @@ function encryptOf(value: string | undefined): ImageConfig["encrypt"] {
 }
 
 /** yes signs where there is a key to sign with. */
+/** Whoever takes an extension into a running system wants to know that it is whole. */
+function isExtension(format: OutputFormat | undefined): boolean {
+  return format === "sysext" || format === "confext" || format === "portable";
+}
+
 function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
   if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
   return value === "enabled" || value === "hash" ? "hash" : "no";
@@ -250,6 +274,11 @@ function defaultPackageCache(
 /** auto keeps what a package manager needs where the output is a tree that others may build upon. */
 function cleansMetadata(value: string, format: OutputFormat | undefined): boolean {
   return value === "enabled" || (value === "auto" && format !== "directory" && format !== "tar");
+}
+
+function recordOf(value: SettingValue): Record<string, string> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return {};
+  return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, textOf(text)]));
 }
 
 function stringsOf(value: SettingValue): string[] {

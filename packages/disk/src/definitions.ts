@@ -163,6 +163,38 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
   return layout;
 }
 
+export interface ExtensionLayoutOptions {
+  /** Paths of the tree that the root partition gets, and those that it does not. */
+  readonly copy: readonly string[];
+  readonly exclude?: readonly string[];
+  /** Whether there is a hash tree, and a signature of its root. */
+  readonly verity: false | "hash" | "signed";
+}
+
+/**
+ * The layout of images that other systems take in: a root as small as it can be, and what verifies it
+ * (systemd-repart --make-ddi=).
+ */
+export function extensionDefinitions({ copy, exclude = [], verity }: ExtensionLayoutOptions): PartitionDefinition[] {
+  const origin = "layout of extensions";
+  const layout: PartitionDefinition[] = [
+    {
+      origin,
+      type: "root",
+      format: "erofs",
+      copyFiles: copy.map((path) => ({ source: path, target: path, optional: true })),
+      ...(exclude.length === 0 ? {} : { excludeFiles: exclude }),
+      minimize: "best",
+      ...(verity === false ? {} : { verity: "data", verityMatchKey: "root" }),
+    },
+  ];
+  if (verity !== false)
+    layout.push({ origin, type: "root-verity", verity: "hash", verityMatchKey: "root", minimize: "best" });
+  if (verity === "signed")
+    layout.push({ origin, type: "root-verity-sig", verity: "signature", verityMatchKey: "root" });
+  return layout;
+}
+
 /** The format of a definition: Format=, or else what systemd-repart takes where there is something to put in. */
 export function formatOf(definition: PartitionDefinition): string | undefined {
   const { format, copyFiles = [], makeDirectories = [], makeSymlinks = [] } = definition;

@@ -15,6 +15,7 @@ import { debianArchitecture, readHostRepositories, repositoriesFor, type DebianF
 import type { Distribution, InstallOptions, InstallResult, RemoveOptions, Repository } from "./distribution.ts";
 import { checkPackageNames } from "./check-names.ts";
 import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.ts";
+import { installOnto, treeConfiguration } from "./apt-tree.ts";
 import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 
 /** A distribution of the Debian family. */
@@ -65,24 +66,28 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
     isSnapshot,
   };
   const packageCache = options.packageCache === undefined ? undefined : join(options.packageCache, "apt", family.name);
-  const apt = new AptRoot({ ...common, root: join(workspace, "apt"), packageCache, progress, signal });
+  const isBased = await pathExists(await resolveInTree(tree, "var/lib/dpkg/status", { followLast: true }));
+  const installed = isBased ? tree : undefined;
+  const apt = new AptRoot({ ...common, root: join(workspace, "apt"), installed, packageCache, progress, signal });
   await apt.create();
   await apt.update();
   const plan = await apt.plan(options.packages);
   const downloaded = await apt.download(plan);
 
-  await runMmdebstrap({
-    ...common,
-    tree,
-    apt,
-    workspace,
-    packages: plan.packages,
-    count: plan.files.length,
-    withDocs: options.withDocs ?? true,
-    sourceDateEpoch: options.sourceDateEpoch,
-    progress,
-    signal,
-  });
+  if (isBased) await installOnto({ family, release, tree, architecture, apt, plan, withRecommends, progress, signal });
+  else
+    await runMmdebstrap({
+      ...common,
+      tree,
+      apt,
+      workspace,
+      packages: plan.packages,
+      count: plan.files.length,
+      withDocs: options.withDocs ?? true,
+      sourceDateEpoch: options.sourceDateEpoch,
+      progress,
+      signal,
+    });
   await cleanDpkgVolatile(tree);
   await rm(join(workspace, "apt"), { recursive: true, force: true });
   // The image gets the distribution's own servers: which mirror built it must not show in its bytes.
@@ -110,7 +115,7 @@ async function remove(family: DebianFamily, options: RemoveOptions): Promise<voi
   const folder = await mkdtemp(join(tmpdir(), "imgtool-apt-"));
   try {
     const configuration = join(folder, "apt.conf");
-    await writeFile(configuration, removalConfiguration(tree, architecture));
+    await writeFile(configuration, treeConfiguration(tree, architecture));
     const args = ["--yes", "--auto-remove", "--allow-remove-essential", "purge", "--", ...options.packages];
     const env = { DEBIAN_FRONTEND: "noninteractive", APT_CONFIG: configuration, SYSTEMD_OFFLINE: "1" };
     await runIsolated("apt-get", args, { tree, env, signal, onStdoutLine: onLine, onStderrLine: onLine });
@@ -121,25 +126,6 @@ async function remove(family: DebianFamily, options: RemoveOptions): Promise<voi
   }
   await cleanDpkgVolatile(tree);
   task.done(`${options.packages.length} packages`);
-}
-
-/**
- * apt runs beside the tree, dpkg inside it. Neither the host's configuration of apt nor the image's is
- * read: their hooks are commands that would run on this machine.
- */
-function removalConfiguration(tree: string, architecture: string): string {
-  return [
-    `Dir "${tree}";`,
-    `Dir::State::status "${tree}/var/lib/dpkg/status";`,
-    `Dir::Etc::parts "/dev/null";`,
-    `Dir::Etc::main "/dev/null";`,
-    `Dir::Log "/dev/null";`,
-    `Dir::Bin::dpkg "dpkg";`,
-    `DPkg::Chroot-Directory "${tree}";`,
-    `DPkg::Use-Pty "false";`,
-    `APT::Architecture "${architecture}";`,
-    "",
-  ].join("\n");
 }
 
 /** Keyrings of the project's own stand for this machine's of the same path. */

@@ -4,10 +4,11 @@
  * so before a tree is touched, and the whole download is known (and counted) beforehand.
  * @module
  */
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatSize, NotFoundError, ProcessError, throwIfAborted, type Progress } from "@imgtool/core";
 import { runTool, type ToolResult } from "@imgtool/host";
+import { resolveInTree } from "@imgtool/sandbox";
 import { aptError, errorOutput, missingVersions, unknownPackages } from "./apt-errors.ts";
 import { formatSourcesLine } from "./apt-sources.ts";
 import type { DebianFamily } from "./debian.ts";
@@ -22,6 +23,8 @@ export interface AptOptions {
   readonly architecture: string;
   /** Folder of the private root. */
   readonly root: string;
+  /** Tree whose packages are there already. Default: none are. */
+  readonly installed?: string | undefined;
   readonly repositories: readonly Repository[];
   readonly keyCheck: boolean;
   readonly withRecommends: boolean;
@@ -42,6 +45,10 @@ export class AptRoot {
 
   constructor(options: AptOptions) {
     this.#options = options;
+  }
+
+  get sourceList(): string {
+    return join(this.#options.root, "etc/apt/sources.list");
   }
 
   get lists(): string {
@@ -66,7 +73,10 @@ export class AptRoot {
       // The tree's folders get the modes of these.
       await chmod(folder, 0o755);
     }
-    await writeFile(join(root, "var/lib/dpkg/status"), "");
+    const { installed } = this.#options;
+    const status = join(root, "var/lib/dpkg/status");
+    if (installed === undefined) await writeFile(status, "");
+    else await copyFile(await resolveInTree(installed, "var/lib/dpkg/status", { followLast: true }), status);
     await writeFile(join(root, "etc/apt/preferences.d/merged-usr"), mergedUsrPin);
     await writeFile(
       join(root, "etc/apt/sources.list"),
@@ -116,7 +126,7 @@ export class AptRoot {
    */
   async plan(packages: readonly string[]): Promise<Plan> {
     try {
-      return await this.#plan(["usr-is-merged", ...packages]);
+      return await this.#plan(this.#options.installed === undefined ? ["usr-is-merged", ...packages] : packages);
     } catch (error) {
       const unknown = unknownOf(error);
       // Releases before bookworm have no such package, and nothing that depends on it.
@@ -129,8 +139,13 @@ export class AptRoot {
     }
   }
 
+  /** What every system has; a tree that has packages has it. */
+  get #base(): readonly string[] {
+    return this.#options.installed === undefined ? ["?essential"] : [];
+  }
+
   async #plan(packages: readonly string[]): Promise<Plan> {
-    const args = ["--yes", "--print-uris", "-qq", "install", "--", "?essential", ...packages];
+    const args = ["--yes", "--print-uris", "-qq", "install", "--", ...this.#base, ...packages];
     const result = await this.#run("choose packages", args);
     return { packages, files: parseUris(result.stdout) };
   }
@@ -145,7 +160,7 @@ export class AptRoot {
     if (missing.length === 0) return missing;
     using task = progress.start({ label: "download packages", unit: "bytes", total });
     let done = 0;
-    const args = ["--yes", "--download-only", "-oAPT::Status-Fd=1", "install", "--", "?essential", ...packages];
+    const args = ["--yes", "--download-only", "-oAPT::Status-Fd=1", "install", "--", ...this.#base, ...packages];
     await this.#run("download packages", args, (line) => {
       const percent = /^dlstatus:\d+:([\d.]+):/.exec(line)?.[1];
       if (percent !== undefined) {

@@ -38,6 +38,7 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
+  gpg: { package: "gpg", purpose: "sign SHA256SUMS (Sign=yes)", optional: true },
   "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
   "systemd-nspawn": { package: "systemd-container", purpose: "boot images in a container (imgtool boot, shell)" },
 };

@@ -26,7 +26,7 @@ export interface BootPlan {
 }
 
 /** Formats that a kernel, an initrd and a boot loader can be in. */
-const bootableFormats: ReadonlySet<ImageConfig["format"]> = new Set(["disk", "directory", "tar"]);
+const bootableFormats: ReadonlySet<ImageConfig["format"]> = new Set(["disk", "esp", "directory", "tar"]);
 
 /**
  * Refuses what can never boot, before anything is done.
@@ -63,7 +63,7 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
   const efi = efiArchitecture(config.architecture);
   const required = bootable === "enabled";
   if (bootable === "disabled" || efi === undefined) return undefined;
-  if (!required && (config.format !== "disk" || bootloader === "none")) return undefined;
+  if (!required && ((config.format !== "disk" && config.format !== "esp") || bootloader === "none")) return undefined;
   const missing = (code: string, what: string, name: string): undefined => {
     if (!required) return undefined;
     throw new NotFoundError(`Bootable=yes: ${what}`, {

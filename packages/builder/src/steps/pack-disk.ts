@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { silentProgress } from "@imgtool/core";
 import { beginDisk } from "@imgtool/disk";
 import type { BuildContext } from "../context.ts";
+import { isDisk } from "../formats.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
 import type { PartitionRecord } from "../record.ts";
 import { partitionDefinitions } from "../repart-definitions.ts";
@@ -26,7 +27,7 @@ const bootPartitions = ["esp", "xbootldr"];
 export async function beginPartitions(context: BuildContext): Promise<void> {
   const { config, tree, staging, progress, signal } = context;
   const { image } = outputNames(config);
-  if (config.format !== "disk" || image === undefined) return;
+  if (!isDisk(config.format) || image === undefined) return;
   const workspace = join(context.workspace, "disk");
   await mkdir(workspace);
   const boots = context.boot !== undefined;
@@ -54,6 +55,13 @@ export async function finishPartitions({ disk }: BuildContext): Promise<PackedDi
   return {
     rootHash,
     rootHashSignature,
-    partitions: partitions.map(({ type, label, uuid, offset, size }) => ({ type, label, uuid, offset, size })),
+    partitions: partitions.map(({ type, label, uuid, offset, size, splitName }) => ({
+      type,
+      label,
+      uuid,
+      offset,
+      size,
+      ...(splitName === undefined ? {} : { splitName }),
+    })),
   };
 }

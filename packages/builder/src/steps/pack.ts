@@ -12,7 +12,9 @@ import { outputNames, uncompressed } from "../outputs.ts";
 import { compressFile } from "./compress.ts";
 import { packCpio } from "./pack-cpio.ts";
 import { finishPartitions } from "./pack-disk.ts";
+import { packOci } from "./pack-oci.ts";
 import { packTar } from "./pack-tar.ts";
+import { splitPartitions } from "./split.ts";
 
 /** Makes the image in the staging folder and notes it as an artifact. */
 export async function packImage(context: BuildContext): Promise<void> {
@@ -21,8 +23,9 @@ export async function packImage(context: BuildContext): Promise<void> {
   if (image === undefined) return;
   const describe = { folder: staging, progress: context.progress, signal: context.signal };
 
-  if (config.format === "directory") {
-    await moveTree(context, join(staging, image));
+  if (config.format === "directory" || config.format === "oci") {
+    if (config.format === "directory") await moveTree(context, join(staging, image));
+    else await packOci(context, join(staging, image));
     artifacts.push(await describeFolder(image, describe));
   } else if (config.format === "tar" || config.format === "cpio") {
     const packArchive = config.format === "tar" ? packTar : packCpio;
@@ -31,6 +34,7 @@ export async function packImage(context: BuildContext): Promise<void> {
     artifacts.push(await describeFile(config.format, image, describe));
   } else {
     const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
+    await splitPartitions(context, join(staging, uncompressed(image)), partitions);
     await compress(context, image);
     artifacts.push({
       ...(await describeFile("disk", image, describe)),

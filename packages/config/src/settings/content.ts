@@ -47,6 +47,7 @@ export const contentSettings: readonly SettingDefinition[] = [
   row("WithRecommends", boolean, "Install recommended packages too", { ...supported, ...switchOption }),
   row("WithDocs", boolean, "Keep the documentation of packages", { ...supported, default: true, ...switchOption }),
   row("BaseTrees", paths({ required: false }), "Trees to build upon instead of an empty one", {
+    ...supported,
     option: { long: "base-tree", argument: "PATH" },
   }),
   row("SkeletonTrees", trees({ required: true }), "Trees to copy before packages are installed: SOURCE[:TARGET]", {

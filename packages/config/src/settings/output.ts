@@ -202,7 +202,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     section: "Output",
     kind: pairs(() => ""),
     help: "Labels of an OCI image",
-    supported: false,
+    supported: true,
     option: { long: "oci-label", argument: "NAME=VALUE" },
   },
   {
@@ -210,7 +210,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     section: "Output",
     kind: pairs(() => ""),
     help: "Annotations of an OCI image",
-    supported: false,
+    supported: true,
     option: { long: "oci-annotation", argument: "NAME=VALUE" },
   },
   {
@@ -223,7 +223,7 @@ export const outputSettings: readonly SettingDefinition[] = [
       },
     }),
     help: "Parts of the image to write as files of their own",
-    supported: false,
+    supported: true,
     default: defaultArtifacts,
     option: { argument: "PART", optional: true },
   },
@@ -250,7 +250,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     section: "Output",
     kind: boolean,
     help: "Keep only what is added to the base trees",
-    supported: false,
+    supported: true,
     option: { argument: "BOOL", optional: true },
   },
   {

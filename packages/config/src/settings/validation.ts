@@ -70,8 +70,11 @@ export const validationSettings: readonly SettingDefinition[] = [
     aliases: ["CheckSum"],
     option: { argument: "BOOL", optional: true },
   }),
-  row("Sign", boolean, "Sign SHA256SUMS with OpenPGP", { option: { argument: "BOOL", optional: true } }),
-  row("Key", text, "OpenPGP key that signs SHA256SUMS"),
+  row("Sign", boolean, "Sign SHA256SUMS with OpenPGP", {
+    supported: true,
+    option: { argument: "BOOL", optional: true },
+  }),
+  row("Key", text, "OpenPGP key that signs SHA256SUMS", { supported: true }),
   row("OpenPGPTool", text, "OpenPGP program", {
     default: "gpg",
     option: { long: "openpgp-tool", argument: "PROGRAM" },

@@ -1,0 +1,120 @@
+/**
+ * SplitArtifacts=: parts of the image as files of their own, beside it, under mkosi's names. Whoever boots
+ * over the network, or updates a partition at a time, takes them from there.
+ * @module
+ */
+import { createReadStream, createWriteStream } from "node:fs";
+import { copyFile, cp, mkdir, open, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { throwIfAborted } from "@imgtool/core";
+import { pathExists } from "@imgtool/host";
+import { resolveInTree } from "@imgtool/sandbox";
+import { describeFile, describeFolder } from "../artifacts.ts";
+import { packModules } from "../boot/modules.ts";
+import type { BootPlan } from "../boot/plan.ts";
+import type { BuildContext } from "../context.ts";
+import type { ArtifactKind, PartitionRecord } from "../record.ts";
+import { readTreeFile } from "../tree-file.ts";
+import { packTar } from "./pack-tar.ts";
+
+const blockSize = 4 * 1024 ** 2;
+
+/** Writes the parts that are asked for and that the image has. Partitions are split off when the disk is made. */
+export async function splitArtifacts(context: BuildContext): Promise<void> {
+  const { config, boot, staging, tree, progress } = context;
+  const wanted = new Set(config.splitArtifacts);
+  const path = (suffix: string): string => join(staging, `${config.output}.${suffix}`);
+  const note = async (kind: ArtifactKind, suffix: string): Promise<void> => {
+    context.artifacts.push(await describeFile(kind, `${config.output}.${suffix}`, { ...context, folder: staging }));
+  };
+  const [kernel] = boot?.kernels ?? [];
+  if (boot !== undefined && kernel !== undefined) {
+    const unified = wanted.has("uki") ? await findUnified(tree, boot) : undefined;
+    if (unified !== undefined) {
+      await copyFile(unified, path("efi"));
+      await note("uki", "efi");
+    }
+    if (wanted.has("kernel")) {
+      await copyFile(kernel.image, path("vmlinuz"));
+      await note("kernel", "vmlinuz");
+    }
+    if (wanted.has("initrd") && context.initrds.length > 0) {
+      // The kernel unpacks archives that stand one behind the other.
+      await concatenate(context.initrds, path("initrd"));
+      await note("initrd", "initrd");
+    }
+    if (wanted.has("kernel-modules-initrd")) {
+      await copyFile(await packModules(context, kernel), path("kernel-modules.initrd"));
+      await note("kernel-modules-initrd", "kernel-modules.initrd");
+    }
+  }
+  const release = wanted.has("os-release") ? await osRelease(tree) : undefined;
+  if (release !== undefined) {
+    await writeFile(path("osrelease"), release);
+    await note("os-release", "osrelease");
+  }
+  if (wanted.has("tar") && config.format !== "tar" && (await pathExists(tree))) {
+    await packTar({ ...context, output: path("tar") });
+    await note("tar", "tar");
+  }
+  if (wanted.has("repart-definitions") && config.repartDirectories.length > 0) {
+    const folder = path("repart.d");
+    await mkdir(folder, { mode: 0o755 });
+    for (const source of config.repartDirectories) await cp(source, folder, { recursive: true });
+    context.artifacts.push({
+      ...(await describeFolder(`${config.output}.repart.d`, { ...context, folder: staging })),
+      kind: "repart-definitions",
+    });
+  }
+  if (wanted.has("pcrs"))
+    progress.log("warning", "SplitArtifacts=pcrs is not supported yet: expected TPM measurements are not computed");
+}
+
+/** Copies the partitions that may stand alone out of a disk that is not compressed yet. */
+export async function splitPartitions(
+  context: BuildContext,
+  disk: string,
+  partitions: readonly PartitionRecord[],
+): Promise<void> {
+  const { config, staging, signal } = context;
+  if (!config.splitArtifacts.includes("partitions")) return;
+  await using source = await open(disk);
+  for (const { splitName, offset, size } of partitions) {
+    if (splitName === undefined) continue;
+    const name = `${config.output}.${splitName}.raw`;
+    {
+      await using target = await open(join(staging, name), "wx", 0o644);
+      await target.truncate(size);
+      const block = Buffer.alloc(blockSize);
+      const zeros = Buffer.alloc(blockSize);
+      for (let at = 0; at < size; at += blockSize) {
+        throwIfAborted(signal);
+        const { bytesRead } = await source.read(block, 0, Math.min(blockSize, size - at), offset + at);
+        const piece = block.subarray(0, bytesRead);
+        // Blocks of zeros stay holes.
+        if (!piece.equals(zeros.subarray(0, bytesRead))) await target.write(piece, 0, bytesRead, at);
+      }
+    }
+    context.artifacts.push(await describeFile("partition", name, { ...context, folder: staging }));
+  }
+}
+
+/** The unified kernel image of the newest kernel, on this machine. */
+async function findUnified(tree: string, boot: BootPlan): Promise<string | undefined> {
+  if (boot.stub === undefined) return undefined;
+  if (boot.direct !== undefined) return await resolveInTree(tree, boot.direct);
+  const folder = await resolveInTree(tree, "boot/EFI/Linux", { followLast: true });
+  const version = boot.kernels[0]?.version ?? "";
+  const name = (await readdir(folder)).sort().find((file) => file.includes(version));
+  return name === undefined ? undefined : join(folder, name);
+}
+
+async function osRelease(tree: string): Promise<string | undefined> {
+  return (await readTreeFile(tree, "usr/lib/os-release")) ?? (await readTreeFile(tree, "etc/os-release"));
+}
+
+async function concatenate(sources: readonly string[], target: string): Promise<void> {
+  for (const [index, source] of sources.entries())
+    await pipeline(createReadStream(source), createWriteStream(target, { flags: index === 0 ? "wx" : "a" }));
+}
