@@ -13,6 +13,7 @@ export type VerbName =
   | "build"
   | "summary"
   | "clean"
+  | "genkey"
   | "vm"
   | "qemu"
   | "boot"
@@ -39,6 +40,7 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   },
   summary: { summary: "Show the resolved configuration", load: () => import("./verbs/summary.ts") },
   clean: { summary: "Remove what build made", load: () => import("./verbs/clean.ts") },
+  genkey: { summary: "Make a key and its certificate to sign with", load: () => import("./verbs/genkey.ts") },
   vm: { summary: "Run the image in a virtual machine", load: () => import("./verbs/vm.ts") },
   qemu: { summary: "The same as vm", load: () => import("./verbs/vm.ts") },
   boot: { summary: "Boot the image in a container", load: () => import("./verbs/boot.ts") },

@@ -5,3 +5,4 @@
 export * from "./authenticode.ts";
 export * from "./certificate.ts";
 export * from "./signed-data.ts";
+export * from "./self-signed.ts";

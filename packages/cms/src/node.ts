@@ -2,9 +2,19 @@
  * Signers whose key node:crypto holds.
  * @module
  */
-import { createPrivateKey, createPublicKey, sign, type KeyObject } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  randomBytes,
+  sign,
+  type KeyObject,
+} from "node:crypto";
+import { promisify } from "node:util";
 import { ConfigError, FormatError } from "@imgtool/core";
-import { decodeCertificate } from "./certificate.ts";
+import { decodeCertificate, encodePem } from "./certificate.ts";
+import { selfSignedCertificate } from "./self-signed.ts";
 import type { Signer } from "./signed-data.ts";
 
 export interface SignerFiles {
@@ -47,6 +57,42 @@ export function makeSigner(files: SignerFiles): Signer {
       data: { key: keyName, certificate: certificateName },
     });
   return { certificate, sign: (bytes) => new Uint8Array(sign("sha256", bytes, key)) };
+}
+
+export interface KeyPair {
+  /** PKCS#8, PEM, not encrypted. */
+  readonly key: string;
+  /** PEM. */
+  readonly certificate: string;
+}
+
+export interface GenerateOptions {
+  readonly commonName: string;
+  /** From `now` on. */
+  readonly validDays: number;
+  /** Milliseconds since 1970. Default: the current time. */
+  readonly now?: number;
+}
+
+const millisecondsOfADay = 86_400_000;
+
+/** A new RSA key of 2048 bits, which all UEFI firmware takes, and its certificate. */
+export async function generateKey({ commonName, validDays, now = Date.now() }: GenerateOptions): Promise<KeyPair> {
+  const { privateKey, publicKey } = await promisify(generateKeyPair)("rsa", { modulusLength: 2048 });
+  const bits = publicKey.export({ type: "pkcs1", format: "der" });
+  const der = selfSignedCertificate({
+    commonName,
+    notBefore: now,
+    notAfter: now + validDays * millisecondsOfADay,
+    serialNumber: BigInt(`0x01${randomBytes(19).toString("hex")}`),
+    publicKey: publicKey.export({ type: "spki", format: "der" }),
+    keyIdentifier: createHash("sha1").update(bits).digest(),
+    sign: (bytes) => sign("sha256", bytes, privateKey),
+  });
+  return {
+    key: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    certificate: encodePem("CERTIFICATE", der),
+  };
 }
 
 function readPrivateKey(bytes: Uint8Array, name: string): KeyObject {

@@ -76,6 +76,14 @@ const publishKind = {
   "roothash-signature": "file",
   manifest: "file",
   checksums: "file",
+  "checksums-signature": "file",
+  uki: "blob",
+  kernel: "blob",
+  initrd: "blob",
+  "kernel-modules-initrd": "blob",
+  partition: "blob",
+  "os-release": "file",
+  "repart-definitions": "tree",
   other: "file",
 } as const;
 
