@@ -6,7 +6,7 @@ import { chmod, mkdir, writeFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig, SettingValue } from "@imgtool/config";
 import { silentProgress, throwIfAborted, type Progress } from "@imgtool/core";
-import { distributionFor } from "@imgtool/distro";
+import { distributionFor, type InstalledPackage } from "@imgtool/distro";
 import { describeFile, formatChecksums } from "./artifacts.ts";
 import { writeEntries } from "./boot/entries.ts";
 import { buildInitrd, prepareAsInitrd } from "./boot/initrd.ts";
@@ -21,6 +21,9 @@ import { formatManifest } from "./manifest.ts";
 import { outputNames } from "./outputs.ts";
 import { publishOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
+import { formatCycloneDx } from "./sbom/cyclonedx.ts";
+import { takeInventory } from "./sbom/inventory.ts";
+import { formatSpdx } from "./sbom/spdx.ts";
 import { signChecksums } from "./sign-checksums.ts";
 import { copyBaseTrees, keepAdditions } from "./steps/base-trees.ts";
 import { buildProject } from "./steps/build-scripts.ts";
@@ -80,7 +83,11 @@ const steps: readonly Step[] = [
   {
     name: "list packages",
     async run(context) {
-      context.packages = await context.distribution.listPackages(context.tree);
+      // The database does not say what was in the packages' files; the installation knew.
+      const installed = new Map(context.packages.map((entry) => [keyOf(entry), entry]));
+      const listed = await context.distribution.listPackages(context.tree);
+      context.packages = listed.map((entry) => ({ ...installed.get(keyOf(entry)), ...entry }));
+      await takeBills(context);
     },
   },
   {
@@ -157,6 +164,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     disk: undefined,
     packages: [],
     repositories: [],
+    bills: [],
     artifacts: [],
   };
   for (const step of steps) {
@@ -209,7 +217,7 @@ async function installPackages(context: BuildContext): Promise<void> {
   const workspace = join(context.workspace, "packages");
   await mkdir(workspace);
   const sandboxTree = await makeSandboxTree(context);
-  const { repositories } = await distribution.install({
+  const { repositories, packages } = await distribution.install({
     tree,
     workspace,
     sandboxTree,
@@ -230,6 +238,7 @@ async function installPackages(context: BuildContext): Promise<void> {
     signal: context.signal,
   });
   context.repositories = repositories;
+  context.packages = packages;
 }
 
 /** The package manager's configuration and keys: the project's trees laid over each other. */
@@ -269,12 +278,37 @@ async function removePackages({ config, distribution, tree, progress, signal }: 
   await distribution.remove({ tree, packages, architecture, progress, signal });
 }
 
+function keyOf({ name, version, architecture }: InstalledPackage): string {
+  return `${name} ${version} ${architecture}`;
+}
+
+/** The bills of materials, as long as the tree has the packages' licences. */
+async function takeBills(context: BuildContext): Promise<void> {
+  const { config } = context;
+  const forms = { spdx: formatSpdx, cyclonedx: formatCycloneDx } as const;
+  const wanted = (["spdx", "cyclonedx"] as const).filter((form) => config.manifestFormat.includes(form));
+  if (wanted.length === 0) return;
+  const inventory = await takeInventory(context);
+  for (const form of wanted) context.bills.push({ form, text: forms[form](inventory) });
+}
+
 async function writeManifest(context: BuildContext): Promise<void> {
-  const { config, staging } = context;
-  if (!config.manifestFormat.includes("json")) return;
-  const name = outputNames(config).manifest;
-  await writeFile(join(staging, name), formatManifest(config, context.distribution.packageType, context.packages));
-  context.artifacts.push(await describeFile("manifest", name, { ...context, folder: staging }));
+  const { config, staging, bills } = context;
+  const names = outputNames(config);
+  const files = bills.map(({ form, text }) => ({ kind: "sbom" as const, name: names[form], text }));
+  const manifest = config.manifestFormat.includes("json")
+    ? [
+        {
+          kind: "manifest" as const,
+          name: names.manifest,
+          text: formatManifest(config, context.distribution.packageType, context.packages),
+        },
+      ]
+    : [];
+  for (const { kind, name, text } of [...manifest, ...files]) {
+    await writeFile(join(staging, name), text);
+    context.artifacts.push(await describeFile(kind, name, { ...context, folder: staging }));
+  }
 }
 
 async function writeChecksums(context: BuildContext): Promise<void> {

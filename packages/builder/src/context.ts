@@ -32,5 +32,7 @@ export interface BuildContext {
   disk: UnfinishedDisk | undefined;
   packages: readonly InstalledPackage[];
   repositories: readonly Repository[];
+  /** Bills of materials, taken while the tree had all that they tell. */
+  readonly bills: { readonly form: "spdx" | "cyclonedx"; readonly text: string }[];
   readonly artifacts: Artifact[];
 }

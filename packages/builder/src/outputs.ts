@@ -30,6 +30,8 @@ export interface OutputNames {
   readonly rootHash: string;
   readonly rootHashSignature: string;
   readonly manifest: string;
+  readonly spdx: string;
+  readonly cyclonedx: string;
   readonly checksums: string;
   /** Of the checksums. */
   readonly signature: string;
@@ -44,6 +46,8 @@ export function outputNames(config: ImageConfig): OutputNames {
     rootHash: `${output}.roothash`,
     rootHashSignature: `${output}.roothash.p7s`,
     manifest: `${output}.manifest`,
+    spdx: `${output}.spdx.json`,
+    cyclonedx: `${output}.cdx.json`,
     checksums: `${output}.SHA256SUMS`,
     signature: `${output}.SHA256SUMS.gpg`,
     record: `${output}.build.json`,
@@ -63,12 +67,12 @@ export function uncompressed(name: string): string {
 
 /** Every name that a build of this project may have left, whatever its format was then. */
 export function allOutputNames(config: ImageConfig): string[] {
-  const { rootHash, rootHashSignature, manifest, checksums, signature, record } = outputNames(config);
+  const { image: _, ...others } = outputNames(config);
   const suffixes = Object.values(compressionSuffix);
   const images = Object.values(extensions).flatMap((extension) =>
     extension === "" ? [config.output] : suffixes.map((suffix) => `${config.output}${extension}${suffix}`),
   );
-  return [...new Set(images), rootHash, rootHashSignature, manifest, checksums, signature, record];
+  return [...new Set(images), ...Object.values(others)];
 }
 
 /** The build record's path. */

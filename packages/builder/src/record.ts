@@ -23,6 +23,7 @@ export type ArtifactKind =
   | "roothash"
   | "roothash-signature"
   | "manifest"
+  | "sbom"
   | "checksums"
   | "checksums-signature"
   | "uki"

@@ -12,10 +12,18 @@ import { AptRoot, hostAptConfiguration } from "./apt.ts";
 import { aptError } from "./apt-errors.ts";
 import { formatDeb822Sources } from "./apt-sources.ts";
 import { debianArchitecture, readHostRepositories, repositoriesFor, type DebianFamily } from "./debian.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions, Repository } from "./distribution.ts";
+import type {
+  Distribution,
+  InstalledPackage,
+  InstallOptions,
+  InstallResult,
+  RemoveOptions,
+  Repository,
+} from "./distribution.ts";
 import { checkPackageNames } from "./check-names.ts";
 import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.ts";
 import { installOnto, treeConfiguration } from "./apt-tree.ts";
+import type { PackageFile } from "./package-cache.ts";
 import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 
 /** A distribution of the Debian family. */
@@ -94,10 +102,17 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
   const published = repositoriesFor(family, chosen);
   await writeSources(tree, `${release}.sources`, published);
   return {
-    packages: await listDpkgPackages(tree),
+    packages: (await listDpkgPackages(tree)).map((entry) => withChecksum(entry, plan.files)),
     repositories,
     downloaded: { files: downloaded.length, bytes: downloaded.reduce((total, file) => total + file.size, 0) },
   };
+}
+
+/** apt names files by package, version and architecture, with colons encoded. */
+function withChecksum(entry: InstalledPackage, files: readonly PackageFile[]): InstalledPackage {
+  const name = `${entry.name}_${entry.version.replaceAll(":", "%3a")}_${entry.architecture}.deb`;
+  const sha256 = files.find(({ file }) => file === name)?.sha256;
+  return sha256 === undefined ? entry : { ...entry, sha256 };
 }
 
 async function remove(family: DebianFamily, options: RemoveOptions): Promise<void> {

@@ -15,6 +15,8 @@ export interface InstalledPackage {
   readonly source?: string;
   /** What its licence is, where the database says so. */
   readonly license?: string;
+  /** SHA-256 of the package's file, hexadecimal, where the file was at hand. */
+  readonly sha256?: string;
 }
 
 /** The form of a distribution's packages, as mkosi's manifest names it. */

@@ -75,6 +75,7 @@ const publishKind = {
   roothash: "file",
   "roothash-signature": "file",
   manifest: "file",
+  sbom: "file",
   checksums: "file",
   "checksums-signature": "file",
   uki: "blob",

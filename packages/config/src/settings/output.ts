@@ -96,8 +96,8 @@ export const outputSettings: readonly SettingDefinition[] = [
   {
     name: "ManifestFormat",
     section: "Output",
-    kind: choices(["json", "changelog"]),
-    help: "Forms of the list of installed packages: json, changelog",
+    kind: choices(["json", "changelog", "spdx", "cyclonedx"]),
+    help: "Forms of the list of installed packages: json; spdx and cyclonedx are bills of materials",
     supported: true,
     option: { argument: "FORMAT" },
   },

@@ -1,0 +1,43 @@
+/**
+ * A bill of materials in the form of CycloneDX 1.6 (cyclonedx.org/docs/1.6/json), JSON.
+ * @module
+ */
+import type { Inventory } from "./inventory.ts";
+
+/** The document's text. */
+export function formatCycloneDx(inventory: Inventory): string {
+  const { name, version, distribution, release, packages } = inventory;
+  const reference = `image:${name}`;
+  const document = {
+    bomFormat: "CycloneDX",
+    specVersion: "1.6",
+    serialNumber: `urn:uuid:${inventory.uuid("cyclonedx")}`,
+    version: 1,
+    metadata: {
+      timestamp: inventory.created,
+      tools: { components: [{ type: "application", name: "imgtool" }] },
+      component: {
+        type: "operating-system",
+        "bom-ref": reference,
+        name,
+        ...(version === undefined ? {} : { version }),
+        properties: [
+          { name: "imgtool:distribution", value: distribution },
+          { name: "imgtool:release", value: release },
+        ],
+      },
+    },
+    components: packages.map(({ name, version, url, licenses, sha256, source }) => ({
+      type: "library",
+      "bom-ref": url,
+      name,
+      version,
+      purl: url,
+      ...(sha256 === undefined ? {} : { hashes: [{ alg: "SHA-256", content: sha256 }] }),
+      ...(licenses.length === 0 ? {} : { licenses: [{ expression: licenses.join(" AND ") }] }),
+      ...(source === undefined ? {} : { properties: [{ name: "imgtool:source-package", value: source }] }),
+    })),
+    dependencies: [{ ref: reference, dependsOn: [...new Set(packages.map(({ url }) => url))] }],
+  };
+  return `${JSON.stringify(document, undefined, 2)}\n`;
+}

@@ -1,0 +1,121 @@
+/** Bills of materials, judged by CycloneDX's own schema and by what the SPDX specification asks for. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
+import { needPrograms, needRoot, temporaryFolder } from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { build } from "../src/index.ts";
+import { packageUrl } from "../src/sbom/package-url.ts";
+import { spdxName } from "../src/sbom/licenses.ts";
+import { testConfig } from "./config.ts";
+
+const status = `Package: bash
+Status: install ok installed
+Architecture: amd64
+Version: 5.2.15-2+b8
+Source: bash (5.2.15-2)
+
+Package: apt
+Status: install ok installed
+Architecture: amd64
+Version: 1:2.6.1
+`;
+
+const copyright = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+License: GPL-3+
+
+Files: x
+License: Expat or Weird-License 2
+
+License: GPL-3+
+ Text.
+`;
+
+interface SpdxDocument {
+  readonly packages: readonly {
+    readonly SPDXID: string;
+    readonly name: string;
+    readonly licenseDeclared: string;
+    readonly externalRefs?: readonly { readonly referenceLocator: string }[];
+  }[];
+  readonly relationships: readonly { readonly spdxElementId: string; readonly relatedSpdxElement: string }[];
+}
+
+test("every package is in both forms, with what is known of it, and the same each time", async (context) => {
+  needRoot(context);
+  needPrograms(context, "bwrap");
+  const texts: string[] = [];
+  for (let round = 0; round < 2; round++) {
+    using folder = temporaryFolder();
+    const tree = folder.join("tree");
+    for (const path of ["var/lib/dpkg", "usr/share/doc/bash"]) mkdirSync(`${tree}/${path}`, { recursive: true });
+    writeFileSync(`${tree}/var/lib/dpkg/status`, status);
+    writeFileSync(`${tree}/usr/share/doc/bash/copyright`, copyright);
+    const record = await build(
+      testConfig(folder.path, {
+        skeletonTrees: [{ source: tree, target: "/" }],
+        manifestFormat: ["json", "spdx", "cyclonedx"],
+        // The tree has lost both when the image is packed.
+        removeFiles: ["/usr/share/doc"],
+        cleanPackageMetadata: true,
+      }),
+    );
+    expect(record.artifacts.map(({ path }) => path)).toEqual([
+      "thing",
+      "thing.manifest",
+      "thing.spdx.json",
+      "thing.cdx.json",
+      "thing.SHA256SUMS",
+    ]);
+    const read = (name: string): string => readFileSync(folder.join("out", name), "utf8");
+    const validator = new Validation.JsonStrictValidator(Spec.Version.v1dot6);
+    expect(await validator.validate(read("thing.cdx.json"))).toBeNull();
+    texts.push(read("thing.cdx.json"), read("thing.spdx.json"));
+
+    const spdx = JSON.parse(read("thing.spdx.json")) as SpdxDocument;
+    const identifiers = spdx.packages.map(({ SPDXID }) => SPDXID);
+    expect(new Set(identifiers).size).toBe(3);
+    for (const identifier of identifiers) expect(identifier).toMatch(/^SPDXRef-[A-Za-z0-9.-]+$/);
+    for (const { spdxElementId, relatedSpdxElement } of spdx.relationships)
+      for (const end of [spdxElementId, relatedSpdxElement])
+        expect([...identifiers, "SPDXRef-DOCUMENT"]).toContain(end);
+    expect(spdx.packages.find(({ name }) => name === "bash")).toMatchObject({
+      versionInfo: "5.2.15-2+b8",
+      licenseDeclared: "GPL-3.0-or-later AND LicenseRef-Weird-License-2 AND MIT",
+      sourceInfo: "built from the source package bash",
+    });
+    expect(spdx.packages.find(({ name }) => name === "apt")).toMatchObject({ licenseDeclared: "NOASSERTION" });
+    expect(spdx).toMatchObject({
+      spdxVersion: "SPDX-2.3",
+      SPDXID: "SPDXRef-DOCUMENT",
+      hasExtractedLicensingInfos: [{ licenseId: "LicenseRef-Weird-License-2" }],
+    });
+  }
+  expect(texts.slice(2)).toEqual(texts.slice(0, 2));
+});
+
+test("package URLs and licences are written as their specifications ask", () => {
+  const place = { distribution: "debian", release: "bookworm" };
+  expect(packageUrl(place, "deb", { name: "libstdc++6", version: "1:12.2.0-14", architecture: "amd64" })).toBe(
+    "pkg:deb/debian/libstdc%2B%2B6@1:12.2.0-14?arch=amd64&distro=debian-bookworm",
+  );
+  expect(
+    packageUrl({ distribution: "fedora", release: "41" }, "rpm", {
+      name: "bash",
+      version: "1:5.2-1",
+      architecture: "x86_64",
+    }),
+  ).toBe("pkg:rpm/fedora/bash@5.2-1?arch=x86_64&distro=fedora-41&epoch=1");
+  expect(["GPL-2", "GPL-2+", "LGPL-2.1+", "Expat", "BSD-3-clause", "GFDL-1.3+", "public domain"].map(spdxName)).toEqual(
+    [
+      "GPL-2.0-only",
+      "GPL-2.0-or-later",
+      "LGPL-2.1-or-later",
+      "MIT",
+      "BSD-3-Clause",
+      "GFDL-1.3-or-later",
+      "LicenseRef-public-domain",
+    ],
+  );
+});
