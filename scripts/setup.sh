@@ -45,6 +45,7 @@ if [ "${1:-}" = --peers ]; then
     pacman=pacman-package-manager \
     osslsigncode=osslsigncode \
     python3=python3 \
+    qemu-img=qemu-utils \
     repo-add=pacman-package-manager \
     rpmbuild=rpm \
     sbverify=sbsigntool \

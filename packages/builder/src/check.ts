@@ -77,6 +77,7 @@ export async function checkBuild(
   if (config.bootable === "enabled") await requireTool("depmod");
   await secureBootSigner(config, progress);
   await checkSigningKey(config);
+  if (config.diskFile !== "raw") await requireTool("qemu-img");
   if (isDisk(config.format)) await checkDisk(config, progress);
 }
 

@@ -54,10 +54,12 @@ export function outputNames(config: ImageConfig): OutputNames {
   };
 }
 
-function imageName({ format, output, compressOutput }: ImageConfig): string | undefined {
+function imageName(config: ImageConfig): string | undefined {
+  const { format, output, compressOutput } = config;
   if (format === "none") return undefined;
   if (folders.has(format)) return output;
-  return `${output}${extensions[format]}${compressionSuffix[compressOutput]}`;
+  const extension = format === "disk" ? `.${config.diskFile}` : extensions[format];
+  return `${output}${extension}${compressionSuffix[compressOutput]}`;
 }
 
 /** The name of an output before it is compressed. */
@@ -69,7 +71,7 @@ export function uncompressed(name: string): string {
 export function allOutputNames(config: ImageConfig): string[] {
   const { image: _, ...others } = outputNames(config);
   const suffixes = Object.values(compressionSuffix);
-  const images = Object.values(extensions).flatMap((extension) =>
+  const images = [...Object.values(extensions), ".qcow2", ".vmdk", ".vhdx"].flatMap((extension) =>
     extension === "" ? [config.output] : suffixes.map((suffix) => `${config.output}${extension}${suffix}`),
   );
   return [...new Set(images), ...Object.values(others)];

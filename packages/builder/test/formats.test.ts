@@ -165,6 +165,30 @@ test(
 );
 
 test(
+  "a disk in the files of virtual machines, which hold the same and are the same each time",
+  { tags: ["system"] },
+  async (context) => {
+    needs(context, "qemu-img");
+    using raw = project({ format: "disk", rootFilesystem: "erofs" });
+    await build(raw.config);
+    for (const diskFile of ["qcow2", "vmdk", "vhdx"] as const) {
+      const digests: string[] = [];
+      for (let round = 0; round < 2; round++) {
+        using folder = project({ format: "disk", rootFilesystem: "erofs", diskFile });
+        const record = await build(folder.config);
+        expect(record.artifacts[0]?.path).toBe(`thing.${diskFile}`);
+        const image = folder.join(`out/thing.${diskFile}`);
+        run("qemu-img", ["compare", "-f", "raw", "-F", diskFile, raw.join("out/thing.raw"), image]);
+        const checked = tryRun("qemu-img", ["check", "-q", "-f", diskFile, image]);
+        expect([diskFile, checked.status, checked.stderr]).toEqual([diskFile, 0, ""]);
+        digests.push(run("sha256sum", [`thing.${diskFile}`], { cwd: folder.join("out") }));
+      }
+      expect(digests[1]).toBe(digests[0]);
+    }
+  },
+);
+
+test(
   "SHA256SUMS is signed by the key that Key= names; without a secret key nothing is built",
   { tags: ["system"] },
   async (context) => {

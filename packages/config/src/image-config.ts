@@ -49,6 +49,8 @@ export interface ImageConfig {
   readonly sandboxTrees: readonly TreeSource[];
 
   readonly format: OutputFormat;
+  /** The file that a disk is in. */
+  readonly diskFile: "raw" | "qcow2" | "vmdk" | "vhdx";
   /** Root file system of a disk whose project has no partition definitions. */
   readonly rootFilesystem: RootFilesystem;
   /** Sizes of partitions of a disk without partition definitions, in bytes; undefined for the default or none. */

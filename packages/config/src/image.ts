@@ -153,6 +153,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     repositoryKeyFetch: flag("RepositoryKeyFetch"),
     sandboxTrees,
     format: format ?? "none",
+    diskFile: diskFileOf(formatText),
     rootFilesystem: diskFormats[formatText] ?? "ext4",
     partitionSizes: {
       root: number("RootSize"),
@@ -274,6 +275,10 @@ function defaultPackageCache(
 /** auto keeps what a package manager needs where the output is a tree that others may build upon. */
 function cleansMetadata(value: string, format: OutputFormat | undefined): boolean {
   return value === "enabled" || (value === "auto" && format !== "directory" && format !== "tar");
+}
+
+function diskFileOf(format: string): ImageConfig["diskFile"] {
+  return format === "qcow2" || format === "vmdk" || format === "vhdx" ? format : "raw";
 }
 
 function recordOf(value: SettingValue): Record<string, string> {

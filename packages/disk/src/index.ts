@@ -13,3 +13,4 @@ export * from "./repart-folder.ts";
 export * from "./tree/node.ts";
 export * from "./tree/scan.ts";
 export * from "./verity-file.ts";
+export * from "./images/identify.ts";

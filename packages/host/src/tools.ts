@@ -39,6 +39,7 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
   gpg: { package: "gpg", purpose: "sign SHA256SUMS (Sign=yes)", optional: true },
+  "qemu-img": { package: "qemu-utils", purpose: "put disks into qcow2, VMDK and VHDX files", optional: true },
   "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
   "systemd-nspawn": { package: "systemd-container", purpose: "boot images in a container (imgtool boot, shell)" },
 };

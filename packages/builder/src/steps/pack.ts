@@ -10,6 +10,7 @@ import { describeFile, describeFolder } from "../artifacts.ts";
 import type { BuildContext } from "../context.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
 import { compressFile } from "./compress.ts";
+import { convertDisk } from "./convert-disk.ts";
 import { packCpio } from "./pack-cpio.ts";
 import { finishPartitions } from "./pack-disk.ts";
 import { packOci } from "./pack-oci.ts";
@@ -35,6 +36,7 @@ export async function packImage(context: BuildContext): Promise<void> {
   } else {
     const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
     await splitPartitions(context, join(staging, uncompressed(image)), partitions);
+    await convertDisk(context, join(staging, uncompressed(image)));
     await compress(context, image);
     artifacts.push({
       ...(await describeFile("disk", image, describe)),

@@ -53,12 +53,17 @@ export const diskFormats: Readonly<Record<string, RootFilesystem>> = {
   gpt_erofs: "erofs",
 };
 
+/** Disks in a form of virtual machines; mkosi leaves these to qemu-img. */
+export const virtualDiskFormats: readonly string[] = ["qcow2", "vmdk", "vhdx"];
+
 /** The format of today that a value of `Format=` means: raw_squashfs is a disk. */
 export function formatName(value: unknown): string {
-  return typeof value === "string" ? (Object.hasOwn(diskFormats, value) ? "disk" : value) : "disk";
+  if (typeof value !== "string") return "disk";
+  return Object.hasOwn(diskFormats, value) || virtualDiskFormats.includes(value) ? "disk" : value;
 }
 
-const parseFormat = choiceParser([...outputFormats, ...Object.keys(diskFormats)]);
+const allFormats = [...outputFormats, ...Object.keys(diskFormats), ...virtualDiskFormats];
+const parseFormat = choiceParser(allFormats);
 
 const compressions = ["none", "zstd", "xz", "bz2", "gz", "lz4", "lzma"];
 const parseCompression = choiceParser(compressions, {
@@ -85,8 +90,8 @@ export const outputSettings: readonly SettingDefinition[] = [
   {
     name: "Format",
     section: "Output",
-    kind: choice([...outputFormats, ...Object.keys(diskFormats)]),
-    help: "Form of the image; raw_ext4, raw_btrfs, raw_squashfs and raw_erofs are a disk with that file system",
+    kind: choice(allFormats),
+    help: "Form of the image; raw_ext4, raw_btrfs, raw_squashfs and raw_erofs are a disk with that file system, qcow2, vmdk and vhdx a disk for virtual machines",
     supported: true,
     default: "disk",
     match: (text, value) => formatName(parseFormat(text)) === formatName(value),
