@@ -19,6 +19,8 @@ Release=bookworm
 Format=directory
 Output=thing
 [Content]
+Bootable=yes
+Bootloader=none
 Packages=dbus,kmod,linux-image-cloud-amd64,login,systemd-sysv,udev
 WithDocs=no
 RootPassword=secret

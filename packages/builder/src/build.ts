@@ -127,8 +127,9 @@ const steps: readonly Step[] = [
   },
   { name: "make partitions", run: beginPartitions },
   { name: "write boot entries", run: writeBootEntries },
-  { name: "pack", run: packImage },
+  // Before the tree becomes the output.
   { name: "split artifacts", run: splitArtifacts },
+  { name: "pack", run: packImage },
   { name: "write manifest", run: writeManifest },
   { name: "write checksums", run: writeChecksums },
   { name: "run post-output scripts", run: runPostOutputScripts },

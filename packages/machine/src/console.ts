@@ -40,8 +40,8 @@ export async function attachConsole(machine: RunningMachine, { input, output }: 
     input.off("data", typed);
     if (input.isTTY) input.setRawMode(false);
     input.pause();
-    // A standard input that is a pipe would keep the process from ending.
-    input.unref();
+    // A standard input that is a pipe would keep the process from ending; one that is a file has no unref.
+    if ("unref" in input && typeof input.unref === "function") input.unref();
   }
 }
 

@@ -8,6 +8,7 @@ import { systemErrorCode } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
 import { describeFile, describeFolder } from "../artifacts.ts";
 import type { BuildContext } from "../context.ts";
+import type { Artifact } from "../record.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
 import { compressFile } from "./compress.ts";
 import { convertDisk } from "./convert-disk.ts";
@@ -19,7 +20,8 @@ import { splitPartitions } from "./split.ts";
 
 /** Makes the image in the staging folder and notes it as an artifact. */
 export async function packImage(context: BuildContext): Promise<void> {
-  const { config, staging, artifacts } = context;
+  const { config, staging } = context;
+  const made: Artifact[] = [];
   const { image, rootHash: rootHashName, rootHashSignature: signatureName } = outputNames(config);
   if (image === undefined) return;
   const describe = { folder: staging, progress: context.progress, signal: context.signal };
@@ -27,31 +29,33 @@ export async function packImage(context: BuildContext): Promise<void> {
   if (config.format === "directory" || config.format === "oci") {
     if (config.format === "directory") await moveTree(context, join(staging, image));
     else await packOci(context, join(staging, image));
-    artifacts.push(await describeFolder(image, describe));
+    made.push(await describeFolder(image, describe));
   } else if (config.format === "tar" || config.format === "cpio") {
     const packArchive = config.format === "tar" ? packTar : packCpio;
     await packArchive({ ...context, output: join(staging, uncompressed(image)) });
     await compress(context, image);
-    artifacts.push(await describeFile(config.format, image, describe));
+    made.push(await describeFile(config.format, image, describe));
   } else {
     const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
     await splitPartitions(context, join(staging, uncompressed(image)), partitions);
     await convertDisk(context, join(staging, uncompressed(image)));
     await compress(context, image);
-    artifacts.push({
+    made.push({
       ...(await describeFile("disk", image, describe)),
       ...(rootHash === undefined ? {} : { rootHash }),
       partitions,
     });
     if (rootHash !== undefined) {
       await writeFile(join(staging, rootHashName), `${rootHash}\n`);
-      artifacts.push(await describeFile("roothash", rootHashName, describe));
+      made.push(await describeFile("roothash", rootHashName, describe));
     }
     if (rootHashSignature !== undefined) {
       await writeFile(join(staging, signatureName), rootHashSignature);
-      artifacts.push(await describeFile("roothash-signature", signatureName, describe));
+      made.push(await describeFile("roothash-signature", signatureName, describe));
     }
   }
+  // The image comes first, before what was split off it.
+  context.artifacts.unshift(...made);
 }
 
 async function compress({ config, staging, progress, signal }: BuildContext, image: string): Promise<void> {

@@ -40,8 +40,9 @@ export async function splitArtifacts(context: BuildContext): Promise<void> {
       await note("kernel", "vmlinuz");
     }
     if (wanted.has("initrd") && context.initrds.length > 0) {
-      // The kernel unpacks archives that stand one behind the other.
-      await concatenate(context.initrds, path("initrd"));
+      // The kernel unpacks archives that stand one behind the other; without its modules it finds no disk.
+      const modules = config.kernelModulesInitrd ? [await packModules(context, kernel)] : [];
+      await concatenate([...context.initrds, ...modules], path("initrd"));
       await note("initrd", "initrd");
     }
     if (wanted.has("kernel-modules-initrd")) {
