@@ -1,5 +1,5 @@
 /**
- * The HTTP client of stores and index files: read-only, many requests at once over kept connections,
+ * The HTTP client of stores and index files: many requests at once over kept connections,
  * repeated when the network or the server fails for a moment. Proxies come from the environment.
  * @module
  */
@@ -9,7 +9,7 @@ import { abortedError, concatBytes, ImgtoolError, throwIfAborted, type NetworkEr
 import { makeAtomically } from "@imgtool/host";
 import type { Agent, Dispatcher } from "undici";
 import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
-import { exchange, type BodySink, type ExchangeResult } from "./http-exchange.ts";
+import { exchange, type BodySink, type ExchangeResult, type HttpMethod } from "./http-exchange.ts";
 import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { storeError } from "./local-errors.ts";
@@ -30,10 +30,41 @@ export interface HttpClientOptions extends RetryOptions {
   readonly proxy?: boolean;
   /** Certificates in PEM form that are trusted, instead of those of Node.js. */
   readonly certificateAuthority?: string;
+  /** The client's own certificate and its key, in PEM form, for servers that ask for one. */
+  readonly clientCertificate?: string;
+  readonly clientKey?: string;
   /** A limit of what is received, which several clients may share. */
   readonly rateLimit?: RateLimit | undefined;
   /** Headers of every request, for example Authorization. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Makes the headers that authorize a request, each time it is sent: they may hold the time. */
+  readonly sign?: (request: SignableRequest) => Promise<Readonly<Record<string, string>>>;
+}
+
+export interface SignableRequest {
+  readonly method: HttpMethod;
+  readonly target: HttpTarget;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | undefined;
+}
+
+/** A request other than a plain read. */
+export interface SendOptions {
+  readonly method: HttpMethod;
+  readonly body?: Uint8Array | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Statuses that are answers beside 200 and 404; others are errors. */
+  readonly accept?: readonly number[];
+  /** Largest body that is taken, in bytes. Default 0. */
+  readonly maxBytes?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: ExchangeResult["headers"];
+  /** The body of a 200 or 206 answer. */
+  readonly bytes: Uint8Array;
 }
 
 /** Counts of a client since it was made. */
@@ -78,13 +109,25 @@ export class HttpClient {
 
   /** Whether the server has it: a HEAD request. */
   async exists(target: HttpTarget, signal?: AbortSignal): Promise<boolean> {
-    return (await this.#request(target, "HEAD", 0, signal, () => noSink)) !== undefined;
+    return (await this.#request(target, { method: "HEAD", signal }, () => noSink)) !== undefined;
+  }
+
+  /**
+   * Sends any request.
+   * @returns undefined where the server answers that there is nothing (404, 410)
+   * @throws as fetchBytes
+   */
+  async send(target: HttpTarget, options: SendOptions): Promise<HttpAnswer | undefined> {
+    let sink = new MemorySink();
+    const isRead = options.method !== "HEAD";
+    const result = await this.#request(target, options, () => (isRead ? (sink = new MemorySink()) : noSink));
+    return result === undefined ? undefined : { status: result.status, headers: result.headers, bytes: sink.bytes() };
   }
 
   /** The body, or undefined where the server answers that there is none (404, 410). */
   async get(target: HttpTarget, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     let sink = new MemorySink();
-    const result = await this.#request(target, "GET", maxBytes, signal, () => (sink = new MemorySink()));
+    const result = await this.#request(target, { method: "GET", maxBytes, signal }, () => (sink = new MemorySink()));
     return result === undefined ? undefined : sink.bytes();
   }
 
@@ -127,7 +170,11 @@ export class HttpClient {
             },
           };
         };
-        const result = await this.#request(target, "GET", options.maxSize, options.signal, makeSink);
+        const result = await this.#request(
+          target,
+          { method: "GET", maxBytes: options.maxSize, signal: options.signal },
+          makeSink,
+        );
         if (result === undefined) throw notFound(target);
         await handle.truncate(position);
         return position;
@@ -142,20 +189,15 @@ export class HttpClient {
     await (await this.#dispatcher)?.destroy();
   }
 
-  async #request(
-    first: HttpTarget,
-    method: "GET" | "HEAD",
-    maxBytes: number,
-    signal: AbortSignal | undefined,
-    makeSink: () => BodySink,
-  ): Promise<ExchangeResult | undefined> {
-    await this.#enter(signal);
+  async #request(first: HttpTarget, call: SendOptions, makeSink: () => BodySink): Promise<ExchangeResult | undefined> {
+    await this.#enter(call.signal);
     try {
       let target = first;
       for (let redirects = 0; ; redirects++) {
-        const result = await this.#repeat(target, method, maxBytes, signal, makeSink);
+        const result = await this.#repeat(target, call, target.origin === first.origin, makeSink);
         const { status, headers } = result;
         if (status === 404 || status === 410) return undefined;
+        if (call.accept?.includes(status) === true) return result;
         if (status === 200) {
           const encoding = headers["content-encoding"] ?? "identity";
           if (encoding !== "identity") throw encodingError(target, String(encoding));
@@ -164,7 +206,7 @@ export class HttpClient {
         const location = headers["location"];
         const next =
           status >= 301 && status <= 308 && typeof location === "string" ? redirected(target, location) : undefined;
-        if (next === undefined || redirects === maxRedirects) throw statusError(target, status);
+        if (next === undefined || redirects === maxRedirects) throw statusError(target, status, call.method);
         target = next;
       }
     } finally {
@@ -174,33 +216,36 @@ export class HttpClient {
 
   async #repeat(
     target: HttpTarget,
-    method: "GET" | "HEAD",
-    maxBytes: number,
-    signal: AbortSignal | undefined,
+    call: SendOptions,
+    isSameOrigin: boolean,
     makeSink: () => BodySink,
   ): Promise<ExchangeResult> {
+    const { method, body, maxBytes = 0, signal } = call;
     const { authorization } = target;
-    const headers = authorization === undefined ? this.#headers : { ...this.#headers, authorization };
+    const plain = { ...this.#headers, ...call.headers, ...(authorization === undefined ? {} : { authorization }) };
     const { retries = 5, rateLimit } = this.#options;
+    const sign = isSameOrigin ? this.#options.sign : undefined;
     const dispatcher = await (this.#dispatcher ??= makeDispatcher(this.#options));
     for (let attempt = 1; ; attempt++) {
       throwIfAborted(signal);
       let failure: NetworkError;
       let retryAfter: string | undefined;
       try {
+        const headers = sign === undefined ? plain : await sign({ method, target, headers: plain, body });
         this.statistics.requests++;
-        const result = await exchange(dispatcher, target, { method, headers, maxBytes, signal, rateLimit }, makeSink());
+        const request = { method, headers, body, maxBytes, signal, rateLimit };
+        const result = await exchange(dispatcher, target, request, makeSink());
         this.statistics.bytes += result.received;
         if (!isTransientStatus(result.status)) {
           this.#downUntil = 0;
           return result;
         }
-        failure = statusError(target, result.status);
+        failure = statusError(target, result.status, method);
         const header = result.headers["retry-after"];
         if (typeof header === "string") retryAfter = header;
       } catch (error) {
         if (error instanceof ImgtoolError) throw error;
-        failure = connectionError(target, error);
+        failure = connectionError(target, error, method);
         if (!isTransientError(error)) throw failure;
       }
       if (attempt > retries || performance.now() < this.#downUntil) {
@@ -268,8 +313,13 @@ class MemorySink implements BodySink {
 async function makeDispatcher(options: HttpClientOptions): Promise<Dispatcher> {
   const { Agent, EnvHttpProxyAgent } = await import("undici");
   const connectTimeout = options.connectTimeout ?? 10_000;
-  const ca = options.certificateAuthority;
-  const connect = { timeout: connectTimeout, ...(ca === undefined ? {} : { ca }) };
+  const { certificateAuthority: ca, clientCertificate: cert, clientKey: key } = options;
+  const connect = {
+    timeout: connectTimeout,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
   const common: Agent.Options = {
     connections: Math.max(options.concurrency ?? 32, 1),
     connect,

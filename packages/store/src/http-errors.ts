@@ -3,6 +3,7 @@
  * @module
  */
 import { errorMessage, NetworkError, NotFoundError, systemErrorCode } from "@imgtool/core";
+import type { HttpMethod } from "./http-exchange.ts";
 import type { HttpTarget } from "./http-target.ts";
 
 /** The server's answer to a URL that it does not have. */
@@ -14,17 +15,22 @@ export function notFound(target: HttpTarget): NotFoundError {
   });
 }
 
-/** An answer other than 200 and 404. */
-export function statusError(target: HttpTarget, status: number): NetworkError {
+/** An answer that is neither what was asked for nor that there is nothing. */
+export function statusError(target: HttpTarget, status: number, method: HttpMethod = "GET"): NetworkError {
   const hints: Readonly<Record<number, string>> = {
     401: "write user name and password into the URL: https://user:password@host/",
-    403: "check that the server lets you read; object storage answers 403 for what is missing unless it may be listed",
+    403: isReading(method)
+      ? "check that the server lets you read; object storage answers 403 for what is missing unless it may be listed"
+      : "check that these credentials may write",
+    405: "the server takes no writes here; imgtool serve --writable and nginx with dav_methods PUT do",
     407: "write the proxy's user name and password into HTTPS_PROXY",
+    507: "the server has no space left",
   };
   const hint = hints[status] ?? (status >= 500 ? "try again later" : undefined);
-  return new NetworkError(`the server answers ${target.shown} with status ${status}, expected 200`, {
+  const request = isReading(method) ? target.shown : `${method} ${target.shown}`;
+  return new NetworkError(`the server answers ${request} with status ${status}, expected 200`, {
     code: "http-status",
-    data: { url: target.shown, expected: 200, found: status },
+    data: { url: target.shown, method, expected: 200, found: status },
     ...(hint === undefined ? {} : { hint }),
   });
 }
@@ -45,12 +51,13 @@ const timeouts: Readonly<Record<string, string>> = {
 };
 
 /** A connection that could not be made, broke, or timed out. */
-export function connectionError(target: HttpTarget, cause: unknown): NetworkError {
+export function connectionError(target: HttpTarget, cause: unknown, method: HttpMethod = "GET"): NetworkError {
+  const verb = isReading(method) ? "read" : "write";
   const code = systemErrorCode(cause) ?? "";
   const timeout = timeouts[code];
   const options = { data: { url: target.shown, errno: code }, cause };
   if (timeout !== undefined) {
-    return new NetworkError(`cannot read ${target.shown}: ${timeout}`, {
+    return new NetworkError(`cannot ${verb} ${target.shown}: ${timeout}`, {
       ...options,
       code: "http-timeout",
       hint: "check the connection to the server, or try again later",
@@ -58,11 +65,15 @@ export function connectionError(target: HttpTarget, cause: unknown): NetworkErro
   }
   // Happy Eyeballs: what failed for each address is in an AggregateError without a message
   const inner: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
-  return new NetworkError(`cannot read ${target.shown}: ${errorMessage(inner) || code}`, {
+  return new NetworkError(`cannot ${verb} ${target.shown}: ${errorMessage(inner) || code}`, {
     ...options,
     code: "http-connection",
     hint: /CERT|SIGNED|_ALTNAME_/.test(code)
       ? "the server's certificate is not trusted: point NODE_EXTRA_CA_CERTS to a PEM file with its authority"
       : "check that the server runs, its name, and HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
   });
+}
+
+function isReading(method: HttpMethod): boolean {
+  return method === "GET" || method === "HEAD";
 }

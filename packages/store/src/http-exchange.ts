@@ -11,7 +11,9 @@ import type { RateLimit } from "./rate-limit.ts";
 type Controller = Dispatcher.DispatchController;
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-/** Takes the body of a 200 answer piece by piece, synchronously: pieces are not kept beyond the call. */
+export type HttpMethod = "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+
+/** Takes the body of a 200 or 206 answer piece by piece, synchronously: pieces are not kept beyond the call. */
 export interface BodySink {
   /** Called before the first piece; `length` is the announced one. */
   start(length: number | undefined): void;
@@ -19,7 +21,9 @@ export interface BodySink {
 }
 
 export interface ExchangeRequest {
-  readonly method: "GET" | "HEAD";
+  readonly method: HttpMethod;
+  /** What is sent: whole, so that it can be sent again. */
+  readonly body?: Uint8Array | undefined;
   readonly headers: Readonly<Record<string, string>>;
   /** Most bytes of the body that are taken. */
   readonly maxBytes: number;
@@ -65,10 +69,15 @@ export function exchange(
         path: target.path + target.query,
         method: request.method,
         headers: { ...request.headers },
+        ...(request.body === undefined ? {} : { body: request.body }),
       },
       handler,
     );
   });
+}
+
+function hasContent(status: number): boolean {
+  return status === 200 || status === 206;
 }
 
 class ExchangeHandler implements Dispatcher.DispatchHandler {
@@ -119,7 +128,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     this.#headers = headers;
     const announced = headers["content-length"];
     this.#announced = typeof announced === "string" && /^\d+$/.test(announced) ? Number(announced) : undefined;
-    if (status !== 200 || this.#request.method === "HEAD") return;
+    if (!hasContent(status) || this.#request.method === "HEAD") return;
     if ((this.#announced ?? 0) > this.#request.maxBytes) this.#failTooLarge(this.#announced ?? 0);
     else this.#sink.start(this.#announced);
   }
@@ -127,7 +136,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   onResponseData(controller: Controller, piece: Buffer): void {
     if (this.settled) return;
     this.#received += piece.length;
-    if (this.#status !== 200) {
+    if (!hasContent(this.#status)) {
       if (this.#received > maxErrorPage) {
         this.#end();
         controller.abort(new Error("the error page is too long"));
@@ -160,7 +169,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
 
   #end(): void {
     const { method } = this.#request;
-    if (method === "GET" && this.#status === 200 && this.#announced !== undefined) {
+    if (method !== "HEAD" && hasContent(this.#status) && this.#announced !== undefined) {
       if (this.#announced !== this.#received) {
         this.#fail(new TruncatedBody(`expected ${this.#announced} bytes, found ${this.#received}`));
         return;

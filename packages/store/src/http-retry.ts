@@ -1,6 +1,6 @@
 /**
- * When a request is tried again, and after how long. Only reads are sent, so that each may be
- * repeated; the wait doubles with each attempt and is spread at random, so that many clients of a
+ * When a request is tried again, and after how long. Every request may be repeated: reads,
+ * and writes of content whose name says what it is; the wait doubles with each attempt and is spread at random, so that many clients of a
  * server that comes back do not return in the same instant.
  * @module
  */

@@ -1,6 +1,6 @@
 import { temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
-import { defaultStoreLocation, openStore, openWriteStore } from "./index.ts";
+import { defaultStoreLocation, openStore, openPruneStore } from "./index.ts";
 
 test("the default store lies beside the index", () => {
   expect(
@@ -22,7 +22,7 @@ test("a location finds its driver", async () => {
   using folder = temporaryFolder();
   expect((await openStore(folder.path)).location).toBe(folder.path);
   expect((await openStore(`file://${folder.path}`)).location).toBe(folder.path);
-  expect((await openWriteStore(folder.join("new"), { create: true })).location).toBe(folder.join("new"));
+  expect((await openPruneStore(folder.join("new"), { create: true })).location).toBe(folder.join("new"));
   const http = await openStore("HTTPS://user:word@host/store");
   expect(http.location).toBe("https://host/store");
   await http.close();
@@ -30,8 +30,8 @@ test("a location finds its driver", async () => {
 
 test("a location without a driver is an error that says what there is", async () => {
   await expect(openStore("gopher://host/store")).rejects.toMatchObject({ code: "store-scheme-unknown", exitCode: 2 });
-  await expect(openWriteStore("http://host/store")).rejects.toMatchObject({
+  await expect(openPruneStore("http://host/store")).rejects.toMatchObject({
     code: "store-read-only",
-    hint: "write to the directory that the server serves",
+    hint: "run it where the directory is that the server serves",
   });
 });

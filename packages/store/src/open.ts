@@ -10,7 +10,7 @@ import { isHttpUrl } from "./http-target.ts";
 import type { LocalStoreOptions } from "./local.ts";
 import type { SshOptions } from "./remote/ssh-channel.ts";
 import { isSshLocation, withPath } from "./remote/ssh-location.ts";
-import type { PruneStore, ReadStore } from "./store.ts";
+import type { PruneStore, ReadStore, WriteStore } from "./store.ts";
 
 export interface OpenStoreOptions extends LocalStoreOptions, HttpStoreOptions, SshOptions {}
 
@@ -37,10 +37,22 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
 }
 
 /**
- * Opens a store for writing and pruning by its location: a path.
- * @throws ConfigError `store-read-only` for a URL; as openLocalStore
+ * Opens a store for writing by its location: a path or an http(s) URL.
+ * @throws ConfigError `store-read-only`, `store-scheme-unknown`; as openLocalStore
  */
-export async function openWriteStore(location: string, options: LocalStoreOptions = {}): Promise<PruneStore> {
+export async function openWriteStore(location: string, options: OpenStoreOptions = {}): Promise<WriteStore> {
+  if (isHttpUrl(location)) {
+    const { openHttpStore } = await import("./http.ts");
+    return openHttpStore(location, options);
+  }
+  return openPruneStore(location, options);
+}
+
+/**
+ * Opens a store for writing, listing and pruning by its location: a path.
+ * @throws ConfigError `store-read-only` where the store cannot say what it holds; as openWriteStore
+ */
+export async function openPruneStore(location: string, options: OpenStoreOptions = {}): Promise<PruneStore> {
   if (isSshLocation(location)) {
     throw new ConfigError("a store on another machine is written by the program there, for an index there", {
       code: "store-read-only",
@@ -48,19 +60,20 @@ export async function openWriteStore(location: string, options: LocalStoreOption
       data: { expected: ["path"], found: "ssh" },
     });
   }
+  if (isHttpUrl(location)) {
+    throw new ConfigError("a store on a web server cannot be listed", {
+      code: "store-read-only",
+      hint: "run it where the directory is that the server serves",
+      data: { expected: ["path"], found: "http" },
+    });
+  }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
   if (scheme !== undefined && scheme !== "file") {
-    const readOnly = isHttpUrl(location);
-    throw new ConfigError(
-      readOnly ? "a store on a web server is read-only" : `no store driver takes ${scheme}:// locations`,
-      {
-        code: readOnly ? "store-read-only" : "store-scheme-unknown",
-        hint: readOnly
-          ? "write to the directory that the server serves"
-          : "give a path, host:path, or a URL that begins with http:// or https://",
-        data: { expected: ["path", "http", "https", "ssh"], found: scheme },
-      },
-    );
+    throw new ConfigError(`no store driver takes ${scheme}:// locations`, {
+      code: "store-scheme-unknown",
+      hint: "give a path, host:path, or a URL that begins with http:// or https://",
+      data: { expected: ["path", "http", "https", "ssh"], found: scheme },
+    });
   }
   const { openLocalStore } = await import("./local.ts");
   return openLocalStore(scheme === "file" ? fileURLToPath(location) : location, options);

@@ -12,7 +12,10 @@ import { extname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { abortedError, EnvironmentError, errorMessage, NotFoundError, systemErrorCode } from "@imgtool/core";
 import { isNotModified, requestedRange } from "./serve-conditions.ts";
+import { keepHeader } from "./http.ts";
+import { keepChunkFileAsync } from "./local-refresh.ts";
 import { pathBelow, requestNames } from "./serve-path.ts";
+import { isChunkTarget, putChunk } from "./serve-put.ts";
 
 export interface ServedRequest {
   readonly method: string;
@@ -29,6 +32,11 @@ export interface ServeOptions {
   readonly host?: string;
   /** Port to listen on. Default 0: any free one. */
   readonly port?: number;
+  /**
+   * Whether chunks may be put: PUT of a chunk's path stores it unless it is there, and HEAD with the
+   * header `imgtool-keep` marks it as used. Nothing else can be written. Default false.
+   */
+  readonly writable?: boolean;
   /** Ends the server. */
   readonly signal?: AbortSignal | undefined;
   /** Called after each answer. */
@@ -84,7 +92,7 @@ export async function serveDirectory(root: string, options: ServeOptions = {}): 
         milliseconds: performance.now() - started,
       });
     });
-    void answer(realRoot, request, response);
+    void answer(realRoot, options.writable === true, request, response);
   });
   // a client that takes nothing for two minutes is gone
   server.setTimeout(120_000);
@@ -123,10 +131,19 @@ function listen(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
-async function answer(root: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  root: string,
+  writable: boolean,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   try {
+    if (writable && request.method === "PUT") {
+      end(response, await putChunk(root, request));
+      return;
+    }
     if (request.method !== "GET" && request.method !== "HEAD") {
-      response.setHeader("allow", "GET, HEAD");
+      response.setHeader("allow", writable ? "GET, HEAD, PUT" : "GET, HEAD");
       end(response, 405);
       return;
     }
@@ -137,6 +154,7 @@ async function answer(root: string, request: IncomingMessage, response: ServerRe
       end(response, 404);
       return;
     }
+    if (writable && request.headers[keepHeader] !== undefined && isChunkTarget(target)) await keepChunkFileAsync(path);
     // not through a link that appeared since, and without waiting for a FIFO's writer
     await using handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stats = await handle.stat({ bigint: true });

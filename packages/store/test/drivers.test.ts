@@ -55,6 +55,16 @@ storeContract("HTTP from serveDirectory", {
   },
 });
 
+storeContract("HTTP from serveDirectory, writable", {
+  writable: true,
+  failures: [],
+  open: async (root) => {
+    const server = await serveDirectory(root, { writable: true });
+    const store = openHttpStore(server.url);
+    return { store, writable: store, close: () => server.close() };
+  },
+});
+
 storeContract("HTTP through a bad network", {
   writable: false,
   failures: ["once", "always", "slow"],

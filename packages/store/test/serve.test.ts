@@ -1,12 +1,19 @@
 /** serveDirectory() against raw requests, curl and the real casync. */
-import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { needPrograms, randomBytes, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { requestNames } from "../src/serve-path.ts";
-import { serveDirectory, type DirectoryServer, type ServedRequest } from "../src/index.ts";
+import {
+  chunkName,
+  chunkPath,
+  compressChunk,
+  serveDirectory,
+  type DirectoryServer,
+  type ServedRequest,
+} from "../src/index.ts";
 
 const execute = promisify(execFile);
 const text = "0123456789";
@@ -160,6 +167,31 @@ test("an address that is taken is an error with a hint, a signal ends the server
   controller.abort();
   await new Promise((resolve) => setTimeout(resolve, 20));
   await expect(fetch(second.url)).rejects.toThrow("fetch failed");
+});
+
+async function put(path: string, body: string | Uint8Array, url: string): Promise<number> {
+  return (await fetch(new URL(path, url), { method: "PUT", body: Buffer.from(body) })).status;
+}
+
+test("chunks are put where they are asked for, and nothing else", async () => {
+  const bytes = randomBytes(4000, "put");
+  const stored = compressChunk(bytes).bytes;
+  const path = `store/${chunkPath(chunkName(bytes))}`;
+  expect(await put(path, stored, server.url)).toBe(405);
+  const writable = await serveDirectory(folder.join("root"), { writable: true });
+  mkdirSync(folder.join("root/store"));
+  symlinkSync("/tmp", folder.join("root/out"));
+  expect(await put(path, stored, writable.url)).toBe(201);
+  expect(await put(path, "other", writable.url)).toBe(422);
+  expect(await put(path, stored, writable.url)).toBe(204);
+  expect(await put(path.replace("store", "out"), stored, writable.url)).toBe(404);
+  expect(await put(path.replace("store", "nowhere"), stored, writable.url)).toBe(404);
+  for (const name of ["index.html", "store/x.caibx", `store/0000/${chunkName(bytes)}`, "store/%2e%2e/x"])
+    expect(await put(name, stored, writable.url)).toBe(403);
+  expect(await put(path, "", writable.url)).toBe(422);
+  expect(readFileSync(folder.join("root", path))).toEqual(Buffer.from(stored));
+  expect(readdirSync(folder.join("root/store"), { recursive: true })).toHaveLength(2);
+  await writable.close();
 });
 
 test("curl resumes a large file", async (context) => {

@@ -1,6 +1,6 @@
 /** The HTTP driver against servers that others wrote: nginx, and Node.js's HTTP/2. */
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createSecureServer, type ServerHttp2Session } from "node:http2";
 import { createServer as createProxy } from "node:http";
 import { connect, createServer, type AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function startNginx(root: string): Promise<{ url: string; close: () => Promise<void> }> {
+async function startNginx(root: string, tls = ""): Promise<{ url: string; close: () => Promise<void> }> {
   const folder = temporaryFolder();
   const port = await freePort();
   const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -27,15 +27,19 @@ async function startNginx(root: string): Promise<{ url: string; close: () => Pro
     folder.join("nginx.conf"),
     `daemon off; worker_processes 1; pid ${folder.join("pid")}; error_log ${folder.join("log")};
      ${process.getuid?.() === 0 ? "user root;" : ""}
-     events {} http { access_log off; ${paths} server { listen 127.0.0.1:${port}; root ${root}; } }`,
+     events {} http { access_log off; ${paths} server { listen 127.0.0.1:${port}${tls === "" ? "" : " ssl"}; ${tls} root ${root};
+       dav_methods PUT; create_full_put_path on; client_max_body_size 129m; } }`,
   );
   const child = spawn(findProgram("nginx") ?? "nginx", ["-p", folder.path, "-c", folder.join("nginx.conf")], {
     stdio: "ignore",
   });
-  const url = `http://127.0.0.1:${port}/`;
-  await fetchBytes(`${url}nothing`, { maxSize: 1000, retries: 20, retryDelay: 20, proxy: false }).catch(
-    () => undefined,
-  );
+  const url = tls === "" ? `http://127.0.0.1:${port}/` : `https://localhost:${port}/`;
+  await fetchBytes(`http://127.0.0.1:${port}/nothing`, {
+    maxSize: 1000,
+    retries: 20,
+    retryDelay: 20,
+    proxy: false,
+  }).catch(() => undefined);
   return {
     url,
     close: async () => {
@@ -49,11 +53,13 @@ async function startNginx(root: string): Promise<{ url: string; close: () => Pro
 
 if (findProgram("nginx") !== undefined) {
   storeContract("HTTP from nginx", {
-    writable: false,
+    writable: true,
+    renews: false,
     failures: [],
     open: async (root) => {
       const nginx = await startNginx(root);
-      return { store: openHttpStore(nginx.url), close: () => nginx.close() };
+      const store = openHttpStore(nginx.url);
+      return { store, writable: store, close: () => nginx.close() };
     },
   });
 }
@@ -73,6 +79,38 @@ test("a server that stops and comes back is waited for", async (context) => {
   expect(store.statistics.retries).toBeGreaterThan(0);
   await store.close();
   await server.close();
+});
+
+test("a client certificate opens a server that asks for one", async (context) => {
+  needPrograms(context, "openssl", "nginx");
+  using folder = temporaryFolder();
+  const make = (name: string): void => {
+    const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost";
+    const files = ["-keyout", folder.join(`${name}.key`), "-out", folder.join(`${name}.pem`)];
+    run("openssl", [...`${request} -addext subjectAltName=DNS:localhost`.split(" "), ...files]);
+  };
+  make("server");
+  make("client");
+  mkdirSync(folder.join("root"));
+  const plain = randomBytes(5000, "certificate");
+  layChunk(folder.join("root"), plain);
+  const nginx = await startNginx(
+    folder.join("root"),
+    `ssl_certificate ${folder.join("server.pem")}; ssl_certificate_key ${folder.join("server.key")};
+     ssl_client_certificate ${folder.join("client.pem")}; ssl_verify_client on;`,
+  );
+  const read = (name: string): string => readFileSync(folder.join(name), "utf8");
+  const trust = { certificateAuthority: read("server.pem"), proxy: false, retries: 1, retryDelay: 5 };
+  const known = openHttpStore(nginx.url, {
+    ...trust,
+    clientCertificate: read("client.pem"),
+    clientKey: read("client.key"),
+  });
+  expect(await readChunk([known], chunkName(plain), plain.length)).toHaveLength(plain.length);
+  const unknown = openHttpStore(nginx.url, trust);
+  await expect(unknown.has(chunkName(plain))).rejects.toMatchObject({ code: "http-status", data: { found: 400 } });
+  await Promise.all([known.close(), unknown.close()]);
+  await nginx.close();
 });
 
 test("HTTP/2 is used where it is offered, on one connection, and survives refused streams; also through a proxy", async (context) => {

@@ -40,7 +40,7 @@ export function command(): Command {
   return gc.action((locations: readonly string[]) =>
     runVerb(gc, async ({ reporter, signal }) => {
       const { collectGarbage, defaultGracePeriod, readIndex } = await import("@imgtool/sync");
-      const { openWriteStore } = await import("@imgtool/store");
+      const { openPruneStore } = await import("@imgtool/store");
       const options = gc.opts<GcOptions>();
       const store = storeOf(locations, options);
       const { gracePeriod = defaultGracePeriod, dryRun = false, verbose = false } = options;
@@ -50,7 +50,7 @@ export function command(): Command {
       // All of them before anything is removed: one that cannot be read ends the run.
       const indexes = [];
       for (const location of locations) indexes.push(await readIndex(location, { signal }));
-      const opened = await openWriteStore(store);
+      const opened = await openPruneStore(store);
       const result = await collectGarbage({
         indexes,
         store: opened,

@@ -4,6 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError, formatSize } from "@imgtool/core";
+import type { WriteStore } from "@imgtool/store";
 import type { MadeBlob, MadeTree } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
@@ -55,7 +56,7 @@ export function command(): Command {
         });
       }
       const from = source ?? (kind === "blob-index" ? "-" : ".");
-      const { isRemoteLocation, isSshLocation, openWriteStore } = await import("@imgtool/store");
+      const { isRemoteLocation, isSshLocation } = await import("@imgtool/store");
       const isRemote = isSshLocation(target);
       const shared = {
         flags: await directoryFlags(options),
@@ -72,7 +73,11 @@ export function command(): Command {
         reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
       }
-      const makeHere = (index: string, store: string, isTemporary = false): Promise<MadeBlob | MadeTree> => {
+      const makeHere = (
+        index: string,
+        store: string | WriteStore,
+        isTemporary = false,
+      ): Promise<MadeBlob | MadeTree> => {
         const { durable, chunkSize, digest, compression } = options;
         const where = {
           ...shared,
@@ -100,13 +105,19 @@ export function command(): Command {
         reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
         return;
       }
-      // Says what can be written to, and where.
-      if (isRemoteLocation(store)) await openWriteStore(store);
-      const made = await makeHere(target, store);
+      // One on this machine is written by the worker threads themselves.
+      await using opened = isRemoteLocation(store) ? await openDisposable(store) : undefined;
+      const made = await makeHere(target, opened?.store ?? store);
       const facts = `${made.chunks} chunks, ${made.newChunks} new (${formatSize(made.newBytes)} written)`;
       reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
     }),
   );
+}
+
+async function openDisposable(location: string): Promise<AsyncDisposable & { readonly store: WriteStore }> {
+  const { openWriteStore } = await import("@imgtool/store");
+  const store = await openWriteStore(location);
+  return { store, [Symbol.asyncDispose]: () => store.close() };
 }
 
 /** What is no directory is an archive that is there already, or a tar. */
