@@ -14,6 +14,12 @@ export type VerbName =
   | "summary"
   | "clean"
   | "genkey"
+  | "cat-config"
+  | "init"
+  | "bump"
+  | "dependencies"
+  | "completion"
+  | "documentation"
   | "vm"
   | "qemu"
   | "boot"
@@ -40,6 +46,18 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   },
   summary: { summary: "Show the resolved configuration", load: () => import("./verbs/summary.ts") },
   clean: { summary: "Remove what build made", load: () => import("./verbs/clean.ts") },
+  "cat-config": { summary: "Print the configuration files that are read", load: () => import("./verbs/cat-config.ts") },
+  init: { summary: "Write a first mkosi.conf", load: () => import("./verbs/init.ts") },
+  bump: { summary: "Count the version of the image up", load: () => import("./verbs/bump.ts") },
+  dependencies: {
+    summary: "List the Debian packages that building the project needs",
+    load: () => import("./verbs/dependencies.ts"),
+  },
+  completion: { summary: "Print completions for bash, zsh or fish", load: () => import("./verbs/completion.ts") },
+  documentation: {
+    summary: "Print the reference of all settings, or its JSON schema",
+    load: () => import("./verbs/documentation.ts"),
+  },
   genkey: { summary: "Make a key and its certificate to sign with", load: () => import("./verbs/genkey.ts") },
   vm: { summary: "Run the image in a virtual machine", load: () => import("./verbs/vm.ts") },
   qemu: { summary: "The same as vm", load: () => import("./verbs/vm.ts") },

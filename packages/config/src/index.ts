@@ -10,6 +10,7 @@ export type { SettingValue } from "./kind.ts";
 export { architectures, distributionNames } from "./names.ts";
 export { formatOrigin, formatProblem, nearest } from "./problem.ts";
 export type { Origin, Problem } from "./problem.ts";
+export { settingsReference, settingsSchema } from "./reference.ts";
 export { resolveConfig } from "./resolve.ts";
 export type { ConsoleMode, Firmware, RuntimeConfig } from "./runtime-config.ts";
 export type { CommandLineItem, Resolution, ResolvedImage, ResolvedSetting, ResolveOptions } from "./resolve.ts";
