@@ -10,7 +10,7 @@ export interface CompletedVerb {
   readonly options: readonly CompletedOption[];
 }
 
-export interface CompletedOption {
+interface CompletedOption {
   readonly names: readonly string[];
   readonly summary: string;
   readonly takesValue: boolean;

@@ -2,7 +2,7 @@
  * The build: a flat list of steps, run in order, from a configuration to outputs and their record.
  * @module
  */
-import { chmod, mkdir, writeFile, rm } from "node:fs/promises";
+import { chmod, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig, SettingValue } from "@imgtool/config";
 import { silentProgress, throwIfAborted, type Progress } from "@imgtool/core";
@@ -18,6 +18,11 @@ import { checkBuild } from "./check.ts";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
 import { formatManifest } from "./manifest.ts";
+import { fingerprints } from "./incremental/fingerprints.ts";
+import { treeInputs } from "./incremental/inputs.ts";
+import { restoreTree, saveTree } from "./incremental/tree-cache.ts";
+import { noteOutputs, unchangedRecord, wholeInputs } from "./incremental/unchanged.ts";
+import { installOptions } from "./install-options.ts";
 import { outputNames } from "./outputs.ts";
 import { publishOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
@@ -53,9 +58,8 @@ interface Step {
   run(context: BuildContext): Promise<void>;
 }
 
-/** Everything that happens to an image, in mkosi's order. */
-const steps: readonly Step[] = [
-  { name: "run sync scripts", run: async (context) => await runScripts("sync", context) },
+/** What the tree with its packages is made by; a cached tree takes the place of it all. */
+const baseSteps: readonly Step[] = [
   {
     name: "prepare tree",
     async run({ tree, config, distribution }) {
@@ -68,6 +72,12 @@ const steps: readonly Step[] = [
   { name: "copy skeleton trees", run: async (context) => await copyTrees(context, context.config.skeletonTrees) },
   { name: "install packages", run: installPackages },
   { name: "run prepare scripts", run: async (context) => await runScripts("prepare", context) },
+];
+
+/** Everything that happens to an image, in mkosi's order. */
+const steps: readonly Step[] = [
+  { name: "run sync scripts", run: async (context) => await runScripts("sync", context) },
+  { name: "make the tree with its packages", run: makeBase },
   { name: "build the project", run: buildProject },
   { name: "copy extra trees", run: async (context) => await copyTrees(context, context.config.extraTrees) },
   {
@@ -167,12 +177,12 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     repositories: [],
     bills: [],
     artifacts: [],
+    fingerprints: undefined,
   };
-  for (const step of steps) {
-    throwIfAborted(signal);
-    progress.log("debug", `step: ${step.name}`);
-    await step.run(context);
-  }
+  const whole = await wholeInputs(context);
+  const former = whole === undefined ? undefined : await unchangedRecord(context, whole);
+  if (former !== undefined) return former;
+  await runSteps(steps, context);
   const record: BuildRecord = {
     recordVersion,
     ...(config.imageId === undefined ? {} : { imageId: config.imageId }),
@@ -187,13 +197,47 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     artifacts: context.artifacts,
     packages: context.packages,
     repositories: context.repositories,
-    inputs,
+    inputs: { ...inputs, ...(whole === undefined ? {} : { whole }) },
   };
   const recordName = outputNames(config).record;
   await writeFile(join(workspace.staging, recordName), formatBuildRecord(record));
   throwIfAborted(signal);
   await publishOutputs(config, workspace.staging, [...context.artifacts.map(({ path }) => path), recordName]);
+  if (whole !== undefined) await noteOutputs(context, record);
   return record;
+}
+
+async function runSteps(list: readonly Step[], context: BuildContext): Promise<void> {
+  for (const step of list) {
+    throwIfAborted(context.signal);
+    context.progress.log("debug", `step: ${step.name}`);
+    await step.run(context);
+  }
+}
+
+async function makeBase(context: BuildContext): Promise<void> {
+  const { config, tree, signal } = context;
+  if (config.incremental === "no") {
+    await runSteps(baseSteps, context);
+    return;
+  }
+  const packages = (await fingerprints(context))?.image;
+  if (packages === undefined) {
+    const why = `imgtool cannot tell whether the repositories of ${config.distribution} have changed`;
+    context.progress.log("info", `no cached tree: ${why}`);
+    await runSteps(baseSteps, context);
+    return;
+  }
+  const inputs = await treeInputs(config, packages, signal);
+  const cached = await restoreTree(inputs, tree, context);
+  if (cached !== undefined) {
+    context.packages = cached.packages;
+    context.repositories = cached.repositories;
+    return;
+  }
+  const begun = Date.now();
+  await runSteps(baseSteps, context);
+  await saveTree({ inputs, begun, packages: context.packages, repositories: context.repositories }, tree, context);
 }
 
 async function copyTrees(context: BuildContext, trees: ImageConfig["extraTrees"]): Promise<void> {
@@ -214,42 +258,9 @@ async function copyBase(context: BuildContext): Promise<void> {
 }
 
 async function installPackages(context: BuildContext): Promise<void> {
-  const { config, distribution, tree } = context;
-  const workspace = join(context.workspace, "packages");
-  await mkdir(workspace);
-  const sandboxTree = await makeSandboxTree(context);
-  const { repositories, packages } = await distribution.install({
-    tree,
-    workspace,
-    sandboxTree,
-    release: config.release,
-    architecture: config.architecture,
-    packages: config.packages,
-    mirror: config.mirror,
-    localMirror: config.localMirror,
-    snapshot: config.snapshot,
-    repositories: config.repositories,
-    repositoryKeyCheck: config.repositoryKeyCheck,
-    repositoryKeyFetch: config.repositoryKeyFetch,
-    withRecommends: config.withRecommends,
-    withDocs: config.withDocs,
-    packageCache: config.packageCacheDirectory,
-    sourceDateEpoch: config.sourceDateEpoch,
-    progress: context.progress,
-    signal: context.signal,
-  });
+  const { repositories, packages } = await context.distribution.install(await installOptions(context));
   context.repositories = repositories;
   context.packages = packages;
-}
-
-/** The package manager's configuration and keys: the project's trees laid over each other. */
-async function makeSandboxTree(context: BuildContext): Promise<string | undefined> {
-  const { config, workspace } = context;
-  if (config.sandboxTrees.length === 0) return undefined;
-  const folder = join(workspace, "sandbox");
-  await mkdir(folder, { mode: 0o755 });
-  for (const tree of config.sandboxTrees) await copyTree(tree, folder, context);
-  return folder;
 }
 
 /** After this step it is known what the image lacks to boot: long before anything is packed. */

@@ -6,6 +6,7 @@ import type { ImageConfig, SettingValue } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
 import type { Distribution, InstalledPackage, Repository } from "@imgtool/distro";
 import type { UnfinishedDisk } from "@imgtool/disk";
+import type { Fingerprints } from "./incremental/fingerprints.ts";
 import type { BootPlan } from "./boot/plan.ts";
 import type { Artifact } from "./record.ts";
 
@@ -35,4 +36,6 @@ export interface BuildContext {
   /** Bills of materials, taken while the tree had all that they tell. */
   readonly bills: { readonly form: "spdx" | "cyclonedx"; readonly text: string }[];
   readonly artifacts: Artifact[];
+  /** Asked for once in a build. */
+  fingerprints: Promise<Fingerprints | undefined> | undefined;
 }

@@ -79,6 +79,8 @@ export interface BuildRecord {
     readonly config: string;
     /** SHA-256 of each configuration file and script, by its path relative to the project. */
     readonly files: Readonly<Record<string, string>>;
+    /** SHA-256 of all that the outputs depend on, of a build with Incremental=. */
+    readonly whole?: string;
   };
 }
 

@@ -20,6 +20,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     repositoryKeyFetch: false,
     sandboxTrees: [],
     baseTrees: [],
+    incremental: "no",
     diskFile: "raw",
     overlay: false,
     sign: false,

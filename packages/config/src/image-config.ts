@@ -140,6 +140,8 @@ export interface ImageConfig {
   /** Seconds since 1970 that every time stamp is clamped to. */
   readonly sourceDateEpoch: number;
 
+  /** Whether trees with their packages are kept for the next build; "strict" uses nothing else. */
+  readonly incremental: "yes" | "no" | "strict";
   readonly cacheDirectory: string | undefined;
   readonly packageCacheDirectory: string | undefined;
   readonly workspaceDirectory: string | undefined;

@@ -211,6 +211,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     splash: text("Splash"),
     makeInitrd: flag("MakeInitrd"),
     sourceDateEpoch,
+    incremental: incrementalOf(text("Incremental")),
     cacheDirectory: text("CacheDirectory"),
     packageCacheDirectory:
       text("PackageCacheDirectory") ?? defaultPackageCache(text("CacheDirectory"), state.environment),
@@ -279,6 +280,10 @@ function cleansMetadata(value: string, format: OutputFormat | undefined): boolea
 
 function diskFileOf(format: string): ImageConfig["diskFile"] {
   return format === "qcow2" || format === "vmdk" || format === "vhdx" ? format : "raw";
+}
+
+function incrementalOf(value: string | undefined): ImageConfig["incremental"] {
+  return value === "yes" || value === "strict" ? value : "no";
 }
 
 function recordOf(value: SettingValue): Record<string, string> {

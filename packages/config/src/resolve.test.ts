@@ -25,6 +25,7 @@ test("an empty project resolves to the defaults", () => {
     repositoryKeyFetch: false,
     sandboxTrees: [],
     baseTrees: [],
+    incremental: "no",
     diskFile: "raw",
     overlay: false,
     sign: false,

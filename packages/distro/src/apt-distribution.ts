@@ -2,16 +2,23 @@
  * Debian and Ubuntu: packages planned and downloaded by apt, installed by mmdebstrap.
  * @module
  */
+import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EnvironmentError, silentProgress, systemErrorCode } from "@imgtool/core";
 import { pathExists, requireTool } from "@imgtool/host";
 import { resolveInTree, runIsolated } from "@imgtool/sandbox";
-import { AptRoot, hostAptConfiguration } from "./apt.ts";
+import { AptRoot, hostAptConfiguration, type Plan } from "./apt.ts";
 import { aptError } from "./apt-errors.ts";
 import { formatDeb822Sources } from "./apt-sources.ts";
-import { debianArchitecture, readHostRepositories, repositoriesFor, type DebianFamily } from "./debian.ts";
+import {
+  debianArchitecture,
+  readHostRepositories,
+  repositoriesFor,
+  type DebianFamily,
+  type RepositoryOptions,
+} from "./debian.ts";
 import type {
   Distribution,
   InstalledPackage,
@@ -34,6 +41,7 @@ export function aptDistribution(family: DebianFamily): Distribution {
     architectureName: debianArchitecture,
     prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
     install: async (options) => await install(family, options),
+    fingerprint: async (options, lists) => await fingerprint(family, options, lists),
     remove: async (options) => await remove(family, options),
     listPackages: listDpkgPackages,
     cleanMetadata: cleanDpkgMetadata,
@@ -41,7 +49,28 @@ export function aptDistribution(family: DebianFamily): Distribution {
   };
 }
 
-async function install(family: DebianFamily, options: InstallOptions): Promise<InstallResult> {
+interface PreparedApt {
+  readonly architecture: string;
+  /** What apt and mmdebstrap are both told. */
+  readonly common: Pick<
+    ConstructorParameters<typeof AptRoot>[0],
+    | "family"
+    | "release"
+    | "architecture"
+    | "repositories"
+    | "keyCheck"
+    | "withRecommends"
+    | "hostConfiguration"
+    | "isSnapshot"
+  >;
+  readonly chosen: Omit<RepositoryOptions, "host" | "localMirror">;
+  readonly isBased: boolean;
+  readonly apt: AptRoot;
+  readonly plan: Plan;
+}
+
+/** Reads the lists of the archives, and plans. */
+async function prepare(family: DebianFamily, options: InstallOptions): Promise<PreparedApt> {
   const { tree, workspace, release, signal } = options;
   const progress = options.progress ?? silentProgress;
   const keyCheck = options.repositoryKeyCheck ?? true;
@@ -79,7 +108,37 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
   const apt = new AptRoot({ ...common, root: join(workspace, "apt"), installed, packageCache, progress, signal });
   await apt.create();
   await apt.update();
-  const plan = await apt.plan(options.packages);
+  return { architecture, common, chosen, isBased, apt, plan: await apt.plan(options.packages) };
+}
+
+/** The packages that would be installed, each by the digest that the archive vouches for. */
+async function fingerprint(
+  family: DebianFamily,
+  options: InstallOptions,
+  lists: readonly (readonly string[])[],
+): Promise<string[]> {
+  const { apt, common } = await prepare(family, { ...options, packages: [] });
+  // The image's own list of archives is written from these.
+  const archives = common.repositories.map(({ suite, components }) => `${suite} ${components.join(",")}`);
+  const digests: string[] = [];
+  for (const packages of lists) {
+    checkPackageNames(packages);
+    const files = (await apt.plan(packages)).files.map(({ file, sha256 = "" }) => `${file} ${sha256}`).sort();
+    digests.push(
+      createHash("sha256")
+        .update([...files, ...archives].join("\n"))
+        .digest("hex"),
+    );
+  }
+  await rm(join(options.workspace, "apt"), { recursive: true, force: true });
+  return digests;
+}
+
+async function install(family: DebianFamily, options: InstallOptions): Promise<InstallResult> {
+  const { tree, workspace, release, signal } = options;
+  const progress = options.progress ?? silentProgress;
+  const { architecture, common, chosen, isBased, apt, plan } = await prepare(family, options);
+  const { repositories, withRecommends } = common;
   const downloaded = await apt.download(plan);
 
   if (isBased) await installOnto({ family, release, tree, architecture, apt, plan, withRecommends, progress, signal });

@@ -98,6 +98,12 @@ export interface Distribution {
    *   EnvironmentError for a missing tool, keyring or space, ProcessError for all else
    */
   install(options: InstallOptions): Promise<InstallResult>;
+  /**
+   * Digests of what `install` would install now for each of the lists of packages, in the place of those
+   * of `options`, from the repositories as they are now; installs nothing. A distribution without it cannot
+   * tell. @throws as install
+   */
+  fingerprint?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<string[]>;
   /** Uninstalls packages, and what came along for them only. */
   remove(options: RemoveOptions): Promise<void>;
   /** The packages in a tree, sorted by name. */

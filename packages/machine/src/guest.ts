@@ -25,7 +25,8 @@ export interface Guest extends AsyncDisposable {
   readonly transcript: string;
   /**
    * Waits until the console shows the pattern, in what was not waited for before. Returns the match.
-   * @throws ProcessError `guest-silent` after `patience`, `guest-ended` when the machine ends before
+   * @throws ProcessError `guest-silent` after `patience`, `guest-ended` when the machine ends before,
+   *   `guest-panicked` when its kernel gives up
    */
   waitFor(pattern: RegExp, options?: WaitOptions): Promise<RegExpExecArray>;
   /** Waits for the login prompt, logs in, and makes the shell quiet. */
@@ -123,6 +124,9 @@ class ConsoleGuest implements Guest {
         return match;
       }
       if (this.#hasEnded) throw await this.#ended(pattern);
+      // A kernel that has given up waits for its power to go.
+      if (/Kernel panic - not syncing/.test(pending))
+        throw this.#failure("guest-panicked", `panicked before it showed ${String(pattern)}`);
       if (limit.aborted) throw this.#failure("guest-silent", `did not show ${String(pattern)} within ${patience} ms`);
       // Rejects when the time is up, which the next turn says better.
       await once(this.#changed, "change", { signal: limit }).catch(() => {});

@@ -44,8 +44,10 @@ export async function planMachine(
   const progress = options.progress ?? silentProgress;
   const stack = new AsyncDisposableStack();
   try {
-    const kernel = image.kind === "directory" ? await findTreeKernel(image.path) : undefined;
-    const known = { ...image, kernel: image.kernel ?? kernel?.kernel, initrds: kernel?.initrds ?? image.initrds };
+    // What was split off the image belongs together; without it the tree may have a kernel, with or without an initrd.
+    const isAlone = image.kind === "directory" && image.kernel === undefined;
+    const kernel = isAlone ? await findTreeKernel(image.path) : undefined;
+    const known = { ...image, ...kernel };
     // What cannot boot is said before a disk is made for it.
     let boot = chooseBoot(runtime, known);
     let path = image.path;

@@ -3,27 +3,20 @@
  * root file system, opens it and goes on there. Its packages and what is left out of it are mkosi's.
  * @module
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
+import { makeAtomically, pathExists } from "@imgtool/host";
 import type { BuildContext } from "../context.ts";
+import { digestText } from "../incremental/digests.ts";
+import { fingerprints } from "../incremental/fingerprints.ts";
+import { cacheFolder } from "../incremental/tree-cache.ts";
 import { outputNames } from "../outputs.ts";
+import { configDigest } from "../record.ts";
 import { linkTreeFile, readTreeFile } from "../tree-file.ts";
+import { initrdPackages } from "./initrd-packages.ts";
 import { noScripts } from "../steps/script-points.ts";
-
-/** What every initrd is made of, on Debian and Ubuntu. */
-const packages: readonly string[] = [
-  ..."systemd udev kmod bash less util-linux".split(" "),
-  // what is between a disk and a file system
-  ..."dmsetup lvm2 libcryptsetup12 p11-kit libfido2-1 libtss2-rc0 libtss2-tcti-device0".split(" "),
-  ..."?name(^libtss2-esys-[0-9.]+-0) ?name(^libtss2-mu)".split(" "),
-  // checking file systems
-  ..."btrfs-progs e2fsprogs erofs-utils dosfstools".split(" "),
-];
-
-/** Releases whose systemd package still holds what later ones have in packages of their own. */
-const wholeSystemd = new Set(["bullseye", "bookworm", "jammy", "noble"]);
 
 const removedFiles: readonly string[] = [
   // The binary forms are there.
@@ -69,16 +62,45 @@ export async function buildInitrd(context: BuildContext): Promise<string> {
   const folder = join(workspace, "initrd");
   await mkdir(folder);
   const own = initrdConfig(config, folder, extra);
+  const key = await initrdKey(context, own);
+  const kept = key === undefined ? undefined : join(cacheFolder(config), `initrd-${key}`);
+  if (kept !== undefined && (await pathExists(kept))) {
+    progress.log("info", "the initrd is the former build's: nothing that it is made of has changed");
+    return kept;
+  }
   progress.log("info", "building the initrd");
   await context.buildImage(own);
-  return join(folder, outputNames(own).image ?? "");
+  const made = join(folder, outputNames(own).image ?? "");
+  if (kept !== undefined) await keepInitrd(made, kept);
+  return made;
+}
+
+/** What the initrd depends on; undefined when none is kept. */
+async function initrdKey(context: BuildContext, own: ImageConfig): Promise<string | undefined> {
+  if (context.config.incremental === "no") return undefined;
+  const found = (await fingerprints(context))?.initrd;
+  if (found === undefined) return undefined;
+  return digestText(JSON.stringify([found, files, configDigest({ ...own, extraTrees: [] })]));
+}
+
+/** One is kept: the last. */
+async function keepInitrd(made: string, kept: string): Promise<void> {
+  await mkdir(dirname(kept), { recursive: true });
+  for (const name of await readdir(dirname(kept)))
+    if (name.startsWith("initrd-")) await rm(join(dirname(kept), name), { force: true });
+  await makeAtomically(kept, async (temporary) => await copyFile(made, temporary));
 }
 
 function initrdConfig(config: ImageConfig, outputDirectory: string, extra: string): ImageConfig {
-  const whole = wholeSystemd.has(config.release);
   return {
     ...config,
     files: [],
+    // What is kept of it is the finished archive.
+    incremental: "no",
+    baseTrees: [],
+    overlay: false,
+    sign: false,
+    splitArtifacts: [],
     format: "cpio",
     verity: "no",
     output: "initrd",
@@ -88,12 +110,7 @@ function initrdConfig(config: ImageConfig, outputDirectory: string, extra: strin
     repartDirectories: [],
     checksum: false,
     manifestFormat: [],
-    packages: [
-      ...packages,
-      ...(whole ? [] : ["systemd-cryptsetup"]),
-      ...(whole && config.release !== "noble" ? [] : ["systemd-repart"]),
-      ...config.initrdPackages,
-    ],
+    packages: initrdPackages(config),
     removePackages: [],
     removeFiles: removedFiles,
     withRecommends: false,

@@ -63,7 +63,7 @@ export const buildSettings: readonly SettingDefinition[] = [
     "Incremental",
     choice(["yes", "no", "strict"], { yes: "yes", no: "no" }),
     "Keep the installed packages for the next build: yes, no or strict",
-    { ...universal, default: "no", option: { short: "i", argument: "FEATURE", optional: true } },
+    { ...universal, supported: true, default: "no", option: { short: "i", argument: "FEATURE", optional: true } },
   ),
   row(
     "CacheOnly",

@@ -54,7 +54,7 @@ export const diskFormats: Readonly<Record<string, RootFilesystem>> = {
 };
 
 /** Disks in a form of virtual machines; mkosi leaves these to qemu-img. */
-export const virtualDiskFormats: readonly string[] = ["qcow2", "vmdk", "vhdx"];
+const virtualDiskFormats: readonly string[] = ["qcow2", "vmdk", "vhdx"];
 
 /** The format of today that a value of `Format=` means: raw_squashfs is a disk. */
 export function formatName(value: unknown): string {

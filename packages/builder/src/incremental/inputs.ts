@@ -1,0 +1,76 @@
+/**
+ * Everything that a tree with its packages depends on, under names that a person knows.
+ * @module
+ */
+import { relative } from "node:path";
+import type { ImageConfig } from "@imgtool/config";
+import { digestPath, digestText } from "./digests.ts";
+import { madeByBuilds } from "./sources.ts";
+
+/** Digests by name: `Packages=`, `mkosi.skeleton`, `the packages of the archive`, … */
+export type Inputs = Readonly<Record<string, string>>;
+
+/** Raised when a cached tree of an older imgtool would not be what this one makes. */
+const cacheVersion = 1;
+
+/**
+ * The inputs of a tree up to its prepare scripts.
+ * @param packages digest of what the archive has for it
+ */
+export async function treeInputs(
+  config: ImageConfig,
+  packages: string,
+  signal: AbortSignal | undefined,
+): Promise<Inputs> {
+  const inputs: Record<string, string> = {
+    "imgtool's version": String(cacheVersion),
+    "the packages of the archive": packages,
+  };
+  const settings = {
+    "Distribution=": config.distribution,
+    "Release=": config.release,
+    "Architecture=": config.architecture,
+    "Packages=": [...config.packages].sort(),
+    "WithDocs=": config.withDocs,
+    "WithRecommends=": config.withRecommends,
+    // A script may look at any of these.
+    ...(config.prepareScripts.length === 0
+      ? {}
+      : {
+          "Environment=": config.environment,
+          "Profiles=": config.profiles,
+          "ImageId=": config.imageId ?? null,
+          "ImageVersion=": config.imageVersion ?? null,
+          "Seed=": config.seed,
+          "SourceDateEpoch=": config.sourceDateEpoch,
+        }),
+  };
+  for (const [name, value] of Object.entries(settings)) inputs[name] = digestText(JSON.stringify(value));
+  const leftOut = madeByBuilds(config);
+  const sources = config.prepareScripts.length === 0 ? [] : config.buildSources;
+  const trees = [
+    ...config.baseTrees.map((source) => ({ source, target: "/" })),
+    ...config.sandboxTrees,
+    ...config.skeletonTrees,
+    ...sources,
+  ];
+  for (const { source, target } of trees)
+    inputs[`${relative(config.directory, source) || "the project's files"} at ${target}`] = await digestPath(
+      source,
+      signal,
+      leftOut,
+    );
+  for (const path of config.prepareScripts) inputs[relative(config.directory, path)] = await digestPath(path, signal);
+  return inputs;
+}
+
+/** Names of the inputs that differ, sorted. */
+export function changedInputs(before: Inputs, after: Inputs): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...names].filter((name) => before[name] !== after[name]).sort();
+}
+
+/** One digest for all of them. */
+export function inputsKey(inputs: Inputs): string {
+  return digestText(JSON.stringify(Object.entries(inputs).sort(([a], [b]) => (a < b ? -1 : 1))));
+}

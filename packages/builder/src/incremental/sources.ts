@@ -1,0 +1,25 @@
+/**
+ * The project's own files as scripts see them, without what builds make among them.
+ * @module
+ */
+import { join } from "node:path";
+import type { ImageConfig } from "@imgtool/config";
+import { allOutputNames } from "../outputs.ts";
+
+/** A function that says whether a path is a build's output or cache, or git's own. */
+export function madeByBuilds(config: ImageConfig): (path: string) => boolean {
+  const { directory, outputDirectory, cacheDirectory, packageCacheDirectory, buildDirectory, workspaceDirectory } =
+    config;
+  const folders = [
+    ...(outputDirectory === directory ? [] : [outputDirectory]),
+    cacheDirectory ?? join(directory, "mkosi.cache"),
+    packageCacheDirectory,
+    buildDirectory,
+    workspaceDirectory,
+    join(directory, ".git"),
+    ...allOutputNames(config).map((name) => join(outputDirectory, name)),
+  ].filter((path) => path !== undefined);
+  const workspace = join(outputDirectory, `.${config.output}.build-`);
+  return (path) =>
+    path.startsWith(workspace) || folders.some((folder) => path === folder || path.startsWith(`${folder}/`));
+}

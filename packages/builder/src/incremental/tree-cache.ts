@@ -1,0 +1,139 @@
+/**
+ * Keeps trees with their packages from build to build (Incremental=). A cached tree is used only when
+ * every input is the one that it was made of; it is replaced by rename, and copied with reflinks where
+ * the file system has them.
+ * @module
+ */
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ImageConfig } from "@imgtool/config";
+import { NotFoundError, systemErrorCode, type Progress } from "@imgtool/core";
+import type { InstalledPackage, Repository } from "@imgtool/distro";
+import { AT_FDCWD, runTool, setMtime } from "@imgtool/host";
+import { readTreeFile, writeTreeFile } from "../tree-file.ts";
+import { walkTree } from "../tree-walk.ts";
+import { changedInputs, type Inputs } from "./inputs.ts";
+
+/** What is known of a cached tree besides its files. */
+export interface CachedTree {
+  readonly inputs: Inputs;
+  /** Milliseconds since 1970 before the first of its files was made. */
+  readonly begun: number;
+  readonly packages: readonly InstalledPackage[];
+  readonly repositories: readonly Repository[];
+}
+
+export interface TreeCacheOptions {
+  readonly config: ImageConfig;
+  readonly progress: Progress;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Where the cached things of an image are. */
+export function cacheFolder({
+  cacheDirectory,
+  directory,
+  output,
+  imageId,
+  distribution,
+  release,
+  architecture,
+}: ImageConfig): string {
+  // Without the version: another one of the same image has mostly the same packages.
+  const name = imageId ?? output;
+  return join(
+    cacheDirectory ?? join(directory, "mkosi.cache"),
+    "incremental",
+    `${name}~${distribution}~${release}~${architecture}`,
+  );
+}
+
+/**
+ * Copies the cached tree into `tree`, which is empty, when its inputs are `inputs`. Otherwise says which
+ * of them are not, and returns undefined.
+ * @throws NotFoundError `cache-stale` with Incremental=strict
+ */
+export async function restoreTree(
+  inputs: Inputs,
+  tree: string,
+  options: TreeCacheOptions,
+): Promise<CachedTree | undefined> {
+  const { config, progress, signal } = options;
+  const folder = cacheFolder(config);
+  const cached = await readCached(folder);
+  const changed = cached === undefined ? undefined : changedInputs(cached.inputs, inputs);
+  if (cached !== undefined && changed?.length === 0) {
+    using task = progress.start({ label: "take the cached tree" });
+    await copyInto(join(folder, "tree"), tree, signal);
+    await makeRecent(tree, cached.begun, signal);
+    task.done(`${cached.packages.length} packages`);
+    return cached;
+  }
+  const why = changed === undefined ? "there is none yet" : `changed: ${changed.join(", ")}`;
+  if (config.incremental === "strict") {
+    throw new NotFoundError(`Incremental=strict, and the cached tree is not the one that is needed: ${why}`, {
+      code: "cache-stale",
+      hint: "build it with Incremental=yes first",
+      data: { changed },
+    });
+  }
+  progress.log("info", `no cached tree: ${why}`);
+  return undefined;
+}
+
+/** Keeps a copy of the tree in the place of what was kept before. */
+export async function saveTree(cached: CachedTree, tree: string, options: TreeCacheOptions): Promise<void> {
+  const { config, progress, signal } = options;
+  const folder = cacheFolder(config);
+  using task = progress.start({ label: "keep the tree" });
+  await mkdir(join(folder, ".."), { recursive: true });
+  const fresh = await mkdtemp(`${folder}.new-`);
+  try {
+    await mkdir(join(fresh, "tree"));
+    await copyInto(tree, join(fresh, "tree"), signal);
+    await writeFile(join(fresh, "tree.json"), JSON.stringify(cached));
+    // What else is kept of the image stays.
+    await mkdir(folder, { recursive: true });
+    await rm(join(folder, "tree.json"), { force: true });
+    await rm(join(folder, "tree"), { recursive: true, force: true });
+    await rename(join(fresh, "tree"), join(folder, "tree"));
+    await rename(join(fresh, "tree.json"), join(folder, "tree.json"));
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+  }
+  task.done();
+}
+
+/**
+ * What the installation itself made has the time of that day; a tree that were made now would have the
+ * present, which the build then moves to its own time. So it is with the days in /etc/shadow.
+ */
+async function makeRecent(tree: string, begun: number, signal: AbortSignal | undefined): Promise<void> {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const from = BigInt(begun) * 1_000_000n;
+  for await (const { path, stat } of walkTree(tree, { order: "content-first", signal }))
+    if (stat.mtimeNs >= from) setMtime(AT_FDCWD, path, now);
+  const shadow = await readTreeFile(tree, "etc/shadow");
+  if (shadow === undefined) return;
+  const millisecondsOfADay = 86_400_000;
+  const [first, today] = [Math.floor(begun / millisecondsOfADay), Math.floor(Date.now() / millisecondsOfADay)];
+  const fresh = shadow.replaceAll(/^([^:\n]*:[^:\n]*:)(\d+)(?=:)/gm, (line, head: string, day: string) =>
+    Number(day) >= first ? `${head}${today}` : line,
+  );
+  if (fresh !== shadow) await writeTreeFile(tree, "etc/shadow", fresh);
+}
+
+async function copyInto(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
+  // The dot takes the folder's own mode and attributes along.
+  await runTool("cp", ["--archive", "--reflink=auto", "--no-target-directory", "--", from, to], { signal });
+}
+
+async function readCached(folder: string): Promise<CachedTree | undefined> {
+  try {
+    return JSON.parse(await readFile(join(folder, "tree.json"), "utf8")) as CachedTree;
+  } catch (error) {
+    // A file that is no JSON is a cache that cannot be used, and is made anew.
+    if (systemErrorCode(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,122 @@
+/** Incremental=: what is kept from build to build is used when nothing that it is made of has changed, and only then. */
+import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import type { ImageConfig } from "@imgtool/config";
+import { silentProgress } from "@imgtool/core";
+import { needPrograms, needRoot, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { expect, test, type TestContext } from "vitest";
+import { build } from "../src/index.ts";
+import { testConfig } from "./config.ts";
+
+interface Project extends TemporaryFolder {
+  config(changes?: Partial<ImageConfig>): ImageConfig;
+}
+
+/** A project whose prepare script leaves another number in every tree. */
+function project(): Project {
+  const folder = temporaryFolder();
+  chmodSync(folder.path, 0o755);
+  mkdirSync(folder.join("skeleton/etc"), { recursive: true });
+  writeFileSync(folder.join("skeleton/etc/a"), "a");
+  mkdirSync(folder.join("extra/etc"), { recursive: true });
+  writeFileSync(folder.join("extra/etc/b"), "1");
+  writeFileSync(folder.join("prepare"), '#!/bin/sh\ndate +%s%N > "$BUILDROOT/etc/stamp"\n', { mode: 0o755 });
+  const config = (changes: Partial<ImageConfig> = {}): ImageConfig =>
+    testConfig(folder.path, {
+      incremental: "yes",
+      skeletonTrees: [{ source: folder.join("skeleton"), target: "/" }],
+      extraTrees: [{ source: folder.join("extra"), target: "/" }],
+      prepareScripts: [folder.join("prepare")],
+      buildSources: [{ source: folder.path, target: "/" }],
+      ...changes,
+    });
+  return Object.assign(folder, { config });
+}
+
+function needs(context: TestContext): void {
+  needRoot(context);
+  needPrograms(context, "bwrap");
+}
+
+/** Builds, and returns the stamp of the tree and what was said about it. */
+async function stampOf(folder: Project, changes: Partial<ImageConfig> = {}): Promise<{ stamp: string; said: string }> {
+  const said: string[] = [];
+  const progress = { ...silentProgress, log: (_: string, message: string) => void said.push(message) };
+  await build(folder.config(changes), { force: true, progress });
+  return {
+    stamp: readFileSync(folder.join("out/thing/etc/stamp"), "utf8"),
+    said: said.filter((line) => line.includes("cached tree")).join("\n"),
+  };
+}
+
+test("a tree is used again until one of its inputs changes, which is named", async (context) => {
+  needs(context);
+  using folder = project();
+  const first = await stampOf(folder);
+  expect(first.said).toBe("no cached tree: there is none yet");
+  writeFileSync(folder.join("extra/etc/b"), "2");
+  // What goes on top is no input of it. The sources are, for a script that may read them.
+  const afterExtra = await stampOf(folder);
+  expect(afterExtra.said).toContain("changed: the project's files at /");
+  const again = await stampOf(folder);
+  expect(again).toEqual({ stamp: afterExtra.stamp, said: "" });
+  expect(readFileSync(folder.join("out/thing/etc/b"), "utf8")).toBe("2");
+
+  writeFileSync(folder.join("skeleton/etc/a"), "b");
+  const { mtime } = statSync(folder.join("skeleton"));
+  utimesSync(folder.join("skeleton/etc/a"), mtime, mtime);
+  const changed = await stampOf(folder);
+  expect(changed.said).toContain("skeleton at /");
+  expect(changed.stamp).not.toBe(again.stamp);
+  expect((await stampOf(folder, { packages: [], withDocs: false })).said).toContain("WithDocs=");
+  expect((await stampOf(folder, { withDocs: false })).said).toBe("");
+});
+
+test("without prepare scripts the sources do not count, and strict takes nothing else than what is kept", async (context) => {
+  needs(context);
+  using folder = project();
+  const changes = { prepareScripts: [], incremental: "strict" } as const;
+  await expect(build(folder.config(changes), { force: true })).rejects.toMatchObject({
+    code: "cache-stale",
+    exitCode: 4,
+  });
+  await build(folder.config({ ...changes, incremental: "yes" }), { force: true });
+  writeFileSync(folder.join("extra/etc/b"), "2");
+  await build(folder.config(changes), { force: true });
+  expect(readFileSync(folder.join("out/thing/etc/b"), "utf8")).toBe("2");
+  writeFileSync(folder.join("mkosi.cache/incremental/thing~custom~~x86-64/tree.json"), "not JSON");
+  await expect(build(folder.config(changes), { force: true })).rejects.toMatchObject({ code: "cache-stale" });
+});
+
+test("a kept tree gives the bytes of a new one", async (context) => {
+  needs(context);
+  using folder = project();
+  const changes = { prepareScripts: [], format: "tar" } as const;
+  const one = await build(folder.config(changes), { force: true });
+  writeFileSync(folder.join("extra/etc/b"), "2");
+  const kept = await build(folder.config(changes), { force: true });
+  const fresh = await build(folder.config({ ...changes, incremental: "no" }), { force: true });
+  expect(kept.artifacts[0]?.sha256).toBe(fresh.artifacts[0]?.sha256);
+  expect(kept.artifacts[0]?.sha256).not.toBe(one.artifacts[0]?.sha256);
+});
+
+test("with nothing changed the outputs are verified and stay; one that was touched is made again", async (context) => {
+  needs(context);
+  using folder = project();
+  const changes = { prepareScripts: [], format: "tar" } as const;
+  const output = folder.join("out/thing.tar");
+  const record = await build(folder.config(changes), { force: true });
+  const before = statSync(output).ino;
+  expect(await build(folder.config(changes), { force: true })).toEqual(record);
+  expect(statSync(output).ino).toBe(before);
+  const { mtime, size } = statSync(output);
+  truncateSync(output, size - 1);
+  truncateSync(output, size);
+  writeFileSync(output, Buffer.from(readFileSync(output)).fill(1, 0, 1));
+  utimesSync(output, mtime, mtime);
+  expect(await build(folder.config(changes), { force: true })).toEqual(record);
+  expect(statSync(output).ino).not.toBe(before);
+  writeFileSync(folder.join("extra/etc/b"), "3");
+  expect((await build(folder.config(changes), { force: true })).artifacts[0]?.sha256).not.toBe(
+    record.artifacts[0]?.sha256,
+  );
+});
