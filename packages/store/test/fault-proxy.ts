@@ -3,7 +3,7 @@
  * and alters them.
  * @module
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -47,27 +47,29 @@ export interface FaultProxy {
 /** Starts a proxy in front of a server; `upstream` ends with a slash. */
 export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
   let open = 0;
-  const server = createServer((request, response) => {
+  const server = createServer((incoming, response) => {
     open++;
     proxy.peak = Math.max(proxy.peak, open);
     response.once("close", () => open--);
-    void answer(request, response).catch(() => response.destroy());
+    void answer(incoming, response).catch(() => response.destroy());
   });
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const seen = { method: request.method ?? "", url: request.url ?? "", headers: request.headers };
+  const answer = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const seen = { method: incoming.method ?? "", url: incoming.url ?? "", headers: incoming.headers };
     proxy.requests.push(seen);
     const fault = proxy.decide(seen);
     if (fault?.kind === "drop") return void response.destroy();
     if (fault?.kind === "garbage") return void response.socket?.end("220 ready for mail\r\n\r\n");
     if (fault?.kind === "delay") await sleep(fault.milliseconds);
     if (fault?.kind === "status") return void response.writeHead(fault.status, fault.headers).end("fault");
-    const answered = await fetch(new URL(seen.url.slice(1), upstream), { method: seen.method });
-    let body: Buffer = Buffer.from(await answered.arrayBuffer());
+    const answered = await forward(new URL(seen.url.slice(1), upstream), incoming);
+    let body = answered.body;
     const half = body.length >> 1;
     if (fault?.kind === "duplicate") body = Buffer.concat([body, body]);
     if (fault?.kind === "alter") body[half] = (body[half] ?? 0) ^ 4;
     response.statusCode = answered.status;
-    const length = seen.method === "HEAD" ? (answered.headers.get("content-length") ?? "0") : body.length;
+    const { "last-modified": modified } = answered.headers;
+    if (modified !== undefined) response.setHeader("last-modified", modified);
+    const length = seen.method === "HEAD" ? (answered.headers["content-length"] ?? "0") : body.length;
     if (fault?.kind !== "short" && fault?.kind !== "endless") response.setHeader("content-length", length);
     if (fault?.kind === "endless") {
       while (!response.destroyed) {
@@ -91,6 +93,36 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
       }),
   };
   return proxy;
+}
+
+interface Answered {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Buffer;
+}
+
+/**
+ * With all its headers, Host too: signatures are made over it. Swift answers HEAD with a body when there is
+ * no object, which the parser refuses: that answer ends with its headers.
+ */
+async function forward(url: URL, incoming: IncomingMessage): Promise<Answered> {
+  return new Promise((resolve, reject) => {
+    const { method, headers } = incoming;
+    const outgoing = request(url, { method, headers, agent: false }, (response) => {
+      const pieces: Buffer[] = [];
+      const whole = (): Answered => ({
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        body: Buffer.concat(pieces),
+      });
+      if (method === "HEAD") resolve(whole());
+      response.on("data", (piece: Buffer) => pieces.push(piece));
+      response.on("error", reject);
+      response.on("end", () => resolve(whole()));
+    });
+    outgoing.on("error", reject);
+    incoming.pipe(outgoing);
+  });
 }
 
 /** Decides `fault` for the first `count` requests, then none. */

@@ -3,19 +3,12 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createSecureServer, type ServerHttp2Session } from "node:http2";
 import { createServer as createProxy } from "node:http";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { connect, type AddressInfo } from "node:net";
 import { findProgram, needPrograms, randomBytes, run, temporaryFolder } from "@imgtool/testkit";
 import { expect, test, vi } from "vitest";
 import { chunkName, fetchBytes, openHttpStore, readChunk, serveDirectory } from "../src/index.ts";
 import { layChunk, storeContract } from "./contract.ts";
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+import { freePort } from "./free-port.ts";
 
 async function startNginx(root: string, tls = ""): Promise<{ url: string; close: () => Promise<void> }> {
   const folder = temporaryFolder();

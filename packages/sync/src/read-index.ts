@@ -2,11 +2,14 @@
  * Reads an index from wherever it is.
  * @module
  */
+import { NotFoundError } from "@imgtool/core";
 import { checkFlags } from "@imgtool/catar";
 import { type ChunkIndex, decodeIndex } from "@imgtool/chunker";
 import {
   fetchBytes,
+  fetchS3Object,
   isHttpUrl,
+  isS3Location,
   isSshLocation,
   parseHttpUrl,
   parseSshLocation,
@@ -28,7 +31,7 @@ export interface ReadIndexOptions {
 }
 
 /**
- * The index at a path, an http(s) URL or, through ssh, at host:path.
+ * The index at a path, an http(s) URL, in a bucket (s3 URL) or, through ssh, at host:path.
  * @throws NotFoundError `index-missing`, `remote-not-found`; NetworkError; FormatError `index-…` or `catar-flags-…`; what `load` throws
  */
 export async function readIndex(location: string, options: ReadIndexOptions = {}): Promise<ChunkIndex> {
@@ -36,6 +39,15 @@ export async function readIndex(location: string, options: ReadIndexOptions = {}
   if (isSshLocation(location)) {
     const remote = parseSshLocation(location);
     return parseIndex(await pullIndex(sshConnect(remote), remote.path, { maxSize: maxIndexBytes, signal }), location);
+  }
+  if (isS3Location(location)) {
+    const bytes = await fetchS3Object(location, maxIndexBytes, { signal });
+    if (bytes !== undefined) return parseIndex(bytes, location);
+    throw new NotFoundError(`there is no index ${location}`, {
+      code: "index-missing",
+      hint: "check the bucket and the key",
+      data: { index: location },
+    });
   }
   if (!isHttpUrl(location)) return parseIndex(await readIndexBytes(location), location);
   const bytes = await load(location, { maxSize: maxIndexBytes, signal });
