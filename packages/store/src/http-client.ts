@@ -41,7 +41,7 @@ export interface HttpClientOptions extends RetryOptions {
   readonly sign?: (request: SignableRequest) => Promise<Readonly<Record<string, string>>>;
 }
 
-interface SignableRequest {
+export interface SignableRequest {
   readonly method: HttpMethod;
   readonly target: HttpTarget;
   readonly headers: Readonly<Record<string, string>>;

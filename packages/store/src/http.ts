@@ -89,7 +89,7 @@ class HttpObjects implements ObjectWriter {
 }
 
 /** What an answer's headers say of the object. */
-function factsOf(headers: Readonly<Record<string, string | string[] | undefined>>): ObjectFacts {
+export function factsOf(headers: Readonly<Record<string, string | string[] | undefined>>): ObjectFacts {
   const length = headers["content-length"];
   const modified = Date.parse(String(headers["last-modified"]));
   return {

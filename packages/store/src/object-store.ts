@@ -17,7 +17,7 @@ export interface ObjectFacts {
 }
 
 /** Paths are relative to the store's root and have passed checkChunkName() or come from list(). */
-export interface ObjectReader {
+interface ObjectReader {
   readonly location: string;
   /** Undefined when there is none. */
   stat(path: string, signal?: AbortSignal): Promise<ObjectFacts | undefined>;
@@ -45,7 +45,7 @@ export interface ObjectManager extends ObjectWriter {
 /** Which files a store has: what is missing costs two requests when it may be either. */
 export type ChunkKinds = "compressed" | "plain" | "either";
 
-export class ObjectReadStore<Client extends ObjectReader = ObjectReader> implements ReadStore {
+class ObjectReadStore<Client extends ObjectReader = ObjectReader> implements ReadStore {
   readonly location: string;
   protected readonly client: Client;
   /** The kinds of file to ask for: what was found last comes first. */
@@ -157,7 +157,7 @@ export class ObjectPruneStore extends ObjectWriteStore<ObjectManager> implements
 }
 
 /** What the name of an object that is being uploaded to be renamed looks like. */
-export const uploadPattern: RegExp = /^[0-9a-f]{4}\/\.tmp-[0-9a-f]{16}-[0-9a-f]+$/;
+const uploadPattern: RegExp = /^[0-9a-f]{4}\/\.tmp-[0-9a-f]{16}-[0-9a-f]+$/;
 
 function entryOf(path: string, bytes: number, lastUsed: number): StoreEntry {
   const compressed = path.endsWith(compressedSuffix);

@@ -4,7 +4,7 @@
  */
 import { FormatError } from "@imgtool/core";
 
-export interface ListedObject {
+interface ListedObject {
   readonly key: string;
   readonly bytes: number;
   /** Milliseconds since 1970. */

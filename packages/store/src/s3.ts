@@ -198,9 +198,11 @@ class S3Objects implements ObjectManager {
 
 /** Each part percent-encoded as signatures want it: all but letters, digits and `-._~`. */
 function encodePath(key: string): string {
-  const encode = (part: string): string =>
-    encodeURIComponent(part).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
-  return key.split("/").map(encode).join("/");
+  return key.split("/").map(encodePart).join("/");
+}
+
+function encodePart(part: string): string {
+  return encodeURIComponent(part).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function environmentCredentials(): S3Credentials | undefined {
