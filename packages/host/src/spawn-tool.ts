@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
 import { endGroupOnAbort } from "./process-group.ts";
-import { requireTool, toolPath } from "./tools.ts";
+import { findTool, requireTool, toolPath } from "./tools.ts";
 
 export interface SpawnToolOptions {
   /** As child_process.spawn has it. */
@@ -19,6 +19,11 @@ export interface SpawnToolOptions {
    * would stop it. Default false.
    */
   readonly terminal?: boolean;
+  /**
+   * The kernel kills the program when imgtool is gone, whatever ended it (prctl(2), PR_SET_PDEATHSIG).
+   * Default false.
+   */
+  readonly endsWithParent?: boolean;
 }
 
 /**
@@ -30,10 +35,12 @@ export async function spawnTool(
   args: readonly string[],
   options: SpawnToolOptions,
 ): Promise<ChildProcess> {
-  const path = await requireTool(name);
+  const program = await requireTool(name);
+  const guard = options.endsWithParent === true ? await findTool("setpriv") : undefined;
+  const [path, ...before] = guard === undefined ? [program] : [guard, "--pdeathsig", "KILL", "--", program];
   const terminal = options.terminal === true;
   const term = process.env["TERM"];
-  const child = spawn(path, args, {
+  const child = spawn(path ?? program, [...before, ...args], {
     stdio: options.stdio,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: {

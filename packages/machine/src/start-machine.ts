@@ -124,6 +124,7 @@ export async function startMachine(options: MachineOptions): Promise<RunningMach
     const child = await spawnTool(qemu, args, {
       stdio: terminal ? "inherit" : ["pipe", "pipe", "pipe"],
       terminal,
+      endsWithParent: true,
     });
     const resources = stack.move();
     let killed = false;
