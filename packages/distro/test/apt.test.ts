@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
+import { testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
 import { makeDebRepository } from "./deb-repository.ts";
-import { testPackages } from "./packages.ts";
 
 const own = new Set(["library", "tool"]);
 

@@ -7,8 +7,7 @@ import { dirname, join } from "node:path";
 import type { Distribution, InstallOptions } from "@imgtool/distro";
 import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { serveFolder, type FileServer } from "./file-server.ts";
-import { makeSigningKey, type SigningKey } from "./signing-key.ts";
+import { type FileServer, type SigningKey, makeSigningKey, serveFolder } from "@imgtool/testkit/repositories";
 
 export interface DistributionCase {
   readonly distribution: Distribution;

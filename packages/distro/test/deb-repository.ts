@@ -7,10 +7,10 @@ import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentProgress } from "@imgtool/core";
 import { run } from "@imgtool/testkit";
+import { type TestPackage, writeFiles } from "@imgtool/testkit/repositories";
 import { AptRoot, hostAptConfiguration } from "../src/apt.ts";
 import { debian, readHostRepositories, repositoriesFor } from "../src/debian.ts";
-import { writeFiles, type TestPackage } from "./packages.ts";
-import type { SigningKey } from "./signing-key.ts";
+import type { SigningKey } from "@imgtool/testkit/repositories";
 
 export interface DebRepositoryOptions {
   readonly folder: string;

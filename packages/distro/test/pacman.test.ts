@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
+import { makePacmanRepository, testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
-import { testPackages } from "./packages.ts";
-import { makePacmanRepository } from "./pacman-repository.ts";
 
 distributionContract({
   distribution: distributionFor("arch"),

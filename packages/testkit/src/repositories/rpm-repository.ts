@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "@imgtool/testkit";
+import { run } from "../run.ts";
 import { writeFiles, type TestPackage } from "./packages.ts";
 import { signFile, type SigningKey } from "./signing-key.ts";
 

@@ -5,7 +5,7 @@
  */
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { findProgram } from "@imgtool/testkit";
+import { findProgram } from "../needs.ts";
 
 export interface TestPackage {
   readonly name: string;

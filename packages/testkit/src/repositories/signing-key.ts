@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "@imgtool/testkit";
+import { run } from "../run.ts";
 
 export interface SigningKey {
   /** GNUPGHOME. */

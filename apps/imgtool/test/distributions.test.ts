@@ -1,0 +1,116 @@
+/**
+ * Images of distributions besides Debian's family, the whole way: a project with the distribution's key is
+ * built by its package manager, published, fetched back and entered.
+ */
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import {
+  makePacmanRepository,
+  makeRpmRepository,
+  makeSigningKey,
+  testPackages,
+  type SigningKey,
+} from "@imgtool/testkit/repositories";
+import { expect, test } from "vitest";
+import { cli } from "./cli.ts";
+
+interface Case {
+  readonly name: string;
+  readonly release: string;
+  readonly programs: readonly string[];
+  /** Makes the mirror below the folder. */
+  readonly makeMirror: (mirror: TemporaryFolder, key: SigningKey) => void;
+  /** Where a project has the key, below mkosi.sandbox, in which form. */
+  readonly keyFile: string;
+  readonly keyForm: "armored" | "binary";
+}
+
+const rpmPrograms = ["rpm", "rpmbuild", "rpmsign", "createrepo_c", "busybox", "gpg", "bwrap"];
+
+const cases: readonly Case[] = [
+  {
+    name: "fedora",
+    release: "41",
+    programs: ["dnf", ...rpmPrograms],
+    makeMirror(mirror, key) {
+      const packages = testPackages(["basesystem"]);
+      makeRpmRepository(mirror.join("linux/releases/41/Everything/x86_64/os"), packages, key, mirror.join("scratch"));
+      makeRpmRepository(mirror.join("linux/updates/41/Everything/x86_64"), [], key, mirror.join("scratch/none"));
+    },
+    keyFile: "etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-41-primary",
+    keyForm: "armored",
+  },
+  {
+    name: "opensuse",
+    release: "15.6",
+    programs: ["zypper", ...rpmPrograms],
+    makeMirror(mirror, key) {
+      const packages = testPackages(["filesystem", "openSUSE-release"]);
+      makeRpmRepository(mirror.join("distribution/leap/15.6/repo/oss"), packages, key, mirror.join("scratch"));
+      makeRpmRepository(mirror.join("update/leap/15.6/oss"), [], key, mirror.join("scratch/none"));
+    },
+    keyFile: "etc/pki/rpm-gpg/RPM-GPG-KEY-openSUSE",
+    keyForm: "armored",
+  },
+  {
+    name: "arch",
+    release: "rolling",
+    programs: ["pacman", "pacman-key", "repo-add", "bsdtar", "busybox", "gpg", "bwrap"],
+    makeMirror(mirror, key) {
+      makePacmanRepository(
+        mirror.join("core/os/x86_64"),
+        "core",
+        testPackages(["filesystem"]),
+        key,
+        mirror.join("scratch"),
+      );
+      makePacmanRepository(mirror.join("extra/os/x86_64"), "extra", [], key, mirror.join("scratch/none"));
+    },
+    keyFile: "usr/share/pacman/keyrings/test.gpg",
+    keyForm: "binary",
+  },
+];
+
+for (const { name, release, programs, makeMirror, keyFile, keyForm } of cases) {
+  test(`${name}: built, published, fetched back and entered`, { tags: ["system"] }, (context) => {
+    needRoot(context);
+    needPrograms(context, ...programs);
+    using mirror = temporaryFolder();
+    using project = temporaryFolder();
+    const cwd = project.path;
+    const key = makeSigningKey(mirror.join("key"));
+    makeMirror(mirror, key);
+    const trusted = project.join("mkosi.sandbox", keyFile);
+    mkdirSync(dirname(trusted), { recursive: true });
+    copyFileSync(key[keyForm], trusted);
+    if (name === "arch") writeFileSync(trusted.replace(/\.gpg$/, "-trusted"), `${key.fingerprint}:4:\n`);
+    writeFileSync(
+      project.join("mkosi.conf"),
+      `[Distribution]
+Distribution=${name}
+Release=${release}
+Mirror=file://${mirror.path}
+[Output]
+Format=directory
+Output=system
+ManifestFormat=json
+[Content]
+Packages=tool
+`,
+    );
+    const built = cli(["build"], { cwd });
+    expect(built.exitCode, built.stderr).toBe(0);
+    const manifest = JSON.parse(readFileSync(project.join("system.manifest"), "utf8")) as {
+      readonly packages: readonly { readonly type: string; readonly name: string; readonly version: string }[];
+    };
+    const type = name === "arch" ? "pkg" : "rpm";
+    expect(manifest.packages.find((entry) => entry.name === "tool")).toMatchObject({ type, version: "3.1-1" });
+    const published = cli(["publish", "www"], { cwd });
+    expect(published.exitCode, published.stderr).toBe(0);
+    const extracted = cli(["extract", "www/system.caidx", "back"], { cwd });
+    expect(extracted.exitCode, extracted.stderr).toBe(0);
+    expect(readFileSync(project.join("back/etc/tool.conf"), "utf8")).toBe("set up by 0\n");
+    expect(run("chroot", [project.join("back"), "/usr/bin/tool"])).toBe("tool\n");
+  });
+}
