@@ -10,6 +10,7 @@ import { requireTool } from "@imgtool/host";
 import { checkPackageNames } from "./check-names.ts";
 import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
 import { prepareDnf } from "./dnf-run.ts";
+import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import type { RunPackages } from "./package-run.ts";
 import { recordedRepositories, writeRpmMacros, writeRpmWorkspace } from "./rpm-configuration.ts";
 import {
@@ -21,6 +22,8 @@ import {
 } from "./rpm-database.ts";
 import { rpmArchitecture, type RpmFamily } from "./rpm-family.ts";
 import { requireRunnable } from "./runnable.ts";
+
+const installing = /^ +Installing +: (\S+)/;
 
 /** A distribution whose package manager is dnf. */
 export function dnfDistribution(family: RpmFamily): Distribution {
@@ -66,7 +69,8 @@ async function install(family: RpmFamily, options: InstallOptions): Promise<Inst
   let downloaded: Downloaded;
   try {
     downloaded = await download(run, [...base, ...packages], progress);
-    await installDownloaded(run, base, packages, downloaded.count, progress);
+    const { count } = downloaded;
+    await installDownloaded({ run, install: ["install"], base, packages, installing, count, progress });
   } finally {
     await tidy();
   }
@@ -82,13 +86,6 @@ async function install(family: RpmFamily, options: InstallOptions): Promise<Inst
     }),
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
-}
-
-interface Downloaded {
-  readonly files: number;
-  readonly bytes: number;
-  /** Packages of the installation. */
-  readonly count: number;
 }
 
 /** Resolves and downloads everything before a package is installed: what is wrong with names shows in seconds. */
@@ -121,27 +118,6 @@ export function parseSize(text: string): number {
   const match = /^([\d.]+) ?([kMG]?)/.exec(text);
   const units: Readonly<Record<string, number>> = { "": 1, k: 1024, M: 1024 ** 2, G: 1024 ** 3 };
   return match === null ? 0 : Math.round(Number(match[1]) * (units[match[2] ?? ""] ?? 1));
-}
-
-async function installDownloaded(
-  run: RunPackages,
-  base: readonly string[],
-  packages: readonly string[],
-  total: number,
-  progress: Progress,
-): Promise<void> {
-  using task = progress.start({ label: "install packages", total });
-  const onLine = (line: string): void => {
-    const name = /^ +Installing +: (\S+)/.exec(line)?.[1];
-    if (name === undefined) return;
-    task.advance(1);
-    task.detail(name);
-  };
-  const common = { doing: "install packages", offline: true, onLine };
-  // The root's folders come without mounts on them: rpm sets their modes, and could not see them below.
-  await run({ ...common, args: ["install", ...base], mounted: false });
-  if (packages.length > 0) await run({ ...common, args: ["install", ...packages], mounted: true });
-  task.done(`${total} packages`);
 }
 
 async function remove(family: RpmFamily, options: RemoveOptions): Promise<void> {

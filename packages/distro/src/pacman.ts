@@ -13,6 +13,7 @@ import { checkPackageNames } from "./check-names.ts";
 import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
 import type { FailureWords } from "./package-error.ts";
 import { mirrorUri } from "./mirror-uri.ts";
+import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import { packageRunner, type RunPackages } from "./package-run.ts";
 import {
   cleanPacmanMetadata,
@@ -78,20 +79,15 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
 
   const all = [...family.basePackages, ...packages];
   const downloaded = await download(run, all, progress);
-  {
-    using task = progress.start({ label: "install packages", total: downloaded.count });
-    const onLine = (line: string): void => {
-      const name = /^(?:\(\d+\/\d+\) )?installing (\S+?)\.{3}/.exec(line)?.[1];
-      if (name === undefined) return;
-      task.advance(1);
-      task.detail(name);
-    };
-    const common = { doing: "install packages", offline: true, onLine };
-    // The root's folders come without mounts on them: pacman sets their modes, and could not see them below.
-    await run({ ...common, args: ["--sync", "--needed", ...family.basePackages], mounted: false });
-    if (packages.length > 0) await run({ ...common, args: ["--sync", "--needed", ...packages], mounted: true });
-    task.done(`${downloaded.count} packages`);
-  }
+  await installDownloaded({
+    run,
+    install: ["--sync", "--needed"],
+    base: family.basePackages,
+    packages,
+    installing: /^(?:\(\d+\/\d+\) )?installing (\S+?)\.{3}/,
+    count: downloaded.count,
+    progress,
+  });
   await cleanPacmanVolatile(tree);
   if (options.sourceDateEpoch !== undefined) await setPacmanInstallTimes(tree, options.sourceDateEpoch);
   await rm(folder, { recursive: true, force: true });
@@ -111,7 +107,7 @@ async function download(
   run: RunPackages,
   packages: readonly string[],
   progress: NonNullable<InstallOptions["progress"]>,
-): Promise<InstallResult["downloaded"] & { readonly count: number }> {
+): Promise<Downloaded> {
   using task = progress.start({ label: "download packages" });
   let files = 0;
   const common = { doing: "download packages", mounted: false, offline: false };

@@ -11,6 +11,7 @@ import { resolveInTree } from "@imgtool/sandbox";
 import { proxyEnvironment } from "./apt.ts";
 import { checkPackageNames } from "./check-names.ts";
 import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
+import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import type { RunPackages } from "./package-run.ts";
 import { recordedRepositories, writeRpmMacros, writeRpmWorkspace, type RpmWorkspace } from "./rpm-configuration.ts";
 import {
@@ -23,6 +24,8 @@ import {
 import { rpmArchitecture, type RpmFamily } from "./rpm-family.ts";
 import { requireRunnable } from "./runnable.ts";
 import { prepareZypper } from "./zypper-run.ts";
+
+const installing = /^\(\d+\/\d+\) Installing: (\S+)/;
 
 /** A distribution whose package manager is zypper. */
 export function zypperDistribution(family: RpmFamily): Distribution {
@@ -65,7 +68,8 @@ async function install(family: RpmFamily, options: InstallOptions): Promise<Inst
   let downloaded: Downloaded;
   try {
     downloaded = await download(run, [...install, "--download-only", ...base, ...packages], progress);
-    await installDownloaded(run, install, base, packages, downloaded.count, progress);
+    const { count } = downloaded;
+    await installDownloaded({ run, install, base, packages, installing, count, progress });
   } finally {
     await tidy();
   }
@@ -77,35 +81,6 @@ async function install(family: RpmFamily, options: InstallOptions): Promise<Inst
     repositories: recordedRepositories(workspace.repositories, { releasever: release, basearch: architecture }),
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
-}
-
-interface Downloaded {
-  readonly files: number;
-  readonly bytes: number;
-  /** Packages of the installation. */
-  readonly count: number;
-}
-
-async function installDownloaded(
-  run: RunPackages,
-  install: readonly string[],
-  base: readonly string[],
-  packages: readonly string[],
-  total: number,
-  progress: Progress,
-): Promise<void> {
-  using task = progress.start({ label: "install packages", total });
-  const onLine = (line: string): void => {
-    const name = /^\(\d+\/\d+\) Installing: (\S+)/.exec(line)?.[1];
-    if (name === undefined) return;
-    task.advance(1);
-    task.detail(name);
-  };
-  const common = { doing: "install packages", offline: true, onLine };
-  // The root's folders come without mounts on them: rpm sets their modes, and could not see them below.
-  await run({ ...common, args: [...install, ...base], mounted: false });
-  if (packages.length > 0) await run({ ...common, args: [...install, ...packages], mounted: true });
-  task.done(`${total} packages`);
 }
 
 async function download(run: RunPackages, args: readonly string[], progress: Progress): Promise<Downloaded> {
