@@ -9,6 +9,7 @@ import type { ImageConfig, SettingValue } from "@imgtool/config";
 import { silentProgress, type Progress } from "@imgtool/core";
 import { distributionFor } from "@imgtool/distro";
 import { pathExists } from "@imgtool/host";
+import { cacheFolder } from "./incremental/tree-cache.ts";
 import { allOutputNames } from "./outputs.ts";
 import { recordedOutputs } from "./publish-outputs.ts";
 import { runScripts } from "./steps/scripts.ts";
@@ -19,6 +20,8 @@ export interface CleanOptions {
   readonly signal?: AbortSignal | undefined;
   /** As BuildOptions has them. */
   readonly settings?: Readonly<Record<string, SettingValue>>;
+  /** Caches that go, too: what Incremental= kept, or all, with downloaded packages. Default "none". */
+  readonly caches?: "none" | "incremental" | "all";
 }
 
 /**
@@ -31,12 +34,18 @@ export async function clean(config: ImageConfig, options: CleanOptions = {}): Pr
   const names = allOutputNames(config).filter((name) => name !== config.output || recorded.includes(name));
   const paths = [...new Set([...names, ...recorded])].map((name) => join(config.outputDirectory, name));
   const removed: string[] = [];
-  for (const path of [...paths, ...(await abandonedWorkspaces(config))]) {
+  for (const path of [...paths, ...(await abandonedWorkspaces(config)), ...cachesOf(config, options.caches)]) {
     if (!(await pathExists(path))) continue;
     await rm(path, { recursive: true, force: true });
     removed.push(path);
   }
   return removed;
+}
+
+function cachesOf(config: ImageConfig, caches: CleanOptions["caches"] = "none"): string[] {
+  if (caches === "none") return [];
+  const packages = caches === "all" ? config.packageCacheDirectory : undefined;
+  return [cacheFolder(config), ...(packages === undefined ? [] : [packages])];
 }
 
 /** The scripts see the output folder, before anything in it is removed. */

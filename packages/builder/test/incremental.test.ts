@@ -1,10 +1,19 @@
 /** Incremental=: what is kept from build to build is used when nothing that it is made of has changed, and only then. */
-import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import type { ImageConfig } from "@imgtool/config";
 import { silentProgress } from "@imgtool/core";
 import { needPrograms, needRoot, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
-import { build } from "../src/index.ts";
+import { build, clean } from "../src/index.ts";
 import { testConfig } from "./config.ts";
 
 interface Project extends TemporaryFolder {
@@ -85,6 +94,21 @@ test("without prepare scripts the sources do not count, and strict takes nothing
   expect(readFileSync(folder.join("out/thing/etc/b"), "utf8")).toBe("2");
   writeFileSync(folder.join("mkosi.cache/incremental/thing~custom~~x86-64/tree.json"), "not JSON");
   await expect(build(folder.config(changes), { force: true })).rejects.toMatchObject({ code: "cache-stale" });
+});
+
+test("what is kept goes with the caches, and with nothing less", async (context) => {
+  needs(context);
+  using folder = project();
+  const config = folder.config({ packageCacheDirectory: folder.join("packages") });
+  await build(config);
+  mkdirSync(folder.join("packages"));
+  const kept = "mkosi.cache/incremental/thing~custom~~x86-64";
+  await clean(config);
+  expect([existsSync(folder.join("out/thing")), existsSync(folder.join(kept))]).toEqual([false, true]);
+  await clean(config, { caches: "incremental" });
+  expect([existsSync(folder.join(kept)), existsSync(folder.join("packages"))]).toEqual([false, true]);
+  await clean(config, { caches: "all" });
+  expect(existsSync(folder.join("packages"))).toBe(false);
 });
 
 test("a kept tree gives the bytes of a new one", async (context) => {

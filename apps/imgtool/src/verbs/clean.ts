@@ -10,15 +10,23 @@ import { runVerb } from "../verb.ts";
 export function command(): Command {
   const project = projectCommand(
     "clean",
-    "Run the clean scripts, and remove the outputs of build. The package cache and published versions stay.",
+    "Run the clean scripts, and remove the outputs of build. Published versions stay.",
+  );
+  project.command.option(
+    "-f, --force",
+    "remove what Incremental= kept, too; twice, also the downloaded packages",
+    (_: string, times: number) => times + 1,
+    0,
   );
   return project.command.action(() =>
     runVerb(project.command, async ({ reporter, signal }) => {
       // What a build in a user namespace made belongs to that namespace's users.
       await becomeRootIfPossible();
       const { config, settings } = requireProject(project, reporter);
+      const { force } = project.command.opts<{ readonly force: number }>();
+      const caches = force === 0 ? "none" : force === 1 ? "incremental" : "all";
       const builder = await import("@imgtool/builder");
-      const removed = await builder.clean(config, { progress: reporter, signal, settings });
+      const removed = await builder.clean(config, { progress: reporter, signal, settings, caches });
       reporter.result({ removed }, removed.map((path) => `removed ${path}`).join("\n"));
     }),
   );
