@@ -17,6 +17,7 @@ export type VerbName =
   | "cat-config"
   | "init"
   | "bump"
+  | "lock"
   | "dependencies"
   | "completion"
   | "documentation"
@@ -48,6 +49,7 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   clean: { summary: "Remove what build made", load: () => import("./verbs/clean.ts") },
   "cat-config": { summary: "Print the configuration files that are read", load: () => import("./verbs/cat-config.ts") },
   init: { summary: "Write a first mkosi.conf", load: () => import("./verbs/init.ts") },
+  lock: { summary: "Hold the image to the exact packages of now", load: () => import("./verbs/lock.ts") },
   bump: { summary: "Count the version of the image up", load: () => import("./verbs/bump.ts") },
   dependencies: {
     summary: "List the Debian packages that building the project needs",

@@ -4,6 +4,8 @@
  */
 export { build, type BuildOptions } from "./build.ts";
 export { clean } from "./clean.ts";
+export { lock, type LockOptions } from "./lock.ts";
+export { lockPath, type LockedImage } from "./lock-file.ts";
 export { buildRecordPath, outputNames, type OutputNames } from "./outputs.ts";
 export { readBuildRecord, recordVersion } from "./record.ts";
 export type { Artifact, ArtifactKind, BuildRecord, PartitionRecord } from "./record.ts";

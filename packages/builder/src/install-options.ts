@@ -8,9 +8,13 @@ import type { InstallOptions } from "@imgtool/distro";
 import { pathExists } from "@imgtool/host";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
+import { lockedPackages } from "./lock-file.ts";
+
+/** The part of a build that packages are chosen by. */
+type InstallContext = Pick<BuildContext, "config" | "tree" | "workspace" | "progress" | "signal">;
 
 /** The options for the image of this context, with a folder of the workspace for the package manager. */
-export async function installOptions(context: BuildContext): Promise<InstallOptions> {
+export async function installOptions(context: InstallContext): Promise<InstallOptions> {
   const { config, tree } = context;
   const workspace = join(context.workspace, "packages");
   await mkdir(workspace, { recursive: true });
@@ -21,6 +25,7 @@ export async function installOptions(context: BuildContext): Promise<InstallOpti
     release: config.release,
     architecture: config.architecture,
     packages: config.packages,
+    locked: await lockedPackages(config),
     mirror: config.mirror,
     localMirror: config.localMirror,
     snapshot: config.snapshot,
@@ -37,7 +42,7 @@ export async function installOptions(context: BuildContext): Promise<InstallOpti
 }
 
 /** The package manager's configuration and keys: the project's trees laid over each other. */
-async function makeSandboxTree(context: BuildContext): Promise<string | undefined> {
+async function makeSandboxTree(context: InstallContext): Promise<string | undefined> {
   const { config, workspace } = context;
   if (config.sandboxTrees.length === 0) return undefined;
   const folder = join(workspace, "sandbox");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { needPrograms, needRoot, run, runningProcesses, temporaryFolder, tryRun } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
-import { build } from "../src/index.ts";
+import { build, lock, lockPath } from "../src/index.ts";
 import { testConfig } from "./config.ts";
 
 // Packages are fetched once for all tests, and for all runs on a machine.
@@ -195,4 +195,25 @@ test("removed packages are gone, and the metadata with them", { tags: ["system"]
   expect(names).not.toContain("nano");
   expect(statSync(folder.join("out/thing/usr/bin/hello")).isFile()).toBe(true);
   expect(readdirSync(folder.join("out/thing/var/lib"))).not.toContain("dpkg");
+});
+
+test("a lock holds an image to its packages, and says what cannot be had", { tags: ["system"] }, async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const config = debian(folder.path, { packages: ["less"], bootable: "disabled" });
+  const locked = await lock(config);
+  expect(locked.packages.map(({ name }) => name)).toEqual(expect.arrayContaining(["base-files", "dpkg", "less"]));
+  const record = await build(config);
+  expect(
+    record.packages.map(({ name, version, architecture, sha256 }) => [name, version, architecture, sha256]),
+  ).toEqual(locked.packages.map(({ name, version, architecture, sha256 }) => [name, version, architecture, sha256]));
+  await expect(build({ ...config, packages: ["less", "nano"] }, { force: true })).rejects.toMatchObject({
+    code: "lock-stale",
+  });
+  const text = readFileSync(lockPath(config), "utf8");
+  const digest = locked.packages.find(({ name }) => name === "less")?.sha256 ?? "";
+  writeFileSync(lockPath(config), text.replace(digest, "0".repeat(64)));
+  await expect(build(config, { force: true })).rejects.toMatchObject({ code: "lock-unsatisfied" });
+  writeFileSync(lockPath(config), "[]");
+  await expect(build(config, { force: true })).rejects.toMatchObject({ code: "lock-invalid" });
 });

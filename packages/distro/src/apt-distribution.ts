@@ -24,6 +24,7 @@ import type {
   InstalledPackage,
   InstallOptions,
   InstallResult,
+  LockedPackage,
   RemoveOptions,
   Repository,
 } from "./distribution.ts";
@@ -31,6 +32,7 @@ import { checkPackageNames } from "./check-names.ts";
 import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.ts";
 import { installOnto, treeConfiguration } from "./apt-tree.ts";
 import type { PackageFile } from "./package-cache.ts";
+import { checkLockedFiles, checkLockedTree, lockedNames, lockError, lockFiles } from "./locked.ts";
 import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 
 /** A distribution of the Debian family. */
@@ -42,6 +44,7 @@ export function aptDistribution(family: DebianFamily): Distribution {
     prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
     install: async (options) => await install(family, options),
     fingerprint: async (options, lists) => await fingerprint(family, options, lists),
+    lock: async (options, lists) => await lock(family, options, lists),
     remove: async (options) => await remove(family, options),
     listPackages: listDpkgPackages,
     cleanMetadata: cleanDpkgMetadata,
@@ -108,16 +111,43 @@ async function prepare(family: DebianFamily, options: InstallOptions): Promise<P
   const apt = new AptRoot({ ...common, root: join(workspace, "apt"), installed, packageCache, progress, signal });
   await apt.create();
   await apt.update();
-  return { architecture, common, chosen, isBased, apt, plan: await apt.plan(options.packages) };
+  const { locked, packages } = options;
+  const plan = locked === undefined ? await apt.plan(packages) : await planLocked(apt, packages, locked);
+  return { architecture, common, chosen, isBased, apt, plan };
 }
 
 /** The packages that would be installed, each by the digest that the archive vouches for. */
+async function planLocked(apt: AptRoot, packages: readonly string[], locked: readonly LockedPackage[]): Promise<Plan> {
+  const names = lockedNames(packages, locked);
+  const plan = await apt.plan(names).catch((error: unknown) => {
+    throw lockError(error);
+  });
+  checkLockedFiles(plan.files, locked);
+  return plan;
+}
+
+/** What would be installed for each of the lists, in its locked form. */
+async function lock(
+  family: DebianFamily,
+  options: InstallOptions,
+  lists: readonly (readonly string[])[],
+): Promise<LockedPackage[][]> {
+  const { apt } = await prepare(family, { ...options, packages: [], locked: undefined });
+  const locked: LockedPackage[][] = [];
+  for (const packages of lists) {
+    checkPackageNames(packages);
+    locked.push(lockFiles((await apt.plan(packages)).files));
+  }
+  await rm(join(options.workspace, "apt"), { recursive: true, force: true });
+  return locked;
+}
+
 async function fingerprint(
   family: DebianFamily,
   options: InstallOptions,
   lists: readonly (readonly string[])[],
 ): Promise<string[]> {
-  const { apt, common } = await prepare(family, { ...options, packages: [] });
+  const { apt, common } = await prepare(family, { ...options, packages: [], locked: undefined });
   // The image's own list of archives is written from these.
   const archives = common.repositories.map(({ suite, components }) => `${suite} ${components.join(",")}`);
   const digests: string[] = [];
@@ -157,6 +187,7 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
     });
   await cleanDpkgVolatile(tree);
   await rm(join(workspace, "apt"), { recursive: true, force: true });
+  if (options.locked !== undefined) checkLockedTree(await listDpkgPackages(tree), options.locked);
   // The image gets the distribution's own servers: which mirror built it must not show in its bytes.
   const published = repositoriesFor(family, chosen);
   await writeSources(tree, `${release}.sources`, published);

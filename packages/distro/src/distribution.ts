@@ -19,6 +19,18 @@ export interface InstalledPackage {
   readonly sha256?: string;
 }
 
+/** A package that a build must take in this very form. */
+export interface LockedPackage {
+  readonly name: string;
+  readonly version: string;
+  /** The distribution's own name of the architecture. */
+  readonly architecture: string;
+  /** SHA-256 of the package's file, hexadecimal. */
+  readonly sha256: string;
+  /** Where the file was when it was locked, below the mirror. */
+  readonly path: string;
+}
+
 /** The form of a distribution's packages, as mkosi's manifest names it. */
 export type PackageType = "deb" | "rpm" | "pkg";
 
@@ -41,6 +53,8 @@ export interface InstallOptions {
   readonly architecture: string;
   /** Packages besides the base system: `name`, `name=version`. */
   readonly packages: readonly string[];
+  /** All packages that there may be, those of the base system among them; none but these is installed. */
+  readonly locked?: readonly LockedPackage[] | undefined;
   /** URI of the archive; without it this machine's own where it has one, else the distribution's. */
   readonly mirror?: string | undefined;
   /** URI of one repository to install from in place of all others; the image does not learn of it. */
@@ -104,6 +118,11 @@ export interface Distribution {
    * tell. @throws as install
    */
   fingerprint?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<string[]>;
+  /**
+   * The packages that `install` would install now for each of the lists, to be given as `locked` later.
+   * @throws as install
+   */
+  lock?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<LockedPackage[][]>;
   /** Uninstalls packages, and what came along for them only. */
   remove(options: RemoveOptions): Promise<void>;
   /** The packages in a tree, sorted by name. */

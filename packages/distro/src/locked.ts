@@ -1,0 +1,87 @@
+/**
+ * Installing the very packages that were locked, and no others.
+ * @module
+ */
+import { NotFoundError } from "@imgtool/core";
+import type { InstalledPackage, LockedPackage } from "./distribution.ts";
+import type { PackageFile } from "./package-cache.ts";
+
+const hint = "lock anew with imgtool lock, or name the archive of that day with Snapshot=";
+
+/** The locked form of the files of a plan, in the order of their names. */
+export function lockFiles(files: readonly PackageFile[]): LockedPackage[] {
+  return files
+    .map(({ file, uri, sha256 = "" }) => {
+      const [name = "", version = "", architecture = ""] = file.replace(/\.deb$/, "").split("_");
+      const path = /\/(pool\/.*)$/.exec(uri)?.[1] ?? uri;
+      return { name, version: decodeURIComponent(version), architecture, sha256, path: decodeURIComponent(path) };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.architecture < b.architecture ? -1 : 1));
+}
+
+/**
+ * What apt is asked for in the place of `packages`: every locked one in its version.
+ * @throws NotFoundError `lock-stale` for a package that was not locked
+ */
+export function lockedNames(packages: readonly string[], locked: readonly LockedPackage[]): string[] {
+  const known = new Set(locked.map(({ name }) => name));
+  // apt's patterns choose among what there is.
+  const others = packages
+    .map((name) => name.split("=")[0] ?? "")
+    .filter((name) => !/^[?~]/.test(name) && !known.has(name));
+  if (others.length > 0) {
+    throw new NotFoundError(`not locked: ${others.join(", ")}`, {
+      code: "lock-stale",
+      hint: "Packages= has changed since: lock anew with imgtool lock",
+      data: { packages: others },
+    });
+  }
+  return locked.map(({ name, version }) => `${name}=${version}`);
+}
+
+/** @throws NotFoundError `lock-unsatisfied` when the plan has other files than were locked */
+export function checkLockedFiles(files: readonly PackageFile[], locked: readonly LockedPackage[]): void {
+  compareLocked(lockFiles(files).map(fileKey), locked.map(fileKey), "the archive would give");
+}
+
+/** @throws NotFoundError `lock-unsatisfied` when other packages are installed than were locked */
+export function checkLockedTree(installed: readonly InstalledPackage[], locked: readonly LockedPackage[]): void {
+  compareLocked(installed.map(packageKey), locked.map(packageKey), "the image has");
+}
+
+function packageKey({ name, version, architecture }: InstalledPackage): string {
+  return `${name} ${version} ${architecture}`;
+}
+
+function fileKey(entry: LockedPackage): string {
+  return `${packageKey(entry)} (SHA-256 ${entry.sha256})`;
+}
+
+function compareLocked(found: readonly string[], locked: readonly string[], who: string): void {
+  const [has, wants] = [new Set(found), new Set(locked)];
+  const extra = found.filter((name) => !wants.has(name));
+  const missing = locked.filter((name) => !has.has(name));
+  if (extra.length === 0 && missing.length === 0) return;
+  throw new NotFoundError(`the locked packages cannot be had: ${who} ${some(extra)} where ${some(missing)} is locked`, {
+    code: "lock-unsatisfied",
+    hint,
+    data: { found: extra, locked: missing },
+  });
+}
+
+/** The first of the names, for a message. */
+function some(names: readonly string[]): string {
+  if (names.length === 0) return "nothing";
+  return `${names.slice(0, 3).join(", ")}${names.length > 3 ? ` and ${names.length - 3} more` : ""}`;
+}
+
+/** The error of an archive that no longer has what was locked; others as they are. */
+export function lockError(error: unknown): unknown {
+  if (!(error instanceof NotFoundError) || !error.code.startsWith("package-")) return error;
+  return new NotFoundError(`the locked packages cannot be had: ${error.message}`, {
+    code: "lock-unsatisfied",
+    hint,
+    data: error.data,
+    cause: error,
+  });
+}
