@@ -1,3 +1,4 @@
+// @module-tag system
 /** Pages and scripts that derive from the settings table and the verbs. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// @module-tag system
 /** `imgtool make` straight into a store on a web server, and `extract` from it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { serveDirectory, type ServedRequest } from "@imgtool/store";

@@ -1,3 +1,4 @@
+// @module-tag system
 /** The contract, for every driver and every kind of server it meets. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

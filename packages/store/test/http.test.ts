@@ -1,3 +1,4 @@
+// @module-tag system
 /** The HTTP client against everything that networks, servers and attackers do. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

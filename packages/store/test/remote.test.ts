@@ -1,3 +1,4 @@
+// @module-tag system
 /** Conversations in casync's remote protocol: both sides of imgtool, and peers that do not keep to it. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { blobFlags, ChunkIndex, chunkSizes, encodeIndex } from "@imgtool/chunker";

@@ -1,3 +1,4 @@
+// @module-tag system
 /** The S3 driver against OpenStack Swift, and against Amazon's published signatures. */
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
