@@ -62,6 +62,7 @@ test("a tree is used again until one of its inputs changes, which is named", asy
   using folder = project();
   const first = await stampOf(folder);
   expect(first.said).toBe("no cached tree: there is none yet");
+  expect(statSync(folder.join("mkosi.cache/incremental/thing~custom~~x86-64")).mode & 0o777).toBe(0o700);
   writeFileSync(folder.join("extra/etc/b"), "2");
   // What goes on top is no input of it. The sources are, for a script that may read them.
   const afterExtra = await stampOf(folder);

@@ -4,7 +4,7 @@
  * the file system has them.
  * @module
  */
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { NotFoundError, systemErrorCode, type Progress } from "@imgtool/core";
@@ -94,6 +94,8 @@ export async function saveTree(cached: CachedTree, tree: string, options: TreeCa
     await writeFile(join(fresh, "tree.json"), JSON.stringify(cached));
     // What else is kept of the image stays.
     await mkdir(folder, { recursive: true });
+    // An image's set-user-id programs are nothing for this machine's other users.
+    await chmod(folder, 0o700);
     await rm(join(folder, "tree.json"), { force: true });
     await rm(join(folder, "tree"), { recursive: true, force: true });
     await rename(join(fresh, "tree"), join(folder, "tree"));
