@@ -97,6 +97,8 @@ Output=system
 ManifestFormat=json
 [Content]
 Packages=tool
+[Build]
+PackageCacheDirectory=packages
 `,
     );
     const built = cli(["build"], { cwd });
