@@ -9,6 +9,7 @@ import { ConfigError, systemErrorCode } from "@imgtool/core";
 import { parseDeb822Sources, parseSourcesList } from "./apt-sources.ts";
 import type { Repository } from "./distribution.ts";
 import { mirrorUri } from "./mirror-uri.ts";
+import { namedArchitecture } from "./named-architecture.ts";
 
 /** A distribution that is made of .deb packages. */
 export interface DebianFamily {
@@ -70,13 +71,7 @@ const architectures: Readonly<Record<string, string>> = {
  * @throws ConfigError `architecture-unknown`
  */
 export function debianArchitecture(architecture: string): string {
-  const name = architectures[architecture];
-  if (name !== undefined) return name;
-  throw new ConfigError(`Debian has no architecture "${architecture}"`, {
-    code: "architecture-unknown",
-    hint: `Architecture= is one of ${Object.keys(architectures).join(", ")}`,
-    data: { architecture, known: Object.keys(architectures) },
-  });
+  return namedArchitecture({ title: "Debian", architectures }, architecture);
 }
 
 export interface RepositoryOptions {

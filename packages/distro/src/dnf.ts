@@ -1,147 +1,113 @@
 /**
- * Fedora and Red Hat's family: packages installed by dnf.
+ * Runs dnf (4 or 5) on a tree with a configuration of imgtool's own: nothing of this machine's dnf is
+ * read, and nothing is left in the tree but the packages.
  * @module
  */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { silentProgress, type Progress } from "@imgtool/core";
-import { requireTool } from "@imgtool/host";
-import { checkPackageNames } from "./check-names.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
-import { prepareDnf } from "./dnf-run.ts";
-import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
-import type { RunPackages } from "./package-run.ts";
-import { recordedRepositories, writeRpmMacros, writeRpmWorkspace } from "./rpm-configuration.ts";
-import {
-  cleanRpmMetadata,
-  cleanRpmVolatile,
-  listRpmPackages,
-  normalizeRpmDatabase,
-  removeRpmLogs,
-} from "./rpm-database.ts";
-import { rpmArchitecture, type RpmFamily } from "./rpm-family.ts";
-import { requireRunnable } from "./runnable.ts";
+import { runTool } from "@imgtool/host";
+import { proxyEnvironment } from "./apt.ts";
+import { linkCache } from "./linked-cache.ts";
+import type { FailureWords } from "./package-error.ts";
+import type { Downloaded } from "./install-downloaded.ts";
+import { packageRunner, type PreparedRun } from "./package-run.ts";
+import { parseSize, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
 
-const installing = /^ +Installing +: (\S+)/;
+/** What dnf says when something is the matter. */
+const words: FailureWords = {
+  unknown: [/^No match for argument: (\S+)$/, /^(?:Error: )?Unable to find a match: (\S+)$/],
+  signature: [
+    /GPG check FAILED/,
+    /is not signed/,
+    /GPG signature verification error/,
+    /[Pp]ublic key .* is not installed/,
+    /Failed to retrieve GPG key/,
+    /PGP check for package .* failed/,
+  ],
+  unreachable: [
+    /Failed to download metadata for repo '([^']+)'/,
+    /Cannot download repomd\.xml/,
+    /Curl error \(\d+\)/,
+    /Error downloading packages/,
+    /Status code: \d+ for (\S+)/,
+  ],
+  unmet: [/^ +- (nothing provides .*)$/, /^ +- (package .* (?:requires|conflicts with) .*)$/],
+  script: [/scriptlet failed, .*\b(\S+)$/, /Error in \w+ scriptlet in rpm package (\S+)/],
+};
 
-/** A distribution whose package manager is dnf. */
-export function dnfDistribution(family: RpmFamily): Distribution {
-  return {
-    name: family.name,
-    packageType: "rpm",
-    architectureName: (architecture) => rpmArchitecture(family, architecture),
-    // The first package brings the root's folders and links.
-    prepareTree: async () => {},
-    install: async (options) => await install(family, options),
-    remove: async (options) => await remove(family, options),
-    listPackages: listRpmPackages,
-    cleanMetadata: cleanRpmMetadata,
-    cleanVolatile: cleanRpmVolatile,
-  };
-}
+/** Fedora's and Red Hat's package manager. */
+export const dnf: RpmManager = {
+  program: "dnf",
+  prepare,
+  // Recommended packages are the configuration's business.
+  install: () => ["install"],
+  downloadOnly: "--downloadonly",
+  remove: ["remove"],
+  downloading: /^(?:\(\d+\/\d+\): )?(\S+\.rpm) .*\|/,
+  installing: /^ +Installing +: (\S+)/,
+  readDownload,
+};
 
-async function install(family: RpmFamily, options: InstallOptions): Promise<InstallResult> {
-  const { tree, release, packages, packageCache } = options;
-  const progress = options.progress ?? silentProgress;
-  const architecture = rpmArchitecture(family, options.architecture);
-  checkPackageNames(packages);
-  for (const tool of ["dnf", "rpm", "bwrap"]) await requireTool(tool);
-  await requireRunnable(architecture);
-  const folder = join(options.workspace, "dnf");
-  const workspace = await writeRpmWorkspace(family, options, folder);
-  const variables = family.variables?.(release) ?? {};
-  const { run, tidy } = await prepareDnf({
-    ...workspace,
-    tree,
-    folder,
-    cache: packageCache === undefined ? undefined : join(packageCache, "dnf", family.name, release),
-    variables,
-    distribution: family.title,
-    release,
-    architecture,
-    withRecommends: options.withRecommends,
-    withDocs: options.withDocs,
-    keyCheck: options.repositoryKeyCheck,
-    signal: options.signal,
-  });
-  const base = family.basePackages(release, packages);
-  let downloaded: Downloaded;
-  try {
-    downloaded = await download(run, [...base, ...packages], progress);
-    const { count } = downloaded;
-    await installDownloaded({ run, install: ["install"], base, packages, installing, count, progress });
-  } finally {
-    await tidy();
-  }
-  await removeRpmLogs(tree);
-  await normalizeRpmDatabase(tree, options.sourceDateEpoch);
-  await rm(folder, { recursive: true, force: true });
-  return {
-    packages: await listRpmPackages(tree),
-    repositories: recordedRepositories(workspace.repositories, {
-      releasever: release,
-      basearch: architecture,
-      ...variables,
-    }),
-    downloaded: { files: downloaded.files, bytes: downloaded.bytes },
-  };
-}
-
-/** Resolves and downloads everything before a package is installed: what is wrong with names shows in seconds. */
-async function download(run: RunPackages, packages: readonly string[], progress: Progress): Promise<Downloaded> {
-  using task = progress.start({ label: "download packages" });
-  let files = 0;
-  const lines = await run({
-    args: ["install", "--downloadonly", ...packages],
-    doing: "download packages",
-    mounted: false,
-    offline: false,
-    onLine: (line) => {
-      const name = /^(?:\(\d+\/\d+\): )?(\S+\.rpm) .*\|/.exec(line)?.[1];
-      if (name === undefined) return;
-      files++;
-      task.detail(name);
-    },
-  });
-  const found = (pattern: RegExp): string | undefined => lines.map((line) => pattern.exec(line)?.[1]).find(Boolean);
-  task.done(files === 0 ? "nothing new" : `${files} packages`);
+function readDownload(lines: readonly string[]): Downloaded {
+  const found = (pattern: RegExp): string => lines.map((line) => pattern.exec(line)?.[1]).find(Boolean) ?? "";
+  const files = lines.filter((line) => dnf.downloading.test(line)).length;
   return {
     files,
-    bytes: files === 0 ? 0 : parseSize(found(/^Total download size: (.+)$/) ?? ""),
-    count: Number(found(/^Install +(\d+) Packages?$/) ?? 0),
+    bytes: files === 0 ? 0 : parseSize(found(/^Total download size: (.+)$/)),
+    count: Number(found(/^Install +(\d+) Packages?$/)),
   };
 }
 
-/** Bytes of dnf's `4.5 M`: it says them no more exactly. */
-export function parseSize(text: string): number {
-  const match = /^([\d.]+) ?([kMG]?)/.exec(text);
-  const units: Readonly<Record<string, number>> = { "": 1, k: 1024, M: 1024 ** 2, G: 1024 ** 3 };
-  return match === null ? 0 : Math.round(Number(match[1]) * (units[match[2] ?? ""] ?? 1));
-}
-
-async function remove(family: RpmFamily, options: RemoveOptions): Promise<void> {
-  const { tree, packages, signal } = options;
-  if (packages.length === 0) return;
-  checkPackageNames(packages);
-  using task = (options.progress ?? silentProgress).start({ label: "remove packages", total: packages.length });
-  const folder = await mkdtemp(join(tmpdir(), "imgtool-dnf-"));
-  try {
-    const repositoryFolder = join(folder, "repositories");
-    await mkdir(repositoryFolder);
-    const home = await writeRpmMacros(folder, tree);
-    const architecture = rpmArchitecture(family, options.architecture);
-    const common = { distribution: family.title, release: "", architecture, signal };
-    const { run, tidy } = await prepareDnf({ ...common, tree, folder, home, repositoryFolder });
-    try {
-      await run({ args: ["remove", ...packages], doing: "remove packages", mounted: true, offline: true });
-    } finally {
-      await tidy();
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-  await removeRpmLogs(tree);
-  await normalizeRpmDatabase(tree);
-  task.done(`${packages.length} packages`);
+/** Writes the configuration. */
+async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
+  const { tree, folder, home, release, signal } = options;
+  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+  const variableFolder = join(folder, "variables");
+  await mkdir(variableFolder, { recursive: true });
+  for (const [name, value] of Object.entries(options.variables ?? {}))
+    await writeFile(join(variableFolder, name), `${value}\n`);
+  const configuration = join(folder, "dnf.conf");
+  const lines = [
+    "[main]",
+    "best=1",
+    "keepcache=1",
+    "plugins=0",
+    "check_config_file_age=0",
+    "retries=3",
+    // A mirror that takes connections and says nothing is given up soon.
+    "timeout=20",
+    `reposdir=${options.repositoryFolder}`,
+    `varsdir=${variableFolder}`,
+    `install_weak_deps=${options.withRecommends === true ? 1 : 0}`,
+    `gpgcheck=${options.keyCheck === false ? 0 : 1}`,
+    ...(options.withDocs === false ? ["tsflags=nodocs"] : []),
+  ];
+  await writeFile(configuration, `${lines.join("\n")}\n`);
+  const common = [
+    "--assumeyes",
+    `--config=${configuration}`,
+    `--installroot=${tree}`,
+    `--releasever=${release}`,
+    `--forcearch=${options.architecture}`,
+    // In the configuration it would be a path below the tree.
+    `--setopt=cachedir=${cache.path}`,
+  ];
+  const known = async (): Promise<readonly string[]> => {
+    const args = [...common, "--cacheonly", "--quiet", "repoquery", "--available", "--queryformat=%{name}\n"];
+    const { stdout } = await runTool("dnf", args, { env: { HOME: home }, signal });
+    return [...new Set(stdout.split("\n").filter((name) => name !== ""))];
+  };
+  const run = packageRunner({
+    program: "dnf",
+    common,
+    offline: ["--cacheonly"],
+    env: { HOME: home, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() },
+    words,
+    tree,
+    distribution: options.distribution,
+    release,
+    known,
+    signal,
+  });
+  return { run, tidy: async () => await cache.remove(tree) };
 }

@@ -8,19 +8,20 @@ import { arch } from "./arch.ts";
 import { custom } from "./custom.ts";
 import { debian, ubuntu } from "./debian.ts";
 import type { Distribution } from "./distribution.ts";
-import { dnfDistribution } from "./dnf.ts";
+import { dnf } from "./dnf.ts";
 import { alma, centos, rhel, rocky } from "./enterprise-linux.ts";
 import { fedora } from "./fedora.ts";
 import { opensuse } from "./opensuse.ts";
 import { pacmanDistribution } from "./pacman.ts";
-import { zypperDistribution } from "./zypper.ts";
+import { rpmDistribution } from "./rpm-distribution.ts";
+import { zypper } from "./zypper.ts";
 
 export type * from "./distribution.ts";
 
 const distributions: readonly Distribution[] = [
   ...[debian, ubuntu].map(aptDistribution),
-  ...[fedora, centos, rhel, rocky, alma].map(dnfDistribution),
-  zypperDistribution(opensuse),
+  ...[fedora, centos, rhel, rocky, alma].map((family) => rpmDistribution(dnf, family)),
+  rpmDistribution(zypper, opensuse),
   pacmanDistribution(arch),
   custom,
 ];

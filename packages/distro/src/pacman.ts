@@ -22,6 +22,7 @@ import {
   setPacmanInstallTimes,
 } from "./pacman-database.ts";
 import { preparePacmanKeys } from "./pacman-keys.ts";
+import { namedArchitecture } from "./named-architecture.ts";
 import { requireRunnable } from "./runnable.ts";
 
 /** What pacman says when something is the matter. */
@@ -43,7 +44,7 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
   return {
     name: family.name,
     packageType: "pkg",
-    architectureName: (architecture) => architectureOf(family, architecture),
+    architectureName: (architecture) => namedArchitecture(family, architecture),
     prepareTree: async () => {},
     install: async (options) => await install(family, options),
     remove: async (options) => await remove(family, options),
@@ -56,7 +57,7 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
 async function install(family: PacmanFamily, options: InstallOptions): Promise<InstallResult> {
   const { tree, packages, signal } = options;
   const progress = options.progress ?? silentProgress;
-  const architecture = architectureOf(family, options.architecture);
+  const architecture = namedArchitecture(family, options.architecture);
   checkPackageNames(packages);
   for (const tool of ["pacman", "bwrap"]) await requireTool(tool);
   await requireRunnable(architecture);
@@ -209,7 +210,7 @@ async function remove(family: PacmanFamily, options: RemoveOptions): Promise<voi
   using task = (options.progress ?? silentProgress).start({ label: "remove packages", total: packages.length });
   const folder = await mkdtemp(join(tmpdir(), "imgtool-pacman-"));
   try {
-    const architecture = architectureOf(family, options.architecture);
+    const architecture = namedArchitecture(family, options.architecture);
     const cache = join(folder, "cache");
     const common = { tree, folder, cache, architecture, keyFolder: undefined, repositories: [], signal };
     const run = await preparePacman(family, common);
@@ -220,15 +221,4 @@ async function remove(family: PacmanFamily, options: RemoveOptions): Promise<voi
   }
   await cleanPacmanVolatile(tree);
   task.done(`${packages.length} packages`);
-}
-
-function architectureOf(family: PacmanFamily, architecture: string): string {
-  const name = family.architectures[architecture];
-  if (name !== undefined) return name;
-  const known = Object.keys(family.architectures);
-  throw new ConfigError(`${family.title} has no architecture "${architecture}"`, {
-    code: "architecture-unknown",
-    hint: `Architecture= is one of ${known.join(", ")}`,
-    data: { architecture, known },
-  });
 }

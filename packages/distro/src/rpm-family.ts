@@ -50,21 +50,6 @@ export const rpmArchitectures = {
   "x86-64": "x86_64",
 } as const;
 
-/**
- * The distribution's name of a systemd architecture.
- * @throws ConfigError `architecture-unknown`
- */
-export function rpmArchitecture(family: RpmFamily, architecture: string): string {
-  const name = family.architectures[architecture];
-  if (name !== undefined) return name;
-  const known = Object.keys(family.architectures);
-  throw new ConfigError(`${family.title} has no architecture "${architecture}"`, {
-    code: "architecture-unknown",
-    hint: `Architecture= is one of ${known.join(", ")}`,
-    data: { architecture, known },
-  });
-}
-
 export function snapshotUnsupported(title: string, snapshot: string): ConfigError {
   return new ConfigError(`${title} has no archive of snapshots: Snapshot=${snapshot} cannot be used`, {
     code: "snapshot-unsupported",

@@ -1,13 +1,13 @@
 import { FormatError } from "@imgtool/core";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseSize } from "./dnf.ts";
 import { alma, centos, rhel, rocky } from "./enterprise-linux.ts";
 import { fedora } from "./fedora.ts";
 import { opensuse } from "./opensuse.ts";
 import { parseDescription } from "./pacman-database.ts";
 import { formatRpmRepository } from "./rpm-configuration.ts";
 import type { RpmFamily, RpmRepositoryOptions } from "./rpm-family.ts";
+import { parseSize } from "./rpm-distribution.ts";
 import { RpmHeader, rpmTags } from "./rpm-header.ts";
 
 /** A header as rpm stores it: tags with their types and values. */

@@ -1,155 +1,120 @@
 /**
- * openSUSE: packages installed by zypper.
+ * Runs zypper on a tree with a configuration of imgtool's own: nothing of this machine's zypper is read,
+ * and nothing is left in the tree but the packages.
  * @module
  */
-import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { silentProgress, type Progress } from "@imgtool/core";
-import { requireTool, runTool } from "@imgtool/host";
+import { runTool } from "@imgtool/host";
 import { resolveInTree } from "@imgtool/sandbox";
 import { proxyEnvironment } from "./apt.ts";
-import { checkPackageNames } from "./check-names.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
-import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
-import type { RunPackages } from "./package-run.ts";
-import { recordedRepositories, writeRpmMacros, writeRpmWorkspace, type RpmWorkspace } from "./rpm-configuration.ts";
-import {
-  cleanRpmMetadata,
-  cleanRpmVolatile,
-  listRpmPackages,
-  normalizeRpmDatabase,
-  removeRpmLogs,
-} from "./rpm-database.ts";
-import { rpmArchitecture, type RpmFamily } from "./rpm-family.ts";
-import { requireRunnable } from "./runnable.ts";
-import { prepareZypper } from "./zypper-run.ts";
+import { linkCache } from "./linked-cache.ts";
+import type { FailureWords } from "./package-error.ts";
+import type { Downloaded } from "./install-downloaded.ts";
+import { packageRunner, type PreparedRun } from "./package-run.ts";
+import { parseSize, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
 
-const installing = /^\(\d+\/\d+\) Installing: (\S+)/;
+/** What zypper says when something is the matter. */
+const words: FailureWords = {
+  unknown: [/^No provider of '([^']+)' found\.$/, /^Package '([^']+)' not found\.$/],
+  signature: [
+    /Signature verification failed/,
+    /is signed with an unknown key/,
+    /is not signed|is unsigned/,
+    /[Ss]ignatures? (?:key )?(?:is|are) NOT OK|NOKEY/,
+    /failed signature check/,
+  ],
+  unreachable: [
+    /^Skipping repository '([^']+)' because of the above error/,
+    /File '[^']+' not found on medium '([^']+)'/,
+    /(?:Download|Timeout|Connection) .*(?:error|failed|exceeded|refused)/i,
+    /^Problem retrieving files from '([^']+)'/,
+    /Could not resolve host|Connection failed|Can't provide/,
+  ],
+  unmet: [/^Problem: (.*)$/],
+  script: [/%\w+\((\S+?)\) scriptlet failed/],
+};
 
-/** A distribution whose package manager is zypper. */
-export function zypperDistribution(family: RpmFamily): Distribution {
+// Exit codes of zypper(8) that ask for a reboot or a restart after a success.
+const success: readonly number[] = [0, 102, 103];
+
+/** openSUSE's package manager. */
+export const zypper: RpmManager = {
+  program: "zypper",
+  prepare,
+  install: (withRecommends) => ["install", withRecommends ? "--recommends" : "--no-recommends"],
+  downloadOnly: "--download-only",
+  remove: ["remove", "--clean-deps"],
+  downloading: /^Retrieving(?: package|:)? (\S+).*\(\s*\d+\/\d+\), +([\d.]+ [KMG]?)i?B/,
+  installing: /^\(\d+\/\d+\) Installing: (\S+)/,
+  readDownload,
+};
+
+function readDownload(lines: readonly string[]): Downloaded {
+  const sizes = lines.flatMap((line) => zypper.downloading.exec(line)?.[2] ?? []);
+  const count = lines.map((line) => /^(\d+) new packages? to install/.exec(line)?.[1]).find(Boolean);
   return {
-    name: family.name,
-    packageType: "rpm",
-    architectureName: (architecture) => rpmArchitecture(family, architecture),
-    prepareTree: async () => {},
-    install: async (options) => await install(family, options),
-    remove: async (options) => await remove(family, options),
-    listPackages: listRpmPackages,
-    cleanMetadata: cleanRpmMetadata,
-    cleanVolatile: cleanRpmVolatile,
+    files: sizes.length,
+    bytes: sizes.reduce((sum, size) => sum + parseSize(size), 0),
+    count: Number(count ?? 0),
   };
 }
 
-async function install(family: RpmFamily, options: InstallOptions): Promise<InstallResult> {
-  const { tree, release, packages, packageCache, signal } = options;
-  const progress = options.progress ?? silentProgress;
-  const architecture = rpmArchitecture(family, options.architecture);
-  checkPackageNames(packages);
-  for (const tool of ["zypper", "rpm", "bwrap"]) await requireTool(tool);
-  await requireRunnable(architecture);
-  const folder = join(options.workspace, "zypper");
-  const workspace = await writeRpmWorkspace(family, options, folder);
-  const { run, tidy } = await prepareZypper({
-    ...workspace,
+/** Writes the configuration, and gives the tree the keys. */
+async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
+  const { tree, folder, home, release, signal } = options;
+  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+  const configuration = join(folder, "zypp.conf");
+  const lines = [
+    "[main]",
+    `rpm.install.excludedocs = ${options.withDocs === false ? "yes" : "no"}`,
+    // Whatever is read is read once in a build, at its first command.
+    "repo.refresh.delay = 0",
+    "commit.downloadMode = DownloadInAdvance",
+    "multiversion = provides:multiversion(kernel)",
+  ];
+  await writeFile(configuration, `${lines.join("\n")}\n`);
+  const common = [
+    "--non-interactive",
+    ...(options.keyCheck === false ? ["--no-gpg-checks"] : []),
+    `--installroot=${tree}`,
+    `--reposd-dir=${options.repositoryFolder}`,
+    `--cache-dir=${cache.path}`,
+    ...(release === "" ? [] : [`--releasever=${release}`]),
+  ];
+  const env = { HOME: home, ZYPP_CONF: configuration, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() };
+  const known = async (): Promise<readonly string[]> => {
+    const { stdout } = await runTool("zypper", [...common, "--no-refresh", "--quiet", "packages"], { env, signal });
+    return [...new Set(stdout.split("\n").map((line) => line.split("|")[2]?.trim() ?? ""))];
+  };
+  const run = packageRunner({
+    program: "zypper",
+    common,
+    offline: ["--no-refresh"],
+    env,
+    success,
+    words,
     tree,
-    folder,
-    cache: packageCache === undefined ? undefined : join(packageCache, "zypper", family.name, release),
-    distribution: family.title,
+    distribution: options.distribution,
     release,
-    withDocs: options.withDocs,
-    keyCheck: options.repositoryKeyCheck,
+    known,
     signal,
   });
-  if (options.repositoryKeyCheck !== false) await importKeys(tree, workspace, options);
-  const base = family.basePackages(release, packages);
-  const install = ["install", ...(options.withRecommends === true ? ["--recommends"] : ["--no-recommends"])];
-  let downloaded: Downloaded;
-  try {
-    downloaded = await download(run, [...install, "--download-only", ...base, ...packages], progress);
-    const { count } = downloaded;
-    await installDownloaded({ run, install, base, packages, installing, count, progress });
-  } finally {
-    await tidy();
-  }
-  await removeRpmLogs(tree);
-  await normalizeRpmDatabase(tree, options.sourceDateEpoch);
-  await rm(folder, { recursive: true, force: true });
-  return {
-    packages: await listRpmPackages(tree),
-    repositories: recordedRepositories(workspace.repositories, { releasever: release, basearch: architecture }),
-    downloaded: { files: downloaded.files, bytes: downloaded.bytes },
-  };
+  if (options.keyCheck !== false) await importKeys(options);
+  return { run, tidy: async () => await cache.remove(tree) };
 }
-
-async function download(run: RunPackages, args: readonly string[], progress: Progress): Promise<Downloaded> {
-  using task = progress.start({ label: "download packages" });
-  let files = 0;
-  let bytes = 0;
-  const lines = await run({
-    args,
-    doing: "download packages",
-    mounted: false,
-    offline: false,
-    onLine: (line) => {
-      const match = /^Retrieving(?: package|:)? (\S+).*\(\s*\d+\/\d+\), +([\d.]+) ([KMG]?)i?B/.exec(line);
-      if (match === null) return;
-      files++;
-      bytes += Math.round(Number(match[2]) * (units[match[3] ?? ""] ?? 1));
-      task.detail(match[1] ?? "");
-    },
-  });
-  const count = lines.map((line) => /^(\d+) new packages? to install/.exec(line)?.[1]).find(Boolean);
-  task.done(files === 0 ? "nothing new" : `${files} packages`);
-  return { files, bytes, count: Number(count ?? 0) };
-}
-
-const units: Readonly<Record<string, number>> = { "": 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
 /** zypper verifies with the keys in the tree's database alone; keys that are elsewhere it would ask for. */
-async function importKeys(tree: string, workspace: RpmWorkspace, options: InstallOptions): Promise<void> {
-  const keys = [...new Set(workspace.repositories.filter(({ enabled }) => enabled).flatMap((entry) => entry.keys))];
+async function importKeys(options: RpmRunOptions): Promise<void> {
+  const { tree, home, repositories = [], databaseFolder = "", signal } = options;
+  const keys = [...new Set(repositories.filter(({ enabled }) => enabled).flatMap((entry) => entry.keys))];
   if (keys.length === 0) return;
-  const database = await resolveInTree(tree, workspace.databaseFolder);
+  const database = await resolveInTree(tree, databaseFolder);
   await mkdir(database, { recursive: true });
   // mkdir obeys the umask.
   for (let path = database; path.length > tree.length; path = dirname(path)) await chmod(path, 0o755);
   await runTool("rpm", [`--root=${tree}`, "--import", ...keys.map((key) => key.replace(/^file:\/\//, ""))], {
-    env: { HOME: workspace.home, ...proxyEnvironment() },
-    signal: options.signal,
+    env: { HOME: home, ...proxyEnvironment() },
+    signal,
   });
-}
-
-async function remove(family: RpmFamily, options: RemoveOptions): Promise<void> {
-  const { tree, packages, signal } = options;
-  if (packages.length === 0) return;
-  checkPackageNames(packages);
-  using task = (options.progress ?? silentProgress).start({ label: "remove packages", total: packages.length });
-  const folder = await mkdtemp(join(tmpdir(), "imgtool-zypper-"));
-  try {
-    const repositoryFolder = join(folder, "repositories");
-    await mkdir(repositoryFolder);
-    const home = await writeRpmMacros(folder, tree);
-    const { run, tidy } = await prepareZypper({
-      tree,
-      folder,
-      home,
-      repositoryFolder,
-      distribution: family.title,
-      release: "",
-      signal,
-    });
-    const args = ["remove", "--clean-deps", ...packages];
-    try {
-      await run({ args, doing: "remove packages", mounted: true, offline: true });
-    } finally {
-      await tidy();
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-  await removeRpmLogs(tree);
-  await normalizeRpmDatabase(tree);
-  task.done(`${packages.length} packages`);
 }

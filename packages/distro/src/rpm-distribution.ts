@@ -1,0 +1,192 @@
+/**
+ * Distributions of RPM packages: what installing, removing and cleaning up come to, whichever package
+ * manager runs.
+ * @module
+ */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentProgress, type Progress } from "@imgtool/core";
+import { requireTool } from "@imgtool/host";
+import { checkPackageNames } from "./check-names.ts";
+import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
+import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
+import { namedArchitecture } from "./named-architecture.ts";
+import type { PreparedRun, RunPackages } from "./package-run.ts";
+import { recordedRepositories, writeRpmMacros, writeRpmWorkspace } from "./rpm-configuration.ts";
+import {
+  cleanRpmMetadata,
+  cleanRpmVolatile,
+  listRpmPackages,
+  normalizeRpmDatabase,
+  removeRpmLogs,
+} from "./rpm-database.ts";
+import type { RpmFamily, RpmRepository } from "./rpm-family.ts";
+import { requireRunnable } from "./runnable.ts";
+
+/** What a package manager is run with on a tree. */
+export interface RpmRunOptions {
+  readonly tree: string;
+  /** Folder for configuration and, without `cache`, downloads. */
+  readonly folder: string;
+  /** HOME, with rpm's macros. */
+  readonly home: string;
+  readonly repositoryFolder: string;
+  /** Whose keys it may have to be given; none for a removal. */
+  readonly repositories?: readonly RpmRepository[];
+  /** Where rpm keeps its database, from the tree's root. */
+  readonly databaseFolder?: string;
+  readonly cache?: string | undefined;
+  /** Of the repositories' addresses, besides the release. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** For messages. */
+  readonly distribution: string;
+  /** Empty for a removal, which looks for nothing. */
+  readonly release: string;
+  /** rpm's name. */
+  readonly architecture: string;
+  readonly withRecommends?: boolean | undefined;
+  readonly withDocs?: boolean | undefined;
+  readonly keyCheck?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What dnf and zypper differ in. */
+export interface RpmManager {
+  readonly program: string;
+  /** Writes its configuration. */
+  prepare(options: RpmRunOptions): Promise<PreparedRun>;
+  /** Arguments before the names of packages. */
+  install(withRecommends: boolean): readonly string[];
+  readonly downloadOnly: string;
+  readonly remove: readonly string[];
+  /** Find the package of a line of output that begins to download or install one. */
+  readonly downloading: RegExp;
+  readonly installing: RegExp;
+  /** What the lines of a download say of it. */
+  readDownload(lines: readonly string[]): Downloaded;
+}
+
+/** A distribution with its package manager. */
+export function rpmDistribution(manager: RpmManager, family: RpmFamily): Distribution {
+  return {
+    name: family.name,
+    packageType: "rpm",
+    architectureName: (architecture) => namedArchitecture(family, architecture),
+    // The first package brings the root's folders and links.
+    prepareTree: async () => {},
+    install: async (options) => await install(manager, family, options),
+    remove: async (options) => await remove(manager, family, options),
+    listPackages: listRpmPackages,
+    cleanMetadata: cleanRpmMetadata,
+    cleanVolatile: cleanRpmVolatile,
+  };
+}
+
+async function install(manager: RpmManager, family: RpmFamily, options: InstallOptions): Promise<InstallResult> {
+  const { tree, release, packages, packageCache } = options;
+  const progress = options.progress ?? silentProgress;
+  const architecture = namedArchitecture(family, options.architecture);
+  checkPackageNames(packages);
+  for (const tool of [manager.program, "rpm", "bwrap"]) await requireTool(tool);
+  await requireRunnable(architecture);
+  const folder = join(options.workspace, manager.program);
+  const workspace = await writeRpmWorkspace(family, options, folder);
+  const variables = family.variables?.(release) ?? {};
+  const { run, tidy } = await manager.prepare({
+    ...workspace,
+    tree,
+    folder,
+    cache: packageCache === undefined ? undefined : join(packageCache, manager.program, family.name, release),
+    variables,
+    distribution: family.title,
+    release,
+    architecture,
+    withRecommends: options.withRecommends,
+    withDocs: options.withDocs,
+    keyCheck: options.repositoryKeyCheck,
+    signal: options.signal,
+  });
+  const base = family.basePackages(release, packages);
+  const install = manager.install(options.withRecommends === true);
+  let downloaded: Downloaded;
+  try {
+    const args = [...install, manager.downloadOnly, ...base, ...packages];
+    downloaded = await download(manager, run, args, progress);
+    const { count } = downloaded;
+    const { installing } = manager;
+    await installDownloaded({ run, install, base, packages, installing, count, progress });
+  } finally {
+    await tidy();
+  }
+  await removeRpmLogs(tree);
+  await normalizeRpmDatabase(tree, options.sourceDateEpoch);
+  await rm(folder, { recursive: true, force: true });
+  return {
+    packages: await listRpmPackages(tree),
+    repositories: recordedRepositories(workspace.repositories, {
+      releasever: release,
+      basearch: architecture,
+      ...variables,
+    }),
+    downloaded: { files: downloaded.files, bytes: downloaded.bytes },
+  };
+}
+
+/** Resolves and downloads everything before a package is installed: what is wrong with names shows in seconds. */
+async function download(
+  manager: RpmManager,
+  run: RunPackages,
+  args: readonly string[],
+  progress: Progress,
+): Promise<Downloaded> {
+  using task = progress.start({ label: "download packages" });
+  const onLine = (line: string): void => {
+    const name = manager.downloading.exec(line)?.[1];
+    if (name !== undefined) task.detail(name);
+  };
+  const lines = await run({ args, doing: "download packages", mounted: false, offline: false, onLine });
+  const downloaded = manager.readDownload(lines);
+  task.done(downloaded.files === 0 ? "nothing new" : `${downloaded.files} packages`);
+  return downloaded;
+}
+
+/** Bytes of `4.5 M` or `12 KiB`: package managers say them no more exactly. */
+export function parseSize(text: string): number {
+  const match = /^([\d.]+) ?([kKMG]?)/.exec(text);
+  const units: Readonly<Record<string, number>> = { "": 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+  return match === null ? 0 : Math.round(Number(match[1]) * (units[(match[2] ?? "").toUpperCase()] ?? 1));
+}
+
+async function remove(manager: RpmManager, family: RpmFamily, options: RemoveOptions): Promise<void> {
+  const { tree, packages, signal } = options;
+  if (packages.length === 0) return;
+  checkPackageNames(packages);
+  using task = (options.progress ?? silentProgress).start({ label: "remove packages", total: packages.length });
+  const folder = await mkdtemp(join(tmpdir(), `imgtool-${manager.program}-`));
+  try {
+    const repositoryFolder = join(folder, "repositories");
+    await mkdir(repositoryFolder);
+    const { run, tidy } = await manager.prepare({
+      tree,
+      folder,
+      home: await writeRpmMacros(folder, tree),
+      repositoryFolder,
+      distribution: family.title,
+      release: "",
+      architecture: namedArchitecture(family, options.architecture),
+      signal,
+    });
+    try {
+      const args = [...manager.remove, ...packages];
+      await run({ args, doing: "remove packages", mounted: true, offline: true });
+    } finally {
+      await tidy();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  await removeRpmLogs(tree);
+  await normalizeRpmDatabase(tree);
+  task.done(`${packages.length} packages`);
+}
