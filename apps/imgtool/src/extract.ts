@@ -48,7 +48,7 @@ export interface ExtractTask extends VerbContext {
 
 /** Restores the blob of a .caibx to a file, a block device or, for `-`, standard output. */
 export async function extractBlobTo({ source, target, options, reporter, signal }: ExtractTask): Promise<void> {
-  await using opened = await openIndex(source, options, reporter, signal);
+  await using opened = await openIndex(source, { ...options, lazySeeds: target !== "-" }, reporter, signal);
   if (target === "-") {
     await writeStandardOutput(readStream(new ChunkSource(opened), { signal, requests: options.requests }));
     return;

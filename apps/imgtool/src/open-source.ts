@@ -33,6 +33,8 @@ export interface OpenedIndex extends AsyncDisposable {
 
 export interface OpenOptions extends StoreOptions {
   readonly seed?: readonly string[];
+  /** Whether whoever gets the seeds scans them. Default false. */
+  readonly lazySeeds?: boolean;
   /** Bytes a second that are received from web servers. */
   readonly rateLimitBps?: number;
   /** Range of ids of the owners of a directory, or of a seed. */
@@ -61,7 +63,8 @@ export async function openIndex(
   }
   const seeds: Seed[] = [];
   for (const path of options.seed ?? []) {
-    const seed = await openSeed(path, { index, idShift: options.idShift, progress, signal });
+    const { idShift, lazySeeds: lazy } = options;
+    const seed = await openSeed(path, { index, idShift, lazy, progress, signal });
     resources.defer(() => seed.close());
     seeds.push(seed);
   }

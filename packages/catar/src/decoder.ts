@@ -89,6 +89,21 @@ export class CatarDecoder {
     for (const event of this.#reader.push(bytes)) yield* this.#take(event);
   }
 
+  /** Bytes of the file entered last that are still to come. */
+  get payloadLeft(): number {
+    return this.#reader.payloadLeft;
+  }
+
+  /**
+   * Passes over bytes of a file's content that the caller does not read: the next push goes on behind them.
+   * @throws RangeError when `count` is more than payloadLeft
+   */
+  *skipPayload(count: number): Generator<CatarEvent, void> {
+    if (!(count >= 0 && count <= this.payloadLeft))
+      throw new RangeError(`expected 0 to ${this.payloadLeft} bytes of payload to skip, found ${count}`);
+    for (const event of this.#reader.skip(count)) yield* this.#take(event);
+  }
+
   /** Ends the input. @throws CatarError `catar-truncated` when the archive is not whole */
   finish(): void {
     this.#reader.finish();

@@ -36,6 +36,18 @@ export class RecordReader {
     return this.#offset;
   }
 
+  /** Bytes of the payload under way that are still to come; 0 outside of payloads. */
+  get payloadLeft(): number {
+    return this.#payloadLeft;
+  }
+
+  /** Passes over bytes of the payload under way, no more than payloadLeft. */
+  *skip(count: number): Generator<ReaderEvent, void> {
+    this.#offset += count;
+    this.#payloadLeft -= count;
+    if (count > 0 && this.#payloadLeft === 0) yield { type: "payload-end" };
+  }
+
   /** Yields what the bytes complete. The generator must be run to its end before the next push. */
   *push(bytes: Uint8Array): Generator<ReaderEvent, void> {
     let at = 0;

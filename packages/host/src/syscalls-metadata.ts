@@ -30,6 +30,8 @@ export interface FileStatus {
   readonly fileSystem: string;
   /** Mount that the file was reached through; 0 on kernels before 5.8. */
   readonly mountId: bigint;
+  /** Whether chattr's nodump is set; undefined where the file system does not say so here. */
+  readonly nodump: boolean | undefined;
 }
 
 const callStatx = systemCall(
@@ -37,6 +39,7 @@ const callStatx = systemCall(
   "int statx(int dirfd, const void *path, int flags, unsigned int mask, void *buffer)",
 );
 const basicAndMountId = 0x7ff | 0x1000;
+const attributeNodump = 0x40;
 // Calls are synchronous, so one buffer serves them all: allocating costs as much as the call.
 const statxBuffer: Buffer = Buffer.alloc(256);
 
@@ -59,6 +62,9 @@ export function statx(directory: number, path: PathLike): FileStatus {
     deviceMinor: buffer.readUInt32LE(132),
     fileSystem: `${buffer.readUInt32LE(136)}:${buffer.readUInt32LE(140)}`,
     mountId: buffer.readBigUInt64LE(144),
+    // stx_attributes and their mask, of which these bits are in the lower halves
+    nodump:
+      (buffer.readUInt32LE(56) & attributeNodump) === 0 ? undefined : (buffer.readUInt32LE(8) & attributeNodump) !== 0,
   };
 }
 

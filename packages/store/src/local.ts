@@ -56,6 +56,7 @@ export async function openLocalStore(path: string, options: LocalStoreOptions = 
 
 class LocalStore implements PruneStore {
   readonly location: string;
+  readonly directory: string;
   readonly #durable: boolean;
   readonly #nextTemporary: () => string = temporaryNames();
   readonly #folders = new Set<string>();
@@ -63,6 +64,7 @@ class LocalStore implements PruneStore {
 
   constructor(path: string, durable: boolean) {
     this.location = path;
+    this.directory = path;
     this.#durable = durable;
   }
 

@@ -6,7 +6,7 @@
  */
 import { constants, createReadStream } from "node:fs";
 import { open, readdir, realpath, type FileHandle } from "node:fs/promises";
-import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { isIPv6, type AddressInfo } from "node:net";
 import { extname } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -77,6 +77,8 @@ export async function serveDirectory(root: string, options: ServeOptions = {}): 
       throw new NotFoundError(`there is no directory ${root} to serve`, { code: "serve-failed", cause: error });
     throw new EnvironmentError(`cannot serve ${root}: ${errorMessage(error)}`, { code: "serve-failed", cause: error });
   }
+  // Loaded here: node:http brings some 20 ms of modules, and most that load this package serve nothing.
+  const { createServer } = await import("node:http");
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     const started = performance.now();
     const { method = "", url = "" } = request;
@@ -259,7 +261,7 @@ function isFolderTarget(target: string): boolean {
 }
 
 function end(response: ServerResponse, status: number): void {
-  const text = `${status} ${STATUS_CODES[status] ?? ""}\n`;
+  const text = `${status} ${process.getBuiltinModule("node:http").STATUS_CODES[status] ?? ""}\n`;
   response.setHeader("content-type", "text/plain; charset=utf-8");
   response.setHeader("content-length", Buffer.byteLength(text));
   response.writeHead(status).end(text);

@@ -21,6 +21,8 @@ export interface StoredChunk {
 export interface ReadStore {
   /** Where the store is, for messages: a path or a URL without its credentials. */
   readonly location: string;
+  /** Of a store that is a directory here, its path: threads read its chunks with SyncLocalStore. */
+  readonly directory?: string | undefined;
   /** Whether the store holds the chunk, without reading it. */
   has(name: ChunkName, signal?: AbortSignal): Promise<boolean>;
   /**

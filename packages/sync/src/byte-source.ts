@@ -13,7 +13,7 @@ import {
   throwIfAborted,
 } from "@imgtool/core";
 import { seekData } from "@imgtool/host";
-import type { ChunkPipeline } from "./chunk-pipeline.ts";
+import type { StreamSink } from "./stream-sink.ts";
 import { sourceLength } from "./source-length.ts";
 
 /** A path, "-" for standard input, or the bytes themselves. */
@@ -25,28 +25,28 @@ export interface FeedOptions {
 }
 
 /**
- * Writes all bytes of a source into the pipeline.
- * @throws NotFoundError `source-missing`; EnvironmentError `source-not-readable`; what the pipeline throws
+ * Writes all bytes of a source into a sink.
+ * @throws NotFoundError `source-missing`; EnvironmentError `source-not-readable`; what the sink throws
  */
-export async function feedSource(pipeline: ChunkPipeline, source: ByteSource, options: FeedOptions): Promise<void> {
-  if (typeof source === "string" && source !== "-") return feedFile(pipeline, source, options);
+export async function feedSource(sink: StreamSink, source: ByteSource, options: FeedOptions): Promise<void> {
+  if (typeof source === "string" && source !== "-") return feedFile(sink, source, options);
   const stream: AsyncIterable<Uint8Array> = typeof source === "string" ? process.stdin : source;
   for await (const bytes of stream) {
     throwIfAborted(options.signal);
-    await pipeline.write(bytes);
+    await sink.write(bytes);
     options.task.advance(bytes.length);
   }
 }
 
-async function feedFile(pipeline: ChunkPipeline, path: string, options: FeedOptions): Promise<void> {
+async function feedFile(sink: StreamSink, path: string, options: FeedOptions): Promise<void> {
   try {
     await using handle = await open(path, "r");
     const { length, note, holes = 0 } = await sourceLength(handle);
     if (note !== undefined) options.task.detail(`${path}: ${note}`);
     if (length !== Infinity) options.task.setTotal(length);
-    if (holes >= worthSeeking) return await feedSparseFile(pipeline, handle, length, options);
+    if (holes >= worthSeeking) return await feedSparseFile(sink, handle, length, options);
     // A file that grows is read on; a device may have more than its file system.
-    await feedRange(pipeline, handle, undefined, note === undefined ? Infinity : length, options);
+    await feedRange(sink, handle, undefined, note === undefined ? Infinity : length, options);
   } catch (error) {
     throw sourceError(error, path);
   }
@@ -57,7 +57,7 @@ const worthSeeking: number = 16 * 1024 ** 2;
 
 /** A file that has less data than length: what the file system says is a hole is not read. */
 async function feedSparseFile(
-  pipeline: ChunkPipeline,
+  sink: StreamSink,
   handle: FileHandle,
   length: number,
   options: FeedOptions,
@@ -66,22 +66,22 @@ async function feedSparseFile(
     throwIfAborted(options.signal);
     const data = Math.min(seekData(handle.fd, at, "data") ?? length, length);
     if (data > at) {
-      await pipeline.writeZeros(data - at);
+      await sink.writeZeros(data - at);
       options.task.advance(data - at);
     }
     at = data;
     if (data === length) break;
     const hole = Math.min(seekData(handle.fd, data, "hole") ?? length, length);
-    await feedRange(pipeline, handle, data, hole - data, options);
+    await feedRange(sink, handle, data, hole - data, options);
     at = hole;
   }
   // A file that grows is read on.
-  await feedRange(pipeline, handle, length, Infinity, options);
+  await feedRange(sink, handle, length, Infinity, options);
 }
 
 /** Writes `length` bytes from a position, or from where the file stands, or what there is of them. */
 async function feedRange(
-  pipeline: ChunkPipeline,
+  sink: StreamSink,
   handle: FileHandle,
   position: number | undefined,
   length: number,
@@ -94,20 +94,20 @@ async function feedRange(
     done += bytesRead;
     return bytesRead;
   };
-  let reading = read(await pipeline.space());
+  let reading = read(await sink.space());
   for (let count = await reading; count > 0; count = await reading) {
     throwIfAborted(options.signal);
-    pipeline.advance(count);
+    sink.advance(count);
     options.task.advance(count);
     // The next bytes are read while these are cut.
-    const view = pipeline.trySpace();
+    const view = sink.trySpace();
     if (view !== undefined) reading = read(view);
     try {
-      await pipeline.cut();
+      await sink.cut();
     } finally {
       if (view !== undefined) await reading;
     }
-    if (view === undefined) reading = read(await pipeline.space());
+    if (view === undefined) reading = read(await sink.space());
   }
 }
 

@@ -53,8 +53,8 @@ export class ChunkCrew implements AsyncDisposable {
   /** Starts the threads, unless they run. */
   start(): void {
     if (this.#exits.length > 0) return;
-    const { memory, digest, compression, level, store, durable, workers, contentDigest } = this.#options;
-    const options: ChunkWorkOptions = { memory, digest, compression, level, store, durable };
+    const { memory, digest, compression, level, store, durable, placer, workers, contentDigest } = this.#options;
+    const options: ChunkWorkOptions = { memory, digest, compression, level, store, durable, placer };
     for (let i = 0; i < workers; i++) this.#startThread("chunk-worker", options);
     if (contentDigest) this.#startThread("content-digest-worker", { memory, digest });
   }

@@ -18,14 +18,17 @@ import {
   endFinish,
   orderCompress,
   orderDigest,
+  orderPlace,
   orderStore,
   stateFinished,
   stateFree,
   stateKnown,
 } from "./chunk-ring.ts";
+import type { PlacerOptions } from "./chunk-placer.ts";
 import { ChunkCrew } from "./chunk-crew.ts";
 import { ChunkTally } from "./chunk-tally.ts";
 import { ChunkUploader } from "./chunk-uploader.ts";
+import type { StreamSink } from "./stream-sink.ts";
 
 export interface ChunkPipelineOptions {
   readonly sizes: ChunkSizes;
@@ -48,6 +51,14 @@ export interface ChunkPipelineOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called for each chunk in the stream's order; `id` is a view that is valid during the call. */
   readonly onChunk?: ((size: number, id: Uint8Array) => void) | undefined;
+  /** A file that takes what it wants of the chunks; without a store only. */
+  readonly copyTo?: CopyTarget | undefined;
+}
+
+/** A file that chunks are copied to, by the plan of its extraction. */
+export interface CopyTarget extends PlacerOptions {
+  /** Position among the plan's `firsts` of a chunk that is wanted; −1 for others, and from the second call on. */
+  claim(id: Uint8Array): number;
 }
 
 export interface ChunkedStream {
@@ -72,7 +83,7 @@ const sliceSize: number = 1024 ** 2;
  * Chunks a stream. Write with space() and commit(), or write(); then finish(). Disposing before that
  * drops what is under way; chunks that are stored stay.
  */
-export class ChunkPipeline implements AsyncDisposable {
+export class ChunkPipeline implements StreamSink, AsyncDisposable {
   readonly #options: ChunkPipelineOptions;
   readonly #ring: ChunkRing;
   readonly #cutter: Cutter;
@@ -124,6 +135,11 @@ export class ChunkPipeline implements AsyncDisposable {
         level: options.level,
         store: typeof store === "string" ? store : undefined,
         durable: options.durable ?? true,
+        placer: options.copyTo && {
+          plan: options.copyTo.plan,
+          output: options.copyTo.output,
+          sparse: options.copyTo.sparse,
+        },
         workers: Math.max(1, options.workers ?? availableParallelism()),
         contentDigest: options.contentDigest ?? false,
       },
@@ -367,6 +383,7 @@ export class ChunkPipeline implements AsyncDisposable {
     if (this.#error !== undefined) throw this.#error;
     const ring = this.#ring;
     const before = this.#known + this.#finished;
+    let placed = 0;
     for (; this.#known < this.#ordered; this.#known++) {
       const slot = this.#known % chunkSlots;
       if (ring.state(slot) !== stateKnown || this.#uploader?.busy === true) break;
@@ -380,11 +397,21 @@ export class ChunkPipeline implements AsyncDisposable {
       const length = ring.length(slot);
       this.#options.onChunk?.(length, id);
       const isFirst = this.#tally.add(id);
-      if (this.#uploader !== undefined && isFirst) this.#uploader.add(slot, id);
+      const position = this.#options.copyTo?.claim(id) ?? -1;
+      if (position >= 0) {
+        ring.setPosition(slot, position);
+        // no state of its own: known, and not finished until it is placed
+        ring.give(orderPlace, slot);
+        placed++;
+      } else if (this.#uploader !== undefined && isFirst) this.#uploader.add(slot, id);
       else {
         if (ring.isNew(slot) && this.#orderKind === orderStore) this.#tally.addStored(id, ring.storedBytes(slot));
         ring.setState(slot, stateFinished);
       }
+    }
+    if (placed > 0) {
+      ring.signalOrders(placed);
+      if (this.#isEnding) this.#crew.help();
     }
     for (; this.#finished < this.#known; this.#finished++) {
       const slot = this.#finished % chunkSlots;

@@ -15,13 +15,15 @@ export const chunkSlots = 1024;
 const orderSlots = 2 * chunkSlots;
 
 /** What a worker does with a chunk. */
-export type Order = typeof orderDigest | typeof orderStore | typeof orderCompress;
+export type Order = typeof orderDigest | typeof orderStore | typeof orderCompress | typeof orderPlace;
 /** Compute its id. */
 export const orderDigest = 0;
 /** Compute its id and, unless the local store has it, compress and write it. */
 export const orderStore = 1;
 /** Compress it and post the bytes to the main thread. */
 export const orderCompress = 2;
+/** Write it to its places in an output. */
+export const orderPlace = 3;
 
 export interface Job {
   readonly order: Order;
@@ -30,7 +32,7 @@ export interface Job {
 
 /** Int32 words of a chunk's record. */
 const recordWords = 8;
-const [wordOffset, wordLength, wordState, wordStoredBytes, wordIsNew] = [0, 1, 2, 3, 4];
+const [wordOffset, wordLength, wordState, wordStoredBytes, wordIsNew, wordPosition] = [0, 1, 2, 3, 4, 5];
 
 /** A chunk's state: free, ordered, its id known, finished with. */
 export const stateFree = 0;
@@ -115,6 +117,13 @@ export class ChunkRing {
     this.#records[slot * recordWords + wordStoredBytes] = storedBytes;
     this.#records[slot * recordWords + wordIsNew] = isNew ? 1 : 0;
   }
+  /** Which of the chunks of a plan it is. */
+  position(slot: number): number {
+    return this.#records[slot * recordWords + wordPosition] as number;
+  }
+  setPosition(slot: number, position: number): void {
+    this.#records[slot * recordWords + wordPosition] = position;
+  }
   /** The chunk's 32-byte id: a view. */
   id(slot: number): Uint8Array {
     return this.#ids.subarray(slot * digestLength, (slot + 1) * digestLength);
@@ -175,6 +184,16 @@ export class ChunkRing {
    */
   setKnown(slot: number): void {
     this.setState(slot, stateKnown);
+    this.#signalSometimes(slot);
+  }
+
+  /** Marks a chunk as finished with; wakes the main thread as setKnown() does. */
+  setFinished(slot: number): void {
+    this.setState(slot, stateFinished);
+    this.#signalSometimes(slot);
+  }
+
+  #signalSometimes(slot: number): void {
     const left = (Atomics.load(this.#counters, wordGiven) - Atomics.load(this.#counters, wordTaken)) | 0;
     if (slot % 8 === 7 || left <= 0) this.signalDone();
   }

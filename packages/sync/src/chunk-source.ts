@@ -6,7 +6,7 @@ import { hash } from "node:crypto";
 import { abortedError, compareBytes, systemErrorCode } from "@imgtool/core";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { readChunk, type ReadStore } from "@imgtool/store";
-import type { Seed, SeedFile } from "./seed.ts";
+import type { Seed, SeedPlace } from "./seed.ts";
 
 export interface ChunkSourceOptions {
   readonly index: ChunkIndex;
@@ -28,6 +28,7 @@ export class ChunkSource {
   readonly index: ChunkIndex;
   readonly #stores: readonly ReadStore[];
   readonly #seeds: Seed[];
+  readonly #localStore: string | undefined;
   #fromSeeds = 0;
   #fromStores = 0;
   #bytesFetched = 0;
@@ -37,6 +38,7 @@ export class ChunkSource {
   constructor(options: ChunkSourceOptions) {
     this.index = options.index;
     this.#seeds = [...(options.seeds ?? [])];
+    this.#localStore = options.stores[0]?.directory;
     this.#stores = options.stores.map((store) => this.#counted(store));
   }
 
@@ -63,18 +65,32 @@ export class ChunkSource {
     return bytes;
   }
 
+  /** Directory of the first store, when it is one that threads can read. */
+  get localStore(): string | undefined {
+    return this.#localStore;
+  }
+
+  /** Where the first seed that has a chunk has it; undefined when none has. */
+  seedPlace(id: Uint8Array, size: number): SeedPlace | undefined {
+    for (const seed of this.#seeds) {
+      const place = seed.place === undefined ? "read" : seed.place(id, size);
+      if (place !== undefined) return place;
+    }
+    return undefined;
+  }
+
   /** Adds a seed, to be asked after the others; it stays open. */
   addSeed(seed: Seed): void {
     this.#seeds.push(seed);
   }
 
-  get hasSeeds(): boolean {
-    return this.#seeds.length > 0;
+  get seeds(): readonly Seed[] {
+    return this.#seeds;
   }
 
-  /** The files of those seeds that have one. */
-  get seedFiles(): readonly SeedFile[] {
-    return this.#seeds.flatMap(({ file }) => (file === undefined ? [] : [file]));
+  /** Lets the seeds read what they have not read yet. */
+  async scanSeeds(): Promise<void> {
+    for (const seed of this.#seeds) await seed.scan?.();
   }
 
   /** Counts chunks that the output had already. */

@@ -6,7 +6,16 @@
 import { hash } from "node:crypto";
 import type { DigestAlgorithm } from "@imgtool/chunker";
 import { borrowCompressed, type Compression, SyncLocalStore } from "@imgtool/store/blocking";
-import { type ChunkRing, endDrop, type Job, orderCompress, orderStore, type RingMemory } from "./chunk-ring.ts";
+import { ChunkPlacer, type PlacerOptions } from "./chunk-placer.ts";
+import {
+  type ChunkRing,
+  endDrop,
+  type Job,
+  orderCompress,
+  orderPlace,
+  orderStore,
+  type RingMemory,
+} from "./chunk-ring.ts";
 
 export interface ChunkWorkOptions {
   readonly memory: RingMemory;
@@ -16,6 +25,8 @@ export interface ChunkWorkOptions {
   /** Directory of a local store. */
   readonly store: string | undefined;
   readonly durable: boolean;
+  /** Where chunks are placed that are wanted. */
+  readonly placer: PlacerOptions | undefined;
 }
 
 /** Bytes for the main thread, which stores them itself. */
@@ -30,12 +41,14 @@ export class ChunkWork implements Disposable {
   readonly #ring: ChunkRing;
   readonly #options: ChunkWorkOptions;
   readonly #store: SyncLocalStore | undefined;
+  readonly #placer: ChunkPlacer | undefined;
   readonly #onCompressed: (chunk: CompressedChunk) => void;
 
   constructor(ring: ChunkRing, options: ChunkWorkOptions, onCompressed: (chunk: CompressedChunk) => void) {
     this.#ring = ring;
     this.#options = options;
     this.#onCompressed = onCompressed;
+    if (options.placer !== undefined) this.#placer = new ChunkPlacer(options.placer);
     if (options.store !== undefined) this.#store = new SyncLocalStore(options.store, { durable: options.durable });
   }
 
@@ -48,6 +61,11 @@ export class ChunkWork implements Disposable {
       return;
     }
     const chunk = this.#ring.chunk(slot);
+    if (order === orderPlace) {
+      this.#placer?.place(this.#ring.position(slot), chunk);
+      this.#ring.setFinished(slot);
+      return;
+    }
     const id = hash(this.#options.digest, chunk, "buffer");
     this.#ring.id(slot).set(id);
     if (order === orderStore) this.#put(slot, id.toString("hex"), chunk);
@@ -61,6 +79,7 @@ export class ChunkWork implements Disposable {
 
   [Symbol.dispose](): void {
     this.#store?.[Symbol.dispose]();
+    this.#placer?.[Symbol.dispose]();
   }
 
   #put(slot: number, name: string, chunk: Uint8Array): void {

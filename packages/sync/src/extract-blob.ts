@@ -6,18 +6,18 @@
 import { truncateSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { ConfigError, type Progress, silentProgress, systemErrorCode, type Task } from "@imgtool/core";
-import type { ChunkIndex } from "@imgtool/chunker";
+import { type ChunkIndex, IdTable } from "@imgtool/chunker";
 import { openLocalStore, type ReadStore } from "@imgtool/store";
 import { BlobOutput } from "./blob-output.ts";
 import { ChunkSource, type ChunkSourceCounts } from "./chunk-source.ts";
 import { concurrently, requestLimit } from "./concurrently.ts";
 import { type ExtractPlan, placesOf, planExtraction } from "./extract-plan.ts";
 import { extractWithThreads } from "./extract-threads.ts";
-import { blobSeed } from "./file-seed.ts";
+import { lazyBlobSeed } from "./file-seed.ts";
 import { findInPlace, type InPlaceOptions, resumeFile } from "./in-place.ts";
 import { makeResumably, type PartialOutput } from "./partial-output.ts";
 import type { Seed } from "./seed.ts";
-import { shareRepeats, shareWithSeed } from "./share-blocks.ts";
+import { canShare, shareRepeats, shareWithSeed } from "./share-blocks.ts";
 
 /** Blobs up to this length are restored without threads: starting them takes as long. */
 const shortBlob: number = 8 * 1024 ** 2;
@@ -25,8 +25,8 @@ const shortBlob: number = 8 * 1024 ** 2;
 export interface ExtractBlobOptions {
   readonly index: ChunkIndex;
   /**
-   * Asked in this order: paths of local stores, or open stores. When the first is a path and there is
-   * no seed, worker threads read from it.
+   * Asked in this order: paths of local stores, or open stores. When the first is local, worker threads
+   * read from it what no seed has.
    */
   readonly stores: readonly (string | ReadStore)[];
   /** Asked before the stores, in this order; they stay open. */
@@ -73,7 +73,7 @@ export async function extractBlob(options: ExtractBlobOptions): Promise<Extracte
   }
   const addOutput = async (): Promise<void> => {
     if (options.seedOutput === false) return;
-    const seed = await blobSeed(output, { ...options, sizes: index.sizes, digest: index.digest });
+    const seed = await lazyBlobSeed(output, { ...options, sizes: index.sizes, digest: index.digest });
     source.addSeed(resources.adopt(seed, (opened) => opened.close()));
   };
   const source = new ChunkSource({ index, stores, seeds: options.seeds });
@@ -100,12 +100,12 @@ interface Job {
 
 /** Changes a device to the blob: first what needs nothing, then what is elsewhere on it, then the rest. */
 async function overwrite(target: BlobOutput, job: Job, addOutput: () => Promise<void>): Promise<void> {
-  const { plan, options } = job;
+  const { plan, options, source } = job;
   if (target.hasFormerContent) {
-    await findInPlace({ ...options, plan, output: target });
-    countInPlace(job);
+    await counted(job, async () => void (await findInPlace({ ...options, plan, output: target })));
     if (plan.done.includes(0)) await addOutput();
   }
+  await source.scanSeeds();
   await restore(target, job);
   await target.flush();
 }
@@ -120,42 +120,84 @@ async function fill(partial: PartialOutput, job: Job): Promise<void> {
   const place: InPlaceOptions = { index, plan, output: target, signal };
   const isZero = (i: number): boolean => source.isZero(i);
   if (sparse && partial.isResumed) {
-    await resumeFile(place);
+    await counted(job, () => resumeFile(place));
     const found = plan.inPlace.reduce((sum, one) => sum + one, 0);
     options.progress?.log("info", `going on with ${found} of ${index.count} chunks that a former run has restored`);
   }
-  if (sparse && reflink) for (const file of source.seedFiles) await shareWithSeed(place, file, isZero);
-  countInPlace(job);
+  const shares = sparse && reflink;
+  const wanted = wantedIds(job);
+  let isExhausted = true;
   try {
-    await fetchRest(target, job);
+    for (const seed of source.seeds) {
+      const isShared = shares && seed.file !== undefined && (partial.isResumed || canShare(seed.file, target));
+      if (seed.scan !== undefined && seed.file !== undefined && !isShared) {
+        await copyFromSeed(seed, target, wanted, job);
+        continue;
+      }
+      await seed.scan?.();
+      isExhausted = false;
+      const { file } = seed;
+      if (isShared && file !== undefined) await counted(job, () => shareWithSeed(place, file, isZero));
+    }
+    if (isExhausted) await fetchFromStore(target, job);
+    await restore(target, job);
   } finally {
     partial.hasContent ||= source.counts.fromSeeds + source.counts.fromStores > 0;
   }
-  if (sparse && reflink) shareRepeats(place, isZero);
+  if (shares) shareRepeats(place, isZero);
 }
 
-/** Puts what is missing into a file: by threads from the first store, then from wherever it is. */
-async function fetchRest(target: BlobOutput, job: Job): Promise<void> {
+function wantedIds({ plan, source: { index } }: Job): IdTable {
+  const wanted = new IdTable(plan.firsts.length);
+  for (const first of plan.firsts) wanted.add(index.id(first));
+  return wanted;
+}
+
+/**
+ * Copies what is wanted from a seed while it is read: each chunk is cut and digested once, and the bytes
+ * that are written are those that were digested. Where blocks are shared there is nothing to copy.
+ */
+async function copyFromSeed(seed: Seed, target: BlobOutput, wanted: IdTable, job: Job): Promise<void> {
+  const { plan, source, task } = job;
+  const { sparse, path: output } = target;
+  const claimed = new Uint8Array(plan.done);
+  await seed.scan?.({
+    plan,
+    output,
+    sparse,
+    claim(id) {
+      const position = wanted.find(id);
+      if (position < 0 || claimed[position] === 1) return -1;
+      claimed[position] = 1;
+      for (const i of placesOf(plan, position)) if (plan.inPlace[i] !== 1) task.advance(source.index.size(i));
+      source.addFromSeeds(1);
+      return position;
+    },
+  });
+}
+
+/** Puts what is missing into a file, by threads from the first store: whatever that store has. */
+async function fetchFromStore(target: BlobOutput, job: Job): Promise<void> {
   const { options, plan, source, task } = job;
   const { index, signal } = options;
-  const [firstStore] = options.stores;
-  if (typeof firstStore === "string" && !source.hasSeeds && index.totalSize > shortBlob) {
-    const onProgress = (written: number, chunks: number, bytesFetched: number): void => {
-      task.advance(written);
-      source.addFromStores(chunks, bytesFetched);
-    };
-    const { digest } = index;
-    const { sparse, path: output } = target;
-    const data = { plan, digest, largestChunk: largestSize(index), sparse, store: firstStore, output };
-    await extractWithThreads({ ...data, onProgress, signal });
-  }
-  await restore(target, job);
+  const { localStore } = source;
+  if (localStore === undefined || index.totalSize <= shortBlob || !plan.done.includes(0)) return;
+  const onProgress = (written: number, chunks: number, bytesFetched: number): void => {
+    task.advance(written);
+    source.addFromStores(chunks, bytesFetched);
+  };
+  const { digest } = index;
+  const { sparse, path: output } = target;
+  const data = { plan, digest, largestChunk: largestSize(index), sparse, store: localStore, output };
+  await extractWithThreads({ ...data, onProgress, signal });
 }
 
-/** What was in its place counts as progress, and as come from a seed. */
-function countInPlace({ plan, options: { index }, source, task }: Job): void {
-  source.addFromSeeds(plan.done.reduce((sum, one) => sum + one, 0));
-  for (let i = 0; i < index.count; i++) if (plan.inPlace[i] === 1) task.advance(index.size(i));
+/** What `find` finds in its place counts as progress, and as come from a seed. */
+async function counted({ plan, options: { index }, source, task }: Job, find: () => Promise<void>): Promise<void> {
+  const [done, inPlace] = [plan.done.slice(), plan.inPlace.slice()];
+  await find();
+  source.addFromSeeds(plan.done.reduce((sum, one, position) => sum + one - (done[position] ?? 0), 0));
+  for (let i = 0; i < index.count; i++) if (plan.inPlace[i] !== inPlace[i]) task.advance(index.size(i));
 }
 
 /** Writes every chunk that is not done wherever it is missing; each different chunk is read once. */

@@ -4,27 +4,20 @@
  * how to report it.
  * @module
  */
-import { closeSync, openSync, writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { FormatError, IntegrityError, toHex } from "@imgtool/core";
 import type { DigestAlgorithm } from "@imgtool/chunker";
 import { maxStoredBytes, openChunk, SyncLocalStore } from "@imgtool/store/blocking";
-import { dataExtents } from "./data-extents.ts";
-import type { ExtractPlan } from "./extract-plan.ts";
+import { ChunkPlacer, type PlacerOptions } from "./chunk-placer.ts";
 import { outputError } from "./output-error.ts";
 import { packError, type PackedError } from "./packed-error.ts";
 
-export interface ExtractWorkerData {
-  readonly plan: ExtractPlan;
+export interface ExtractWorkerData extends PlacerOptions {
   readonly digest: DigestAlgorithm;
   /** Bytes of the largest chunk. */
   readonly largestChunk: number;
   /** Directory of the store. */
   readonly store: string;
-  /** The file to write to. */
-  readonly output: string;
-  /** Whether the file reads as zeros where nothing is written. */
-  readonly sparse: boolean;
 }
 
 export type ExtractWorkerMessage =
@@ -35,13 +28,6 @@ const data = workerData as ExtractWorkerData;
 const { plan } = data;
 /** Chunks between two reports. */
 const reportEvery = 64;
-
-function writeAt(descriptor: number, bytes: Uint8Array, offset: number): void {
-  const extents = data.sparse ? dataExtents(bytes, offset) : [[0, bytes.length] as const];
-  for (const [from, to] of extents) {
-    for (let at = from; at < to;) at += writeSync(descriptor, bytes, at, to - at, offset + at);
-  }
-}
 
 /** Memory that each chunk is read into and decompressed into: new memory for each costs as much as the work. */
 const stored: Uint8Array = Buffer.allocUnsafeSlow(maxStoredBytes(data.largestChunk));
@@ -63,7 +49,7 @@ function fetch(store: SyncLocalStore, i: number, size: number): readonly [Uint8A
   }
 }
 
-function run(descriptor: number): void {
+function run(placer: ChunkPlacer): void {
   const store = new SyncLocalStore(data.store);
   let [written, chunks, bytesFetched] = [0, 0, 0];
   const report = (): void => {
@@ -80,12 +66,7 @@ function run(descriptor: number): void {
     const size = (plan.ends[first] ?? 0) - start;
     const fetched = fetch(store, first, size);
     if (fetched === undefined) continue;
-    for (let i = first; i >= 0; i = plan.next[i] ?? -1) {
-      if (plan.inPlace[i] === 1) continue;
-      writeAt(descriptor, fetched[0], i === 0 ? 0 : (plan.ends[i - 1] ?? 0));
-      written += size;
-    }
-    plan.done[position] = 1;
+    written += placer.place(position, fetched[0]);
     bytesFetched += fetched[1];
     if (++chunks === reportEvery) report();
   }
@@ -93,12 +74,8 @@ function run(descriptor: number): void {
 }
 
 try {
-  const descriptor = openSync(data.output, "r+");
-  try {
-    run(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+  using placer = new ChunkPlacer(data);
+  run(placer);
 } catch (error) {
   const message: ExtractWorkerMessage = { type: "failed", error: packError(outputError(error, data.output)) };
   parentPort?.postMessage(message);

@@ -15,8 +15,8 @@ import {
 } from "@imgtool/core";
 import { type ChunkIndex, type ChunkSizes, type DigestAlgorithm, IdTable } from "@imgtool/chunker";
 import { feedSource } from "./byte-source.ts";
-import { ChunkPipeline } from "./chunk-pipeline.ts";
-import type { Seed, SeedFile } from "./seed.ts";
+import { ChunkPipeline, type CopyTarget } from "./chunk-pipeline.ts";
+import type { Seed, SeedFile, SeedPlace } from "./seed.ts";
 
 export interface BlobSeedOptions {
   /** What the wanted index was cut with; other sizes find nothing that is equal. */
@@ -29,25 +29,40 @@ export interface BlobSeedOptions {
 }
 
 /**
- * A seed from a file that is cut and digested now.
- * @throws NotFoundError `source-missing`; EnvironmentError `source-not-readable`; AbortedError
+ * A seed from a file that is cut and digested when it is scanned.
+ * @throws NotFoundError `source-missing`; EnvironmentError `source-not-readable`
  */
-export async function blobSeed(path: string, options: BlobSeedOptions): Promise<Seed> {
-  const { sizes, digest, workers, signal, progress = silentProgress } = options;
+export async function lazyBlobSeed(path: string, options: BlobSeedOptions): Promise<Seed> {
   const chunks = new ChunkOffsets();
-  using task = progress.start({ label: "read seed", unit: "bytes" });
-  task.detail(path);
-  await using pipeline = await ChunkPipeline.open({
-    sizes,
-    digest,
-    workers,
-    signal,
-    onChunk: (size, id) => chunks.add(size, id),
-  });
-  await feedSource(pipeline, path, { signal, task });
-  await pipeline.finish();
-  task.done();
-  return new FileSeed(await openSeed(path), path, digest, chunks);
+  const { sizes, digest, workers, signal, progress = silentProgress } = options;
+  const scan: Seed["scan"] = async (copyTo) => {
+    using task = progress.start({ label: "read seed", unit: "bytes" });
+    task.detail(path);
+    await using pipeline = await ChunkPipeline.open({
+      sizes,
+      digest,
+      workers,
+      signal,
+      copyTo,
+      onChunk: (size, id) => chunks.add(size, id),
+    });
+    await feedSource(pipeline, path, { signal, task });
+    await pipeline.finish();
+    task.done();
+  };
+  return new FileSeed(await openSeed(path), path, digest, chunks, scan);
+}
+
+/** As lazyBlobSeed(), scanned now. @throws AbortedError, too */
+export async function blobSeed(path: string, options: BlobSeedOptions): Promise<Seed> {
+  const seed = await lazyBlobSeed(path, options);
+  try {
+    await seed.scan?.();
+    return seed;
+  } catch (error) {
+    await seed.close();
+    throw error;
+  }
 }
 
 /**
@@ -102,13 +117,32 @@ class FileSeed implements Seed {
   readonly #handle: FileHandle;
   readonly #digest: DigestAlgorithm;
   readonly #chunks: ChunkOffsets;
+  #scan: Seed["scan"];
 
-  constructor(handle: FileHandle, location: string, digest: DigestAlgorithm, chunks: ChunkOffsets) {
+  constructor(
+    handle: FileHandle,
+    location: string,
+    digest: DigestAlgorithm,
+    chunks: ChunkOffsets,
+    scan?: Seed["scan"],
+  ) {
+    this.#scan = scan;
     this.#handle = handle;
     this.location = location;
     this.#digest = digest;
     this.#chunks = chunks;
     this.file = { descriptor: handle.fd, offsetOf: (id) => chunks.find(id) };
+  }
+
+  async scan(copyTo?: CopyTarget): Promise<void> {
+    const scan = this.#scan;
+    this.#scan = undefined;
+    await scan?.(copyTo);
+  }
+
+  place(id: Uint8Array): SeedPlace | undefined {
+    const offset = this.#chunks.find(id);
+    return offset === undefined ? undefined : { descriptor: this.#handle.fd, offset };
   }
 
   async read(id: Uint8Array, size: number): Promise<Uint8Array | undefined> {

@@ -60,4 +60,4 @@ export { openSubtree, type Subtree } from "./tree/subtree.ts";
 export { treeSeed, type TreeSeedOptions } from "./tree/tree-seed.ts";
 export { verifyArchive, type VerifyArchiveOptions, verifyTree, type VerifyTreeOptions } from "./tree/verify-tree.ts";
 export { archiveBytes, archiveEvents, type TreeSource } from "./tree/tree-source.ts";
-export { type TreePiece, walkTree, type WalkOptions } from "./tree/walk.ts";
+export { type TreePiece, walkTree, type WalkTreeOptions } from "./tree/walk.ts";

@@ -7,12 +7,12 @@ import { open, stat } from "node:fs/promises";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress, systemErrorCode } from "@imgtool/core";
 import { defaultStoreLocation, openStore } from "@imgtool/store";
-import { blobSeed } from "./file-seed.ts";
+import { blobSeed, lazyBlobSeed } from "./file-seed.ts";
 import { readIndex } from "./read-index.ts";
 import type { Seed } from "./seed.ts";
 import { storedSeed } from "./stored-seed.ts";
 import type { IdShift } from "./tree/id-shift.ts";
-import { treeSeed } from "./tree/tree-seed.ts";
+import { lazyTreeSeed, treeSeed } from "./tree/tree-seed.ts";
 
 export interface OpenSeedOptions {
   /** The wanted index. */
@@ -21,6 +21,8 @@ export interface OpenSeedOptions {
   readonly idShift?: IdShift | undefined;
   /** Store of a seed that is an index. Default: `default.castr` beside it. */
   readonly store?: string | undefined;
+  /** Whether the caller scans the seed: it holds nothing until then. Default false. */
+  readonly lazy?: boolean | undefined;
   readonly progress?: Progress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -35,10 +37,14 @@ const indexMagic = Buffer.from("3000000000000000f99f127b9c4d8296", "hex");
  *   readIndex() and openStore()
  */
 export async function openSeed(path: string, options: OpenSeedOptions): Promise<Seed> {
-  const { index, progress, signal } = options;
+  const { index, progress, signal, lazy = false } = options;
   const kind = await seedKind(path);
-  if (kind === "directory") return treeSeed(path, { index, idShift: options.idShift, progress, signal });
-  if (kind === "content") return blobSeed(path, { sizes: index.sizes, digest: index.digest, progress, signal });
+  if (kind === "directory") {
+    const treeOptions = { index, idShift: options.idShift, progress, signal };
+    return lazy ? lazyTreeSeed(path, treeOptions) : treeSeed(path, treeOptions);
+  }
+  if (kind === "content")
+    return (lazy ? lazyBlobSeed : blobSeed)(path, { sizes: index.sizes, digest: index.digest, progress, signal });
   const seedIndex = await readIndex(path, { signal });
   if (seedIndex.digest !== index.digest) {
     progress?.log(

@@ -3,6 +3,7 @@
  * @module
  */
 import { throwIfAborted } from "@imgtool/core";
+import { readWithThreads, worthThreads } from "./read-threads.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { requestLimit } from "./concurrently.ts";
 
@@ -13,6 +14,8 @@ export interface ReadStreamOptions {
   /** First chunk, and the chunk to end before. Default: all. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
+  /** Whether what is yielded need only hold until the next step: it is not copied then. Default false. */
+  readonly borrow?: boolean | undefined;
 }
 
 /**
@@ -20,7 +23,12 @@ export interface ReadStreamOptions {
  * @throws as ChunkSource.get(); AbortedError
  */
 export async function* readStream(source: ChunkSource, options: ReadStreamOptions = {}): AsyncGenerator<Uint8Array> {
-  const { signal, from = 0, to = source.index.count } = options;
+  const { signal, from = 0, to = source.index.count, borrow = false } = options;
+  if (source.localStore !== undefined && worthThreads(source, from, to)) {
+    for await (const bytes of readWithThreads(source, source.localStore, { from, to, signal }))
+      yield borrow ? bytes : new Uint8Array(bytes);
+    return;
+  }
   const limit = options.requests ?? requestLimit(source.index.sizes.max);
   const controller = new AbortController();
   const stop = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);

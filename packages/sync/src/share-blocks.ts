@@ -8,7 +8,7 @@
  */
 import { readSync, writeSync } from "node:fs";
 import { systemErrorCode } from "@imgtool/core";
-import { cloneRange } from "@imgtool/host";
+import { cloneRange, punchHole } from "@imgtool/host";
 import { pageSize } from "./data-extents.ts";
 import { placesOf } from "./extract-plan.ts";
 import { clear, findInPlace, type InPlaceOptions } from "./in-place.ts";
@@ -25,6 +25,18 @@ interface Run {
 
 /** What is shorter is not worth a system call and an extent of its own. */
 const shortestShare = 16 * 1024;
+
+/** Whether an output, of which nothing is written yet, can share blocks with a seed. */
+export function canShare(seed: SeedFile, { descriptor }: InPlaceOptions["output"]): boolean {
+  try {
+    cloneRange(seed.descriptor, 0, pageSize, descriptor, 0);
+  } catch (error) {
+    if (unsupported.has(systemErrorCode(error))) return false;
+    throw error;
+  }
+  punchHole(descriptor, 0, pageSize);
+  return true;
+}
 
 /**
  * Lets a sparse output file share what it lacks with a seed.

@@ -17,6 +17,7 @@ export function storedSeed(index: ChunkIndex, store: ReadStore): Seed {
   for (let i = 0; i < index.count; i++) ids.add(index.id(i));
   return {
     location: store.location,
+    place: (id) => (ids.find(id) < 0 ? undefined : "read"),
     async read(id, size) {
       if (ids.find(id) < 0) return undefined;
       try {

@@ -13,6 +13,10 @@ export interface ArchiveReader extends AsyncDisposable {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
+  /** Whether it has a size and can be read from any place: a pipe cannot. */
+  readonly isSeekable: boolean;
+  /** Bytes from an offset below the size on, at least one: as many as cost little more than one. */
+  piece(offset: number): Promise<Uint8Array>;
   /** Exactly `length` bytes. @throws FormatError `archive-changed` when the file has become shorter */
   read(offset: number, length: number): Promise<Uint8Array>;
   /** The bytes of a range in order. */
@@ -36,6 +40,11 @@ export function chunkReader(chunks: ChunkSource, name: string, signal?: AbortSig
   return {
     name,
     size: index.totalSize,
+    isSeekable: true,
+    async piece(offset) {
+      const i = index.find(offset);
+      return (await chunk(i)).subarray(offset - index.start(i));
+    },
     async read(offset, length) {
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length;) {
@@ -62,6 +71,8 @@ export function chunkReader(chunks: ChunkSource, name: string, signal?: AbortSig
 }
 
 const pieceSize = 256 * 1024;
+/** Read for a look at records between contents: what a disk reads ahead anyway. */
+const lookSize = 32 * 1024;
 
 /** Reads an archive file. @throws NotFoundError `source-missing` */
 export async function fileReader(path: string): Promise<ArchiveReader> {
@@ -73,7 +84,8 @@ export async function fileReader(path: string): Promise<ArchiveReader> {
     const data = { file: path };
     throw new NotFoundError(`there is no file at ${path}`, { code: "source-missing", data, cause: error });
   }
-  const { size } = await handle.stat();
+  const stats = await handle.stat();
+  const { size } = stats;
   const read = async (offset: number, length: number): Promise<Uint8Array> => {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length;) {
@@ -94,6 +106,8 @@ export async function fileReader(path: string): Promise<ArchiveReader> {
   return {
     name: path,
     size,
+    isSeekable: stats.isFile(),
+    piece: (offset) => read(offset, Math.min(lookSize, size - offset)),
     read,
     async *stream(from, to) {
       for (let at = from; at < to; at += pieceSize) yield await read(at, Math.min(pieceSize, to - at));

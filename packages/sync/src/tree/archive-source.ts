@@ -11,7 +11,7 @@ import type { IdShift } from "./id-shift.ts";
 import { openTarFile, spoolTar } from "./tar-input.ts";
 import { walkTar } from "./tar-walk.ts";
 import { archiveBytes, archiveDecoder, sourceBytes } from "./tree-source.ts";
-import type { WalkOptions } from "./walk.ts";
+import type { WalkTreeOptions } from "./walk.ts";
 
 export interface ArchiveSourceOptions {
   /**
@@ -79,7 +79,7 @@ function isCatar(head: Buffer): boolean {
   return head.length < headLength || head.readBigUInt64LE(8) === recordTypes.entry;
 }
 
-async function* tarBytes(archive: ByteSource, stream: Peeked, options: WalkOptions): AsyncGenerator<Uint8Array> {
+async function* tarBytes(archive: ByteSource, stream: Peeked, options: WalkTreeOptions): AsyncGenerator<Uint8Array> {
   const isFile = typeof archive === "string" && archive !== "-";
   // A file is opened anew, at its beginning.
   if (isFile) await stream.close();

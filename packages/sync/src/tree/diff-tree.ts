@@ -16,7 +16,7 @@ import {
   timeMask,
 } from "@imgtool/catar";
 import { archiveEvents, type TreeSource } from "./tree-source.ts";
-import { joinPath } from "./walk.ts";
+import { joinPath } from "./walk-nodes.ts";
 
 /** What can differ between two nodes of one name. */
 export type ChangedPart =

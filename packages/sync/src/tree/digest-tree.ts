@@ -3,16 +3,19 @@
  * prints.
  * @module
  */
-import { createHash, type Hash } from "node:crypto";
-import { ConfigError } from "@imgtool/core";
+import { createHash } from "node:crypto";
+import { defaultArchiveFlags } from "@imgtool/catar";
+import { ConfigError, silentProgress } from "@imgtool/core";
 import { displayPath } from "@imgtool/host";
 import { defaultDigest, type DigestAlgorithm, digestOfFlags, type ChunkIndex } from "@imgtool/chunker";
 import type { ReadStore } from "@imgtool/store";
-import type { ByteSource } from "../byte-source.ts";
+import { type ByteSource, feedSource } from "../byte-source.ts";
 import { ChunkSource } from "../chunk-source.ts";
 import { readStream } from "../read-stream.ts";
+import { StreamDigest } from "../stream-digest.ts";
+import { feedTree } from "./feed-tree.ts";
 import type { Subtree } from "./subtree.ts";
-import { archiveBytes, archiveDecoder, archiveEvents, sourceBytes, type TreeSource } from "./tree-source.ts";
+import { archiveBytes, archiveDecoder, archiveEvents, type TreeSource } from "./tree-source.ts";
 
 // An archive's feature flags, which name the digest, are whole after so many bytes.
 const flagsEnd = 24;
@@ -24,23 +27,38 @@ const flagsEnd = 24;
  *   a file nor a directory
  */
 export async function digestTree(source: TreeSource, signal?: AbortSignal): Promise<string> {
+  if ("directory" in source) return digestDirectory(source, signal);
   if ("subtree" in source && source.subtree.kind !== "directory") return digestFile(source.subtree, signal);
   const decoder = archiveDecoder(source);
-  let hash: Hash | undefined;
+  let digest: StreamDigest | undefined;
+  await using resources = new AsyncDisposableStack();
   let head = Buffer.alloc(0);
   for await (const bytes of "subtree" in source ? source.subtree.bytes(signal) : archiveBytes(source, signal)) {
     for (const event of decoder.push(bytes)) void event;
-    if (hash === undefined) {
+    if (digest === undefined) {
       head = Buffer.concat([head, bytes]);
       if (head.length < flagsEnd) continue;
-      hash = createHash(digestOfFlags(head.readBigUInt64LE(flagsEnd - 8))).update(head);
-    } else {
-      hash.update(bytes);
+      const algorithm = digestOfFlags(head.readBigUInt64LE(flagsEnd - 8));
+      digest = resources.use(new StreamDigest(algorithm, signal));
+      await digest.write(head);
+    } else if (!digest.tryWrite(bytes)) {
+      await digest.write(bytes);
     }
   }
   decoder.finish();
   // finish() has thrown when there were fewer bytes than an ENTRY has
-  return (hash ?? createHash(defaultDigest)).digest("hex");
+  return digest === undefined ? createHash(defaultDigest).digest("hex") : await digest.finish();
+}
+
+/** The archive is our own: its form need not be checked. */
+async function digestDirectory(
+  source: Extract<TreeSource, { readonly directory: string }>,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const { directory, flags = defaultArchiveFlags, idShift } = source;
+  await using digest = new StreamDigest(digestOfFlags(flags), signal);
+  await feedTree(digest, directory, { flags, idShift, signal, task: silentProgress.start({ label: "digest" }) });
+  return await digest.finish();
 }
 
 async function digestFile(subtree: Subtree, signal: AbortSignal | undefined): Promise<string> {
@@ -63,8 +81,9 @@ export type BlobSource =
 /** Digest of a file's content, or of the blob that an index describes. */
 export async function digestBlob(source: BlobSource, signal?: AbortSignal): Promise<string> {
   const algorithm = "index" in source ? source.index.digest : (source.digest ?? defaultDigest);
-  const hash = createHash(algorithm);
-  const bytes = "index" in source ? readStream(new ChunkSource(source), { signal }) : sourceBytes(source.file);
-  for await (const piece of bytes) hash.update(piece);
-  return hash.digest("hex");
+  await using digest = new StreamDigest(algorithm, signal);
+  if ("file" in source)
+    await feedSource(digest, source.file, { signal, task: silentProgress.start({ label: "digest" }) });
+  else for await (const piece of readStream(new ChunkSource(source), { signal })) await digest.write(piece);
+  return await digest.finish();
 }

@@ -123,8 +123,9 @@ async function extractInto(root: number, isFresh: boolean, options: ExtractTreeO
       seeds.push(seed);
     }
     chunks = new ChunkSource({ ...source, seeds });
+    await chunks.scanSeeds();
   }
-  const bytes = chunks === undefined ? archiveBytes(source, signal) : readStream(chunks, { signal });
+  const bytes = chunks === undefined ? archiveBytes(source, signal) : readStream(chunks, { signal, borrow: true });
   using task = progress.start({
     label: "restore tree",
     unit: "bytes",

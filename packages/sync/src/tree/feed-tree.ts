@@ -1,33 +1,46 @@
 /**
- * Writes the archive of a directory into the chunk pipeline: contents are read straight into its
- * memory.
+ * Writes the archive of a directory into a sink: contents are read straight into its memory.
  * @module
  */
 import { type Task, throwIfAborted } from "@imgtool/core";
-import type { ChunkPipeline } from "../chunk-pipeline.ts";
-import { type FileContent, readContent, type WalkOptions, walkSteps } from "./walk.ts";
+import { Breather } from "../breathe.ts";
+import type { StreamSink } from "../stream-sink.ts";
+import { readContent, walkSteps, type WalkTreeOptions } from "./walk.ts";
+import type { FileContent } from "./walk-nodes.ts";
 
-export interface FeedTreeOptions extends WalkOptions {
+export interface FeedTreeOptions extends WalkTreeOptions {
   readonly task: Task;
+  /** Told of each piece of the archive, before it is written: the bytes of records, or where content is from. */
+  readonly onPiece?: ((piece: FedPiece) => void) | undefined;
 }
 
-/** @throws as walkTree(); what the pipeline throws */
-export async function feedTree(pipeline: ChunkPipeline, directory: string, options: FeedTreeOptions): Promise<void> {
+export type FedPiece =
+  /** Never changed afterwards. */
+  | { readonly bytes: Uint8Array }
+  /** `path`: relative to the directory; `offset` in the file, in bytes. */
+  | { readonly path: Buffer; readonly offset: number; readonly length: number };
+
+/** @throws as walkTree(); what the sink throws */
+export async function feedTree(sink: StreamSink, directory: string, options: FeedTreeOptions): Promise<void> {
+  const breather = new Breather();
   for (const step of walkSteps(directory, options)) {
-    if ("content" in step) await feedContent(pipeline, step.content, options);
-    else if (!pipeline.tryWrite(step.bytes)) await pipeline.write(step.bytes);
+    const due = breather.due();
+    if (due !== undefined) await due;
+    if ("bytes" in step) options.onPiece?.(step);
+    if ("content" in step) await feedContent(sink, step.content, options);
+    else if (!sink.tryWrite(step.bytes)) await sink.write(step.bytes);
     options.task.advance("content" in step ? step.content.size : step.bytes.length);
   }
 }
 
-async function feedContent(pipeline: ChunkPipeline, content: FileContent, options: FeedTreeOptions): Promise<void> {
+async function feedContent(sink: StreamSink, content: FileContent, options: FeedTreeOptions): Promise<void> {
   for (let offset = 0; offset < content.size;) {
     throwIfAborted(options.signal);
-    const view = pipeline.trySpace() ?? (await pipeline.space());
-    const reading = readContent(content, view, offset);
-    const count = typeof reading === "number" ? reading : await reading;
-    pipeline.advance(count);
-    if (!pipeline.tryCut()) await pipeline.cut();
+    const view = sink.trySpace() ?? (await sink.space());
+    const count = readContent(content, view, offset);
+    options.onPiece?.({ path: content.path, offset, length: count });
+    sink.advance(count);
+    if (!sink.tryCut()) await sink.cut();
     offset += count;
   }
 }

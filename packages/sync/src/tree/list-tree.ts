@@ -2,9 +2,10 @@
  * What is in a tree, without extracting it.
  * @module
  */
-import type { CatarEvent, CatarNode, NodeKind } from "@imgtool/catar";
-import { archiveEvents, type TreeSource } from "./tree-source.ts";
-import { joinPath } from "./walk.ts";
+import { type CatarNode, defaultArchiveFlags, type NodeKind, reduceMetadata } from "@imgtool/catar";
+import { skimNodes } from "./skim.ts";
+import type { TreeSource } from "./tree-source.ts";
+import { joinPath, walkNodes } from "./walk-nodes.ts";
 
 export interface ListedNode {
   /** Names from the root on, joined by slashes; "." for the root. Bytes, not text. */
@@ -18,14 +19,37 @@ export interface ListOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Yields every node of a tree, parents before their children. */
+/**
+ * Yields every node of a tree, parents before their children. Contents are not read, and of a directory
+ * nothing but names, types and modes.
+ * @throws as walkNodes() and archiveEvents()
+ */
 export async function* listTree(source: TreeSource, options: ListOptions = {}): AsyncGenerator<ListedNode, void> {
+  if ("directory" in source) {
+    yield* listDirectory(source, options);
+    return;
+  }
   const paths = new PathTracker(source);
-  for await (const event of archiveEvents(source, options.signal)) {
-    if (event.type !== "entry") continue;
-    const path = paths.enter(event);
-    if (path === undefined || (options.recursive === false && paths.depth > 1)) continue;
-    yield { path, node: event.node };
+  for await (const nodes of skimNodes(source, options.signal)) {
+    for (const event of nodes) {
+      const path = paths.enter(event);
+      if (path === undefined || (options.recursive === false && paths.depth > 1)) continue;
+      yield { path, node: event.node };
+    }
+  }
+}
+
+function* listDirectory(
+  source: Extract<TreeSource, { readonly directory: string }>,
+  { recursive = true, signal }: ListOptions,
+): Generator<ListedNode, void> {
+  const { directory, flags = defaultArchiveFlags, idShift } = source;
+  const paths = new PathTracker(source);
+  for (const walked of walkNodes(directory, flags, { idShift, plain: true, signal })) {
+    if (walked.type !== "entry") continue;
+    const path = paths.enter(walked);
+    if (path === undefined || (!recursive && paths.depth > 1)) continue;
+    yield { path, node: { metadata: reduceMetadata(walked.node, flags), content: walked.node.content } };
   }
 }
 
@@ -50,9 +74,9 @@ export class PathTracker {
   }
 
   /** The path of a node, "." for the root; undefined for a root that is none of the tree's. */
-  enter(event: Extract<CatarEvent, { readonly type: "entry" }>): Buffer | undefined {
-    this.#names.length = this.#above + Math.max(event.depth - 1, 0);
-    if (event.depth > 0) this.#names.push(event.name);
+  enter({ depth, name }: { readonly depth: number; readonly name: Uint8Array | undefined }): Buffer | undefined {
+    this.#names.length = this.#above + Math.max(depth - 1, 0);
+    if (depth > 0 && name !== undefined) this.#names.push(name);
     else return this.#isWrapped ? undefined : Buffer.from(".");
     return joinPath(this.#names);
   }
@@ -87,10 +111,13 @@ export function formatMode(node: CatarNode): string {
 
 /** A path with every byte that is no visible ASCII, and `\` and `#`, as three octal digits: as mtree wants it. */
 export function escapePath(path: Uint8Array): string {
+  const plain = Buffer.from(path.buffer, path.byteOffset, path.byteLength).toString("latin1");
+  // most names: a look is cheaper than putting them together
+  if (/^[!"$-[\]-~]*$/.test(plain)) return plain;
   let text = "";
   for (const byte of path) {
-    const plain = byte > 0x20 && byte < 0x7f && byte !== 0x5c && byte !== 0x23;
-    text += plain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, "0")}`;
+    const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x5c && byte !== 0x23;
+    text += isPlain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, "0")}`;
   }
   return text;
 }

@@ -5,10 +5,12 @@
  * @module
  */
 import { createHash, type Hash } from "node:crypto";
-import { type CatarEvent, type CatarNode, features, type NodeKind, timeMask } from "@imgtool/catar";
+import { type CatarNode, defaultArchiveFlags, features, type NodeKind, reduceMetadata, timeMask } from "@imgtool/catar";
 import { digestOfFlags } from "@imgtool/chunker";
+import { FileDigests } from "./file-digests.ts";
 import { escapePath, PathTracker } from "./list-tree.ts";
 import { archiveEvents, type TreeSource } from "./tree-source.ts";
+import { walkNodes } from "./walk-nodes.ts";
 
 const typeNames: Readonly<Record<NodeKind, string>> = {
   directory: "dir",
@@ -32,8 +34,15 @@ const attributeNames: readonly (readonly [bit: bigint, name: string])[] = [
 
 const uidFeatures = features["32bit-uids"] | features["16bit-uids"];
 
-/** Yields a line for every node of a tree, without its end; file contents are digested. */
+/**
+ * Yields a line for every node of a tree, without its end; file contents are digested.
+ * @throws as walkNodes() and archiveEvents()
+ */
 export async function* mtreeLines(source: TreeSource, signal?: AbortSignal): AsyncGenerator<string, void> {
+  if ("directory" in source) {
+    yield* directoryLines(source, signal);
+    return;
+  }
   const paths = new PathTracker(source);
   let flags: bigint | undefined;
   let file: { readonly line: string; readonly hash: Hash } | undefined;
@@ -43,18 +52,56 @@ export async function* mtreeLines(source: TreeSource, signal?: AbortSignal): Asy
     } else if (event.type === "entry") {
       const path = paths.enter(event);
       if (path === undefined) continue;
-      const line = `${escapePath(path)} ${keywords(event, flags ?? 0n)}`;
+      const line = nodeLine(path, event.node, flags ?? 0n);
       if (event.node.content.kind === "file") file = { line, hash: createHash(digestOfFlags(flags ?? 0n)) };
       else yield line;
     } else if (file !== undefined) {
-      const keyword = digestOfFlags(flags ?? 0n) === "sha256" ? "sha256digest" : "sha512256digest";
-      yield `${file.line} ${keyword}=${file.hash.digest("hex")}`;
+      yield `${file.line} ${digestKeyword(flags ?? 0n)}=${file.hash.digest("hex")}`;
       file = undefined;
     }
   }
 }
 
-function keywords({ node }: Extract<CatarEvent, { readonly type: "entry" }>, flags: bigint): string {
+/** Lines whose digests are under way at most: each may hold a descriptor. */
+const linesAhead = 128;
+
+/** The lines of a directory; its files are digested by threads while the walk goes on. */
+async function* directoryLines(
+  source: Extract<TreeSource, { readonly directory: string }>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string, void> {
+  const { directory, flags = defaultArchiveFlags, idShift } = source;
+  const paths = new PathTracker(source);
+  const algorithm = digestOfFlags(flags);
+  const ofNothing = createHash(algorithm).digest("hex");
+  const ahead: { readonly line: string; readonly digest: string | Promise<string> | undefined }[] = [];
+  const next = async (): Promise<string> => {
+    const { line = "", digest } = ahead.shift() ?? {};
+    return digest === undefined ? line : `${line} ${digestKeyword(flags)}=${await digest}`;
+  };
+  await using digests = new FileDigests(algorithm);
+  for (const walked of walkNodes(directory, flags, { idShift, signal })) {
+    if (walked.type !== "entry") continue;
+    const path = paths.enter(walked);
+    if (path === undefined) continue;
+    const { content } = walked.node;
+    const node: CatarNode = { metadata: reduceMetadata(walked.node, flags), content };
+    const digest = walked.content === undefined ? ofNothing : digests.digest(walked.content);
+    ahead.push({ line: nodeLine(path, node, flags), digest: content.kind === "file" ? digest : undefined });
+    while (ahead.length > 0 && (ahead.length >= linesAhead || typeof ahead[0]?.digest !== "object")) yield await next();
+  }
+  while (ahead.length > 0) yield await next();
+}
+
+function digestKeyword(flags: bigint): string {
+  return digestOfFlags(flags) === "sha256" ? "sha256digest" : "sha512256digest";
+}
+
+function nodeLine(path: Buffer, node: CatarNode, flags: bigint): string {
+  return `${escapePath(path)} ${keywords(node, flags)}`;
+}
+
+function keywords(node: CatarNode, flags: bigint): string {
   const { metadata, content } = node;
   const has = (bits: bigint): boolean => (flags & bits) !== 0n;
   const words = [`type=${typeNames[content.kind]}`, `mode=${(metadata.mode & 0o7777).toString(8).padStart(4, "0")}`];

@@ -9,14 +9,14 @@ import { readTarMember, type TarInput, type TarMember } from "@imgtool/tar";
 import { excludeFileName, ExcludeRules } from "./exclude.ts";
 import { impliedDirectory, tarNode } from "./tar-metadata.ts";
 import { readTarNodes, type TarNode } from "./tar-nodes.ts";
-import type { TreePiece, WalkOptions } from "./walk.ts";
+import type { TreePiece, WalkTreeOptions } from "./walk.ts";
 import { shiftDown } from "./id-shift.ts";
 
 const pieceSize: number = 1024 ** 2;
 const excludeFileLimit: number = 1024 ** 2;
 
 /** @throws as readTarNodes(); ConfigError; CatarError `catar-too-deep` */
-export async function* walkTar(input: TarInput, options: WalkOptions = {}): AsyncGenerator<TreePiece, void> {
+export async function* walkTar(input: TarInput, options: WalkTreeOptions = {}): AsyncGenerator<TreePiece, void> {
   const root = await readTarNodes(input);
   const walker = new TarWalker(input, options);
   yield* walker.directory(undefined, root, ExcludeRules.none);
@@ -26,10 +26,10 @@ export async function* walkTar(input: TarInput, options: WalkOptions = {}): Asyn
 class TarWalker {
   readonly encoder: CatarEncoder;
   readonly #input: TarInput;
-  readonly #options: WalkOptions;
+  readonly #options: WalkTreeOptions;
   readonly #flags: bigint;
 
-  constructor(input: TarInput, options: WalkOptions) {
+  constructor(input: TarInput, options: WalkTreeOptions) {
     this.#input = input;
     this.#options = options;
     this.#flags = options.flags ?? defaultArchiveFlags;

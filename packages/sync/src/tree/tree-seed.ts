@@ -7,12 +7,12 @@ import { hash } from "node:crypto";
 import { closeSync, readSync } from "node:fs";
 import { compareBytes, ConfigError, type Progress, silentProgress, systemErrorCode } from "@imgtool/core";
 import { type ChunkIndex, IdTable } from "@imgtool/chunker";
-import { AT_FDCWD, openat, openFlags } from "@imgtool/host";
+import { openat, openFlags } from "@imgtool/host";
 import { ChunkPipeline } from "../chunk-pipeline.ts";
-import { batched } from "./batch.ts";
-import type { Seed } from "../seed.ts";
+import type { Seed, SeedPlace } from "../seed.ts";
+import { type FedPiece, feedTree } from "./feed-tree.ts";
 import type { IdShift } from "./id-shift.ts";
-import { walkTree, type TreePiece } from "./walk.ts";
+import { openSource } from "./walk-nodes.ts";
 
 export interface TreeSeedOptions {
   /** The wanted index: its flags, chunk sizes and digest; chunks that it does not name are not kept. */
@@ -24,19 +24,33 @@ export interface TreeSeedOptions {
 }
 
 /** Bytes of a chunk: records as they are, or a range of a file. */
-type Part =
-  | { readonly bytes: Uint8Array }
-  | { readonly path: Buffer; readonly offset: number; readonly length: number };
+type Part = FedPiece;
 
 /**
- * Reads a directory once and makes it a seed.
- * @throws as walkTree()
+ * A directory as a seed, which is read when it is scanned.
+ * @throws NotFoundError `source-missing`; SystemCallError
  */
+export function lazyTreeSeed(directory: string, options: TreeSeedOptions): Seed {
+  return new TreeSeed(openSource(directory), directory, options);
+}
+
+/** As lazyTreeSeed(), scanned now. @throws as walkTree() */
 export async function treeSeed(directory: string, options: TreeSeedOptions): Promise<Seed> {
+  const seed = lazyTreeSeed(directory, options);
+  try {
+    await seed.scan?.();
+    return seed;
+  } catch (error) {
+    await seed.close();
+    throw error;
+  }
+}
+
+/** Archives and cuts a directory; of each chunk that is of use it is kept where its bytes are. */
+async function scanDirectory(directory: string, options: TreeSeedOptions, builder: SeedBuilder): Promise<void> {
   const { index, progress = silentProgress, signal } = options;
   using task = progress.start({ label: "read seed", unit: "bytes" });
   task.detail(directory);
-  const builder = new SeedBuilder(index);
   // Digests are computed by worker threads, as when an index is made: reading is all that is left here.
   await using pipeline = await ChunkPipeline.open({
     sizes: index.sizes,
@@ -46,10 +60,8 @@ export async function treeSeed(directory: string, options: TreeSeedOptions): Pro
   });
   const idShift = options.idShift === undefined ? undefined : { ...options.idShift, wraps: true };
   try {
-    for await (const bytes of batched(builder.watch(walkTree(directory, { flags: index.flags, idShift, signal })))) {
-      await pipeline.write(bytes);
-      task.advance(bytes.length);
-    }
+    const onPiece = (piece: FedPiece): void => builder.read(piece);
+    await feedTree(pipeline, directory, { flags: index.flags, idShift, signal, task, onPiece });
   } catch (error) {
     // What cannot be archived (a .caexclude file that makes no sense) can still be a seed up to there.
     if (!(error instanceof ConfigError)) throw error;
@@ -57,15 +69,7 @@ export async function treeSeed(directory: string, options: TreeSeedOptions): Pro
   }
   await pipeline.finish();
   task.done(`${builder.found.count} chunks are of use`);
-  const root = openat(AT_FDCWD, directory, openFlags.read | openFlags.directory);
-  return new TreeSeed(root, directory, index, builder);
 }
-
-/** A piece whose chunk is not cut yet. */
-type Waiting = { readonly length: number } & (
-  | { readonly bytes: Uint8Array }
-  | { readonly origin: NonNullable<TreePiece["origin"]> }
-);
 
 class SeedBuilder {
   /** Ids of useful chunks, and by their position the parts of each. */
@@ -73,7 +77,7 @@ class SeedBuilder {
   readonly parts: (readonly Part[])[] = [];
   readonly #wanted: IdTable;
   /** What was read and is not yet known to be in a chunk. */
-  #waiting: Waiting[] = [];
+  #waiting: FedPiece[] = [];
   /** Pieces of it that are taken, and bytes of the one behind them. */
   #taken = 0;
   #takenBytes = 0;
@@ -83,18 +87,12 @@ class SeedBuilder {
     for (let i = 0; i < index.count; i++) this.#wanted.add(index.id(i));
   }
 
-  /** Passes pieces on, and remembers where they are from. */
-  async *watch(pieces: AsyncIterable<TreePiece>): AsyncGenerator<TreePiece, void> {
-    for await (const piece of pieces) {
-      const { bytes, origin } = piece;
-      // Content is read again when it is wanted: what waits does not hold it.
-      if (bytes.length > 0)
-        this.#waiting.push({ length: bytes.length, ...(origin === undefined ? { bytes } : { origin }) });
-      yield piece;
-    }
+  /** Takes a piece that is written to the cutter. Content is read again when it is wanted. */
+  read(piece: FedPiece): void {
+    if (lengthOf(piece) > 0) this.#waiting.push(piece);
   }
 
-  /** Takes the next chunk of what was passed on. */
+  /** Takes the next chunk of what was read. */
   endChunk(size: number, id: Uint8Array): void {
     const known = this.found.count;
     const isUseful = this.#wanted.find(id) >= 0 && this.found.add(id) === known;
@@ -103,11 +101,11 @@ class SeedBuilder {
       const piece = this.#waiting[this.#taken];
       if (piece === undefined) throw new RangeError(`a chunk of ${size} bytes has ${left} that were not read`);
       const from = this.#takenBytes;
-      const length = Math.min(left, piece.length - from);
+      const length = Math.min(left, lengthOf(piece) - from);
       if (isUseful) parts.push(partOf(piece, from, length));
       left -= length;
       this.#takenBytes += length;
-      if (this.#takenBytes === piece.length) {
+      if (this.#takenBytes === lengthOf(piece)) {
         this.#taken++;
         this.#takenBytes = 0;
       }
@@ -120,40 +118,59 @@ class SeedBuilder {
   }
 }
 
-function partOf(piece: Waiting, from: number, length: number): Part {
+function lengthOf(piece: FedPiece): number {
+  return "bytes" in piece ? piece.bytes.length : piece.length;
+}
+
+function partOf(piece: FedPiece, from: number, length: number): Part {
   if ("bytes" in piece) return { bytes: piece.bytes.subarray(from, from + length) };
-  return { path: piece.origin.path, offset: piece.origin.offset + from, length };
+  return { path: piece.path, offset: piece.offset + from, length };
 }
 
 class TreeSeed implements Seed {
   readonly location: string;
   readonly directory: number;
   readonly #root: number;
-  readonly #index: ChunkIndex;
+  readonly #options: TreeSeedOptions;
   readonly #chunks: SeedBuilder;
+  #isScanned = false;
 
-  constructor(root: number, location: string, index: ChunkIndex, chunks: SeedBuilder) {
+  constructor(root: number, location: string, options: TreeSeedOptions) {
     this.#root = root;
     this.directory = root;
     this.location = location;
-    this.#index = index;
-    this.#chunks = chunks;
+    this.#options = options;
+    this.#chunks = new SeedBuilder(options.index);
+  }
+
+  async scan(): Promise<void> {
+    if (this.#isScanned) return;
+    this.#isScanned = true;
+    await scanDirectory(this.location, this.#options, this.#chunks);
   }
 
   async read(id: Uint8Array, size: number): Promise<Uint8Array | undefined> {
     const position = this.#chunks.found.find(id);
-    if (position < 0) return undefined;
     const bytes = new Uint8Array(size);
+    if (position < 0 || !this.#fill(position, bytes)) return undefined;
+    return compareBytes(hash(this.#options.index.digest, bytes, "buffer"), id) === 0 ? bytes : undefined;
+  }
+
+  place(id: Uint8Array): SeedPlace | undefined {
+    const position = this.#chunks.found.find(id);
+    return position < 0 ? undefined : { fill: (view) => this.#fill(position, view) };
+  }
+
+  #fill(position: number, view: Uint8Array): boolean {
     let filled = 0;
     for (const part of this.#chunks.parts[position] ?? []) {
-      const length = "bytes" in part ? part.bytes.length : part.length;
-      if (filled + length > size) return undefined;
-      if ("bytes" in part) bytes.set(part.bytes, filled);
-      else if (!readRange(this.#root, part, bytes.subarray(filled, filled + length))) return undefined;
+      const length = lengthOf(part);
+      if (filled + length > view.length) return false;
+      if ("bytes" in part) view.set(part.bytes, filled);
+      else if (!readRange(this.#root, part, view.subarray(filled, filled + length))) return false;
       filled += length;
     }
-    if (filled !== size) return undefined;
-    return compareBytes(hash(this.#index.digest, bytes, "buffer"), id) === 0 ? bytes : undefined;
+    return filled === view.length;
   }
 
   async close(): Promise<void> {

@@ -15,11 +15,11 @@ import type { Seed } from "../seed.ts";
 import { sourceLength } from "../source-length.ts";
 import { batched } from "./batch.ts";
 import type { Subtree } from "./subtree.ts";
-import { walkTree, type WalkOptions } from "./walk.ts";
+import { walkTree, type WalkTreeOptions } from "./walk.ts";
 
 export type TreeSource =
   /** A directory; `flags` default to casync's. */
-  | ({ readonly directory: string } & Pick<WalkOptions, "flags" | "idShift">)
+  | ({ readonly directory: string } & Pick<WalkTreeOptions, "flags" | "idShift">)
   /** A `.catar` file, "-" for standard input, or its bytes. */
   | { readonly archive: ByteSource }
   /** The index of a `.caidx` file, and where its chunks are. */

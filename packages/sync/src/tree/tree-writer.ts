@@ -33,7 +33,7 @@ import { closeSubvolume, makeDirectory, openSubvolume } from "./subvolume.ts";
 import { removeEntry } from "./remove-entry.ts";
 import { restoreMetadata, type RestoreContext } from "./restore.ts";
 import { SparseFile } from "./sparse-file.ts";
-import { joinPath } from "./walk.ts";
+import { joinPath } from "./walk-nodes.ts";
 
 export interface TreeWriterOptions extends RestoreContext {
   /** Whether entries that the archive does not have are removed from directories that it has. */

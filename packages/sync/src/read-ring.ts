@@ -1,0 +1,156 @@
+/**
+ * The memory that a reader of chunks shares with its threads: a slot for each chunk under way, in the
+ * order in which they are wanted, and the counters that threads wait on.
+ * @module
+ */
+
+/** Bytes of a chunk id. Not imported: workers load no more than they need, as each load costs 20 ms. */
+const idLength = 32;
+const recordWords = 8;
+const [wordState, wordSize, wordOrder, wordDescriptor, wordStored] = [0, 1, 2, 3, 4];
+const [wordGiven, wordTaken, wordSignal, wordEnd, wordWanted, wordDone] = [0, 1, 2, 3, 4, 5];
+
+/** What a thread does for a chunk. Whatever comes out is verified. */
+export type ReadOrder = typeof orderStored | typeof orderRange | typeof orderVerify;
+/** Read it from the local store. */
+export const orderStored = 0;
+/** Read it from an open file, at an offset. */
+export const orderRange = 1;
+/** Its bytes are in the slot. */
+export const orderVerify = 2;
+
+/** A slot's state: under way, whole, or not to be had this way. */
+const stateWaiting = 0;
+export const stateWhole = 1;
+export const stateFailed = 2;
+
+export interface ReadRingMemory {
+  readonly bytes: SharedArrayBuffer;
+  readonly records: SharedArrayBuffer;
+  readonly offsets: SharedArrayBuffer;
+  readonly ids: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  readonly slots: number;
+  /** Bytes of a slot. */
+  readonly largest: number;
+}
+
+export function allocateReadRing(slots: number, largest: number): ReadRingMemory {
+  return {
+    bytes: new SharedArrayBuffer(slots * largest),
+    records: new SharedArrayBuffer(slots * recordWords * 4),
+    offsets: new SharedArrayBuffer(slots * 8),
+    ids: new SharedArrayBuffer(slots * idLength),
+    counters: new SharedArrayBuffer(8 * 4),
+    slots,
+    largest,
+  };
+}
+
+/** One thread's view of it. Tickets number the chunks that were ordered, from 0 on; they wrap. */
+export class ReadRing {
+  readonly #memory: ReadRingMemory;
+  readonly #bytes: Uint8Array;
+  readonly #records: Int32Array;
+  readonly #offsets: Float64Array;
+  readonly #ids: Uint8Array;
+  readonly #counters: Int32Array;
+
+  constructor(memory: ReadRingMemory) {
+    this.#memory = memory;
+    this.#bytes = new Uint8Array(memory.bytes);
+    this.#records = new Int32Array(memory.records);
+    this.#offsets = new Float64Array(memory.offsets);
+    this.#ids = new Uint8Array(memory.ids);
+    this.#counters = new Int32Array(memory.counters);
+  }
+
+  #slot(ticket: number): number {
+    return (ticket >>> 0) % this.#memory.slots;
+  }
+  #word(ticket: number, word: number): number {
+    return this.#slot(ticket) * recordWords + word;
+  }
+
+  order(ticket: number): ReadOrder {
+    return this.#records[this.#word(ticket, wordOrder)] as ReadOrder;
+  }
+  descriptor(ticket: number): number {
+    return this.#records[this.#word(ticket, wordDescriptor)] as number;
+  }
+  offset(ticket: number): number {
+    return this.#offsets[this.#slot(ticket)] as number;
+  }
+  /** Where the chunk's plain bytes are, or go to: a view. */
+  chunk(ticket: number): Uint8Array {
+    const at = this.#slot(ticket) * this.#memory.largest;
+    return this.#bytes.subarray(at, at + (this.#records[this.#word(ticket, wordSize)] as number));
+  }
+  id(ticket: number): Uint8Array {
+    const at = this.#slot(ticket) * idLength;
+    return this.#ids.subarray(at, at + idLength);
+  }
+  /** Bytes that were read from the store. */
+  storedBytes(ticket: number): number {
+    return this.#records[this.#word(ticket, wordStored)] as number;
+  }
+  state(ticket: number): number {
+    return Atomics.load(this.#records, this.#word(ticket, wordState));
+  }
+
+  // The reader's side.
+
+  /** Says which chunk the ticket is for, before fill() or give(). */
+  prepare(ticket: number, size: number, id: Uint8Array): void {
+    this.#records[this.#word(ticket, wordSize)] = size;
+    this.#ids.set(id, this.#slot(ticket) * idLength);
+    Atomics.store(this.#records, this.#word(ticket, wordState), stateWaiting);
+  }
+  /** Gives the ticket to the threads. Tickets are given in their order. */
+  give(ticket: number, order: ReadOrder, descriptor = -1, offset = 0): void {
+    this.#records[this.#word(ticket, wordOrder)] = order;
+    this.#records[this.#word(ticket, wordDescriptor)] = descriptor;
+    this.#offsets[this.#slot(ticket)] = offset;
+    Atomics.store(this.#counters, wordGiven, (ticket + 1) | 0);
+    Atomics.add(this.#counters, wordSignal, 1);
+    Atomics.notify(this.#counters, wordSignal, 1);
+  }
+  /** Resolves when the ticket may be done; whoever waits looks again. */
+  async done(ticket: number): Promise<void> {
+    const seen = Atomics.load(this.#counters, wordDone);
+    Atomics.store(this.#counters, wordWanted, ticket | 0);
+    if (this.state(ticket) !== stateWaiting) return;
+    const wait = Atomics.waitAsync(this.#counters, wordDone, seen);
+    if (wait.async) await wait.value;
+  }
+  /** Lets whoever waits look again. */
+  wake(): void {
+    Atomics.add(this.#counters, wordDone, 1);
+    Atomics.notify(this.#counters, wordDone);
+  }
+  /** Ends the threads once they have done what they have begun. */
+  end(): void {
+    Atomics.store(this.#counters, wordEnd, 1);
+    Atomics.add(this.#counters, wordSignal, 1);
+    Atomics.notify(this.#counters, wordSignal);
+  }
+
+  // The threads' side.
+
+  /** Waits for the next ticket; undefined at the end. */
+  take(): number | undefined {
+    const ticket = Atomics.add(this.#counters, wordTaken, 1);
+    for (;;) {
+      const signal = Atomics.load(this.#counters, wordSignal);
+      if (Atomics.load(this.#counters, wordEnd) === 1) return undefined;
+      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) > 0) return ticket;
+      Atomics.wait(this.#counters, wordSignal, signal);
+    }
+  }
+  /** Tells that the ticket is done; the reader is woken when it waits for this one. */
+  finish(ticket: number, state: typeof stateWhole | typeof stateFailed, storedBytes = 0): void {
+    this.#records[this.#word(ticket, wordStored)] = storedBytes;
+    Atomics.store(this.#records, this.#word(ticket, wordState), state);
+    if (Atomics.load(this.#counters, wordWanted) === (ticket | 0)) this.wake();
+  }
+}

@@ -1,0 +1,107 @@
+import { appendFileSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import type { ChunkIndex } from "@imgtool/chunker";
+import { chunkPath, openLocalStore, type ReadStore } from "@imgtool/store";
+import { randomBytes, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { ChunkSource } from "./chunk-source.ts";
+import { extractBlob } from "./extract-blob.ts";
+import { blobSeed, lazyBlobSeed } from "./file-seed.ts";
+import { makeBlob } from "./make-blob.ts";
+import { readIndex } from "./read-index.ts";
+import { readStream } from "./read-stream.ts";
+
+// More than what is read without threads.
+const content = randomBytes(9 * 1024 ** 2, "read by threads");
+
+interface Published extends Disposable {
+  readonly folder: TemporaryFolder;
+  readonly index: ChunkIndex;
+  readonly stores: readonly ReadStore[];
+}
+
+async function publish(): Promise<Published> {
+  const folder = temporaryFolder();
+  writeFileSync(folder.join("content"), content);
+  const store = folder.join("s");
+  await makeBlob({ source: folder.join("content"), index: folder.join("x.caibx"), store, durable: false });
+  return {
+    folder,
+    index: await readIndex(folder.join("x.caibx")),
+    stores: [await openLocalStore(store)],
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  };
+}
+
+async function collect(source: ChunkSource, borrow = false): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const bytes of readStream(source, { borrow })) parts.push(borrow ? Uint8Array.from(bytes) : bytes);
+  return Buffer.concat(parts);
+}
+
+test("threads give the chunks in order, whole, and count them", async () => {
+  using published = await publish();
+  for (const borrow of [false, true]) {
+    const source = new ChunkSource(published);
+    expect((await collect(source, borrow)).equals(content)).toBe(true);
+    expect(source.counts).toMatchObject({ fromSeeds: 0, fromStores: published.index.count });
+    expect(source.counts.bytesFetched).toBeGreaterThan(content.length);
+  }
+});
+
+test("a chunk that is altered or missing is told as without threads, or had from another store", async () => {
+  using published = await publish();
+  const { folder, index } = published;
+  using others = await publish();
+  const [first, second] = [3, index.count - 2].map((i) => folder.join("s", chunkPath(index.name(i))));
+  rmSync(first ?? "");
+  writeFileSync(first ?? "", "altered");
+  await expect(collect(new ChunkSource(published))).rejects.toThrow(
+    expect.objectContaining({ code: "chunk-altered", data: expect.objectContaining({ chunk: index.name(3) }) }),
+  );
+  rmSync(second ?? "");
+  const both = { index, stores: [...published.stores, ...others.stores] };
+  expect((await collect(new ChunkSource(both))).equals(content)).toBe(true);
+  rmSync(first ?? "");
+  await expect(collect(new ChunkSource(published))).rejects.toThrow(expect.objectContaining({ code: "chunk-missing" }));
+});
+
+test("a seed is read by threads, and one that has changed since costs a fetch", async () => {
+  using published = await publish();
+  const { folder, index, stores } = published;
+  writeFileSync(folder.join("seed"), content);
+  const seed = await blobSeed(folder.join("seed"), index);
+  const source = new ChunkSource({ index, stores, seeds: [seed] });
+  expect((await collect(source)).equals(content)).toBe(true);
+  expect(source.counts).toMatchObject({ fromSeeds: index.count, fromStores: 0 });
+  writeSync(openSync(folder.join("seed"), "r+"), Buffer.from("changed"), 0, 7, 5_000_000);
+  const again = new ChunkSource({ index, stores, seeds: [seed] });
+  expect((await collect(again)).equals(content)).toBe(true);
+  expect(again.counts.fromStores).toBe(1);
+  await seed.close();
+});
+
+test("an early end and an abort leave no thread waiting", async () => {
+  using published = await publish();
+  for await (const bytes of readStream(new ChunkSource(published))) if (bytes.length > 0) break;
+  const controller = new AbortController();
+  let chunks = 0;
+  const reading = async (): Promise<void> => {
+    for await (const bytes of readStream(new ChunkSource(published), { signal: controller.signal }))
+      if (bytes.length > 0 && ++chunks === 3) controller.abort();
+  };
+  await expect(reading()).rejects.toThrow(expect.objectContaining({ code: "aborted" }));
+  expect(chunks).toBe(3);
+});
+
+test("a file seed is copied while it is read; what another file has appended is not", async () => {
+  using published = await publish();
+  const { folder, index, stores } = published;
+  writeFileSync(folder.join("seed"), content.subarray(0, 6_000_000));
+  appendFileSync(folder.join("seed"), randomBytes(100_000, "appended"));
+  const seed = await lazyBlobSeed(folder.join("seed"), index);
+  const result = await extractBlob({ index, stores, seeds: [seed], output: folder.join("out") });
+  await seed.close();
+  expect(readFileSync(folder.join("out")).equals(content)).toBe(true);
+  expect(result.fromSeeds).toBeGreaterThan(index.count / 2);
+  expect(result.fromSeeds + result.fromStores).toBe(index.count);
+});

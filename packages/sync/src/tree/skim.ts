@@ -1,0 +1,46 @@
+/**
+ * The nodes of an archive without the contents of its files: what only contents are in is neither read
+ * nor fetched, where the archive can be read from any place.
+ * @module
+ */
+import type { CatarEvent } from "@imgtool/catar";
+import { throwIfAborted } from "@imgtool/core";
+import { ChunkSource } from "../chunk-source.ts";
+import { type ArchiveReader, chunkReader, fileReader } from "./archive-reader.ts";
+import { archiveDecoder, archiveEvents, type TreeSource } from "./tree-source.ts";
+
+export type EntryEvent = Extract<CatarEvent, { readonly type: "entry" }>;
+
+/**
+ * Yields the nodes of an archive in its order, many at once: a step of an asynchronous iteration costs
+ * more than a node. What is passed over is not verified, everything else as archiveEvents() does it.
+ * @throws as archiveEvents()
+ */
+export async function* skimNodes(source: TreeSource, signal?: AbortSignal): AsyncGenerator<EntryEvent[], void> {
+  await using reader = await seekableReader(source, signal);
+  if (reader === undefined) {
+    for await (const event of archiveEvents(source, signal)) if (event.type === "entry") yield [event];
+    return;
+  }
+  const decoder = archiveDecoder(source);
+  for (let at = 0; at < reader.size;) {
+    throwIfAborted(signal);
+    const bytes = await reader.piece(at);
+    const nodes = [...decoder.push(bytes)].filter((event) => event.type === "entry");
+    at += bytes.length;
+    const skipped = Math.min(decoder.payloadLeft, reader.size - at);
+    for (const event of decoder.skipPayload(skipped)) void event;
+    at += skipped;
+    yield nodes;
+  }
+  decoder.finish();
+}
+
+async function seekableReader(source: TreeSource, signal?: AbortSignal): Promise<ArchiveReader | undefined> {
+  if ("index" in source) return chunkReader(new ChunkSource(source), "the archive", signal);
+  if (!("archive" in source) || typeof source.archive !== "string" || source.archive === "-") return undefined;
+  const reader = await fileReader(source.archive);
+  if (reader.isSeekable) return reader;
+  await reader[Symbol.asyncDispose]();
+  return undefined;
+}
