@@ -33,7 +33,8 @@ export function chunkReader(chunks: ChunkSource, name: string, signal?: AbortSig
     if (known !== undefined) return known;
     const [oldest] = recent.keys();
     if (recent.size >= 8 && oldest !== undefined) recent.delete(oldest);
-    const bytes = chunks.get(i, signal);
+    const now = chunks.getNow(i);
+    const bytes = now === undefined ? chunks.get(i, signal) : Promise.resolve(now);
     recent.set(i, bytes);
     return bytes;
   };

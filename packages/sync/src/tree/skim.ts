@@ -5,6 +5,7 @@
  */
 import type { CatarEvent } from "@imgtool/catar";
 import { throwIfAborted } from "@imgtool/core";
+import { Breather } from "../breathe.ts";
 import { ChunkSource } from "../chunk-source.ts";
 import { type ArchiveReader, chunkReader, fileReader } from "./archive-reader.ts";
 import { archiveDecoder, archiveEvents, type TreeSource } from "./tree-source.ts";
@@ -23,8 +24,11 @@ export async function* skimNodes(source: TreeSource, signal?: AbortSignal): Asyn
     return;
   }
   const decoder = archiveDecoder(source);
+  const breather = new Breather();
   for (let at = 0; at < reader.size;) {
     throwIfAborted(signal);
+    const due = breather.due();
+    if (due !== undefined) await due;
     const bytes = await reader.piece(at);
     const nodes = [...decoder.push(bytes)].filter((event) => event.type === "entry");
     at += bytes.length;
