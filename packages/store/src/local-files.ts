@@ -15,6 +15,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   statSync,
@@ -46,6 +47,9 @@ export interface SyncLocalStoreOptions {
   readonly durable?: boolean;
 }
 
+/** Folders after which all are listed at once: a store has up to 65,536, and most chunks one of their own. */
+const worthListing = 500;
+
 /** One thread's view of a local store. Several, in several threads or processes, may share a store. */
 export class SyncLocalStore implements Disposable {
   readonly location: string;
@@ -55,6 +59,8 @@ export class SyncLocalStore implements Disposable {
   readonly #folders = new Set<string>();
   readonly #touched = new Set<string>();
   #pendingBytes = 0;
+  /** Folders that were looked for one by one. */
+  #looks = 0;
 
   constructor(path: string, options: SyncLocalStoreOptions = {}) {
     this.location = path;
@@ -215,8 +221,15 @@ export class SyncLocalStore implements Disposable {
     return pending;
   }
 
+  #listFolders(): void {
+    for (const entry of readdirSync(this.location, { withFileTypes: true }))
+      if (entry.isDirectory()) this.#folders.add(entry.name);
+  }
+
   /** Whether the chunk's folder is there; a link in its place is refused. */
   #hasFolder(folder: string): boolean {
+    if (this.#folders.has(folder)) return true;
+    if (++this.#looks === worthListing) this.#listFolders();
     if (this.#folders.has(folder)) return true;
     const path = join(this.location, folder);
     const stats = lstatSync(path, { throwIfNoEntry: false });

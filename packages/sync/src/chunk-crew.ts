@@ -1,6 +1,6 @@
 /**
- * Who carries out the pipeline's orders: worker threads or, for a short stream, this thread at the
- * stream's end, since starting threads takes longer than chunking a few megabytes.
+ * Who carries out the pipeline's orders: worker threads, and this thread when it has nothing else to do.
+ * A short stream is this thread's alone, since starting threads takes longer than chunking a few megabytes.
  * @module
  */
 import { createHash } from "node:crypto";
@@ -28,7 +28,7 @@ export class ChunkCrew implements AsyncDisposable {
   readonly #options: ChunkCrewOptions;
   readonly #events: ChunkCrewEvents;
   readonly #exits: Promise<unknown>[] = [];
-  /** This thread's part when there are no others. */
+  /** This thread's part. */
   #work: ChunkWork | undefined;
   /** Threads that have not said yet that they are through. */
   #unfinished = 0;
@@ -61,16 +61,23 @@ export class ChunkCrew implements AsyncDisposable {
 
   /** Carries out the orders given so far in this thread; with threads running, leaves them to those. */
   help(): void {
-    if (this.#exits.length > 0) return;
+    while (this.#exits.length === 0 && this.helpOnce());
+  }
+
+  /** Carries out one order in this thread, if there is one that no other has taken. */
+  helpOnce(): boolean {
+    const job = this.#ring.takeNow();
+    if (job === undefined) return false;
     this.#work ??= new ChunkWork(this.#ring, this.#options, (chunk) => this.#events.compressed(chunk));
-    for (let job = this.#ring.takeNow(); job !== undefined; job = this.#ring.takeNow()) this.#work.do(job);
+    this.#work.do(job);
+    return true;
   }
 
   /** All orders are given and carried out: flush, and tell the digest. Then wait for `through`. */
   finish(): void {
     this.#ring.setEnd(endFinish);
-    if (this.#exits.length > 0) return;
     this.#work?.flush();
+    if (this.#exits.length > 0) return;
     if (!this.#options.contentDigest) return;
     // No thread was started, so the whole stream is in the ring.
     const stream = this.#ring.bytes.subarray(0, this.#ring.written);

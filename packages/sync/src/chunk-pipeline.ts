@@ -24,6 +24,7 @@ import {
   stateFree,
   stateKnown,
 } from "./chunk-ring.ts";
+import { Breather } from "./breathe.ts";
 import type { PlacerOptions } from "./chunk-placer.ts";
 import { ChunkCrew } from "./chunk-crew.ts";
 import { ChunkTally } from "./chunk-tally.ts";
@@ -46,7 +47,7 @@ export interface ChunkPipelineOptions {
   readonly durable?: boolean | undefined;
   /** Whether to digest the stream as a whole, too: as much work as all chunk ids. Default false. */
   readonly contentDigest?: boolean | undefined;
-  /** Worker threads. Default: one per processor. */
+  /** Worker threads besides this one. Default: one per processor but one. */
   readonly workers?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called for each chunk in the stream's order; `id` is a view that is valid during the call. */
@@ -90,6 +91,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
   readonly #crew: ChunkCrew;
   readonly #uploader: ChunkUploader | undefined;
   readonly #tally = new ChunkTally();
+  readonly #breather = new Breather();
   readonly #onAbort: () => void;
   readonly #orderKind: typeof orderDigest | typeof orderStore;
   /** Positions in the stream: bytes committed, bytes cut, start of the chunk under way, space given back. */
@@ -140,7 +142,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
           output: options.copyTo.output,
           sparse: options.copyTo.sparse,
         },
-        workers: Math.max(1, options.workers ?? availableParallelism()),
+        workers: Math.max(1, options.workers ?? availableParallelism() - 1),
         contentDigest: options.contentDigest ?? false,
       },
       {
@@ -177,7 +179,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
       if (view !== undefined) return view;
       this.#cutSome();
       this.#crew.start();
-      await this.#ring.done(seen);
+      await this.#helpOrWait(seen);
     }
   }
 
@@ -204,7 +206,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
       this.#settle();
       if (this.#ordered - this.#finished < chunkSlots) continue;
       this.#crew.start();
-      await this.#ring.done(seen);
+      await this.#helpOrWait(seen);
     }
   }
 
@@ -337,8 +339,18 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
   async #wait(): Promise<void> {
     const seen = this.#ring.doneSignal;
     if (this.#settle()) return;
-    await this.#ring.done(seen);
+    await this.#helpOrWait(seen);
     this.#settle();
+  }
+
+  /**
+   * Carries out an order that no thread has taken yet or, when there is none, waits for a signal. With as
+   * many threads as processors, this one counted, none has to make room for another.
+   */
+  async #helpOrWait(seen: number): Promise<void> {
+    const due = this.#breather.due();
+    if (due !== undefined) await due;
+    if (!this.#crew.helpOnce()) await this.#ring.done(seen);
   }
 
   /** The position up to which the ring's space is free again. */

@@ -74,6 +74,7 @@ export class ChunkRing {
   readonly bytes: Uint8Array;
   readonly #records: Int32Array;
   readonly #ids: Uint8Array;
+  readonly #names: Buffer;
   readonly #orders: Int32Array;
   readonly #counters: Int32Array;
   readonly #positions: BigInt64Array;
@@ -82,6 +83,7 @@ export class ChunkRing {
     this.bytes = memory.bytes;
     this.#records = new Int32Array(memory.records);
     this.#ids = new Uint8Array(memory.ids);
+    this.#names = Buffer.from(memory.ids);
     this.#orders = new Int32Array(memory.orders);
     this.#counters = new Int32Array(memory.counters);
     this.#positions = new BigInt64Array(memory.positions);
@@ -128,6 +130,10 @@ export class ChunkRing {
   id(slot: number): Uint8Array {
     return this.#ids.subarray(slot * digestLength, (slot + 1) * digestLength);
   }
+  /** The id as hexadecimal digits. */
+  setName(slot: number, name: string): void {
+    this.#names.write(name, slot * digestLength, "hex");
+  }
   /** The chunk's bytes: a view, or a copy where the chunk goes over the ring's end. */
   chunk(slot: number): Uint8Array {
     const offset = this.#records[slot * recordWords + wordOffset] as number;
@@ -164,12 +170,14 @@ export class ChunkRing {
       Atomics.wait(this.#counters, wordOrderSignal, signal);
     }
   }
-  /** The next order, or undefined when there is none now. For a ring without worker threads. */
+  /** The next order, or undefined when there is none that no thread waits for. */
   takeNow(): Job | undefined {
-    const ticket = Atomics.load(this.#counters, wordTaken);
-    if (ticket === Atomics.load(this.#counters, wordGiven)) return undefined;
-    Atomics.store(this.#counters, wordTaken, (ticket + 1) | 0);
-    return this.#job(ticket);
+    for (;;) {
+      const ticket = Atomics.load(this.#counters, wordTaken);
+      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) <= 0) return undefined;
+      const taken = Atomics.compareExchange(this.#counters, wordTaken, ticket, (ticket + 1) | 0);
+      if (taken === ticket) return this.#job(ticket);
+    }
   }
   #job(ticket: number): Job {
     const word = this.#orders[(ticket >>> 0) % orderSlots] as number;

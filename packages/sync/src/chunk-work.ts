@@ -66,9 +66,9 @@ export class ChunkWork implements Disposable {
       this.#ring.setFinished(slot);
       return;
     }
-    const id = hash(this.#options.digest, chunk, "buffer");
-    this.#ring.id(slot).set(id);
-    if (order === orderStore) this.#put(slot, id.toString("hex"), chunk);
+    const name = hash(this.#options.digest, chunk, "hex");
+    this.#ring.setName(slot, name);
+    if (order === orderStore) this.#put(slot, name, chunk);
     this.#ring.setKnown(slot);
   }
 

@@ -22,7 +22,7 @@ export interface BlobSeedOptions {
   /** What the wanted index was cut with; other sizes find nothing that is equal. */
   readonly sizes: ChunkSizes;
   readonly digest: DigestAlgorithm;
-  /** Worker threads. Default: one per processor. */
+  /** Worker threads besides this one. Default: one per processor but one. */
   readonly workers?: number | undefined;
   readonly progress?: Progress | undefined;
   readonly signal?: AbortSignal | undefined;

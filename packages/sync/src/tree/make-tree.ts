@@ -42,7 +42,7 @@ export interface MakeTreeOptions {
    * chunk ids, which cover every byte already. Default false.
    */
   readonly contentDigest?: boolean;
-  /** Worker threads. Default: one per processor. */
+  /** Worker threads besides this one. Default: one per processor but one. */
   readonly workers?: number;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
