@@ -2,7 +2,7 @@
  * The cases: for each program the command, and what must be there (or away) before it runs.
  * @module
  */
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { findProgram } from "@imgtool/testkit";
 import { type Inputs, makeSmallFiles, makeSparseImage } from "./inputs.ts";
@@ -26,8 +26,7 @@ function away(path: (program: string) => string): (program: string) => void {
 }
 
 /** All cases, in an order in which the later ones use what the earlier ones left. */
-export function cases(root: string, work: string, inputs: Inputs): BenchmarkCase[] {
-  const imgtool = join(root, "imgtool");
+export function cases(imgtool: string, work: string, inputs: Inputs): BenchmarkCase[] {
   const place = (name: string) => (program: string) => join(work, `${program}.${name}`);
   const result: BenchmarkCase[] = [];
   const add = (
@@ -93,6 +92,18 @@ export function cases(root: string, work: string, inputs: Inputs): BenchmarkCase
   const make = both("make", (program) => [at(program), index(program), inputs.tree]);
   add(tree, "make, cold store", make, away(store));
   add(tree, "make, warm store", make);
+  const cached = both("make", (program) => [
+    `--cache=${place("cache")(program)}`,
+    at(program),
+    index(program),
+    inputs.tree,
+  ]);
+  add(tree, "make, warm store, nothing cached yet", cached, (program) => {
+    away(place("cache"))(program);
+    // casync does not make it
+    mkdirSync(place("cache")(program));
+  });
+  add(tree, "make, warm store, with --cache", cached);
   add(
     tree,
     "extract",
@@ -131,8 +142,7 @@ export function cases(root: string, work: string, inputs: Inputs): BenchmarkCase
 }
 
 /** What shows that memory does not depend on the size of the input. */
-export function memoryCases(root: string, work: string): BenchmarkCase[] {
-  const imgtool = join(root, "imgtool");
+export function memoryCases(imgtool: string, work: string): BenchmarkCase[] {
   const [sparse, small] = [
     makeSparseImage(join(work, "sparse"), 20),
     makeSmallFiles(join(work, "small-files"), 200_000),

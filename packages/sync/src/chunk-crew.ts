@@ -73,6 +73,12 @@ export class ChunkCrew implements AsyncDisposable {
     return true;
   }
 
+  /** Whether the local store has a chunk, which counts as used then. */
+  keep(name: string): boolean {
+    this.#work ??= new ChunkWork(this.#ring, this.#options, (chunk) => this.#events.compressed(chunk));
+    return this.#work.keep(name);
+  }
+
   /** All orders are given and carried out: flush, and tell the digest. Then wait for `through`. */
   finish(): void {
     this.#ring.setEnd(endFinish);

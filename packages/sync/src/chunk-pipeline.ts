@@ -7,7 +7,7 @@
  * @module
  */
 import { availableParallelism } from "node:os";
-import { abortedError, throwIfAborted } from "@imgtool/core";
+import { abortedError, throwIfAborted, toHex } from "@imgtool/core";
 import { type ChunkSizes, Cutter, CutterMemory, type DigestAlgorithm, digestLength } from "@imgtool/chunker";
 import { type Compression, compressionLevel, openLocalStore, type WriteStore } from "@imgtool/store";
 import {
@@ -52,6 +52,8 @@ export interface ChunkPipelineOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called for each chunk in the stream's order; `id` is a view that is valid during the call. */
   readonly onChunk?: ((size: number, id: Uint8Array) => void) | undefined;
+  /** Called as soon as a chunk is cut, long before its id is known. */
+  readonly onCut?: ((size: number) => void) | undefined;
   /** A file that takes what it wants of the chunks; without a store only. */
   readonly copyTo?: CopyTarget | undefined;
 }
@@ -103,6 +105,8 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
   #skipped = 0;
   /** For the slot of a run of equal chunks of zeros, their number. */
   readonly #runs = new Map<number, number>();
+  /** For the slot of a chunk that was skipped, its size. */
+  readonly #sizes = new Map<number, number>();
   /** Id of the chunk that was known last. */
   readonly #lastId = new Uint8Array(digestLength);
   /** Counts of orders: given, id known, finished with. */
@@ -284,6 +288,36 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     }
   }
 
+  /** Drops what was written behind the last cut. Not where the stream is digested as a whole. */
+  rewind(): void {
+    this.#written = this.#chunkStart;
+    this.#cut = this.#chunkStart;
+    this.#cutter.reset();
+  }
+
+  /**
+   * Takes a chunk by its id, where the last one ended; what was written behind that is dropped.
+   * @returns false when the store does not have it: nothing is taken then
+   */
+  async skipChunk(size: number, id: Uint8Array): Promise<boolean> {
+    const { store } = this.#options;
+    const name = toHex(id);
+    if (store !== undefined && !(typeof store === "string" ? this.#crew.keep(name) : await store.keep(name)))
+      return false;
+    this.rewind();
+    while (this.#ordered - this.#finished >= chunkSlots) {
+      this.#crew.start();
+      await this.#wait();
+    }
+    const slot = this.#ordered++ % chunkSlots;
+    this.#ring.setChunk(slot, 0, 0);
+    this.#ring.id(slot).set(id);
+    this.#ring.setState(slot, stateKnown);
+    this.#sizes.set(slot, size);
+    this.#skipped += size;
+    return true;
+  }
+
   /** Takes `count` more chunks that are equal to the one that was cut last. */
   async #orderRun(count: number): Promise<void> {
     while (this.#ordered - this.#finished >= chunkSlots) {
@@ -387,7 +421,9 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     this.#ring.setChunk(slot, this.#chunkStart % this.#ring.capacity, end - this.#chunkStart);
     this.#ring.give(this.#orderKind, slot);
     this.#ordered++;
+    const size = end - this.#chunkStart;
     this.#chunkStart = end;
+    this.#options.onCut?.(size);
   }
 
   /** Takes in what the workers have done, in the stream's order; returns whether there was anything. */
@@ -406,6 +442,14 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
       }
       const id = ring.id(slot);
       this.#lastId.set(id);
+      const skipped = this.#sizes.get(slot);
+      if (skipped !== undefined) {
+        this.#options.onChunk?.(skipped, id);
+        this.#tally.add(id);
+        this.#sizes.delete(slot);
+        ring.setState(slot, stateFinished);
+        continue;
+      }
       const length = ring.length(slot);
       this.#options.onChunk?.(length, id);
       const isFirst = this.#tally.add(id);

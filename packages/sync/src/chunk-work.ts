@@ -72,6 +72,11 @@ export class ChunkWork implements Disposable {
     this.#ring.setKnown(slot);
   }
 
+  /** Whether the local store has a chunk; without one, none is missing. */
+  keep(name: string): boolean {
+    return this.#store?.keep(name) !== false;
+  }
+
   /** Makes what was written visible and durable, unless the stream was dropped. */
   flush(): void {
     if (this.#ring.end !== endDrop) this.#store?.flush();

@@ -7,7 +7,7 @@ import { digestOfFlags } from "@imgtool/chunker";
 import { type ChunkedStream, ChunkPipeline, type ChunkPipelineOptions } from "./chunk-pipeline.ts";
 import { IndexFileWriter } from "./index-file.ts";
 
-export interface ChunkStreamOptions extends Omit<ChunkPipelineOptions, "digest" | "onChunk"> {
+export interface ChunkStreamOptions extends Omit<ChunkPipelineOptions, "digest"> {
   /** Path of the `.caibx` or `.caidx` to write. It is replaced when every chunk is stored. */
   readonly index: string;
   /** The index's feature flags; they name the digest. */
@@ -27,7 +27,10 @@ export async function chunkStream(
     await using pipeline = await ChunkPipeline.open({
       ...options,
       digest: digestOfFlags(options.flags),
-      onChunk: (size, id) => index.add(size, id),
+      onChunk(size, id) {
+        index.add(size, id);
+        options.onChunk?.(size, id);
+      },
     });
     await feed(pipeline);
     const result = await pipeline.finish();

@@ -3,6 +3,7 @@
  * @module
  */
 import { statSync } from "node:fs";
+import { join } from "node:path";
 import { ConfigError, formatSize } from "@imgtool/core";
 import type { WriteStore } from "@imgtool/store";
 import type { MadeBlob, MadeTree } from "@imgtool/sync";
@@ -31,6 +32,8 @@ Examples:
 
 interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, FeatureOptions {
   readonly what?: What;
+  readonly cache?: string;
+  readonly cacheAuto?: boolean;
 }
 
 export function command(): Command {
@@ -43,7 +46,9 @@ export function command(): Command {
     )
     .addHelpText("after", examples);
   addWhatOption(make, ["archive", "archive-index", "blob-index"]);
-  addFeatureOptions(addChunkOptions(addStoreOptions(make)));
+  addFeatureOptions(addChunkOptions(addStoreOptions(make)))
+    .option("--cache <directory>", "of a directory, do not read again what has not changed since the last run")
+    .option("-c, --cache-auto", "--cache below the user's cache directory");
   return make.action((target: string, source: string | undefined) =>
     runVerb(make, async ({ reporter, signal }) => {
       const options = make.opts<MakeOptions>();
@@ -89,7 +94,7 @@ export function command(): Command {
           ...(compression === undefined ? {} : { compression }),
         };
         if (kind === "blob-index") return sync.makeBlob({ ...where, source: from });
-        return sync.makeTree({ ...where, source: treeSource(from) });
+        return sync.makeTree({ ...where, source: treeSource(from), cache: cacheFolder(options) });
       };
       const store = storeLocations(target, options)[0] ?? "";
       if (isRemote) {
@@ -112,6 +117,12 @@ export function command(): Command {
       reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
     }),
   );
+}
+
+function cacheFolder({ cache, cacheAuto }: MakeOptions): string | undefined {
+  if (cache !== undefined || cacheAuto !== true) return cache;
+  const { HOME = ".", XDG_CACHE_HOME = join(HOME, ".cache") } = process.env;
+  return join(XDG_CACHE_HOME, "imgtool", "make");
 }
 
 async function openDisposable(location: string): Promise<AsyncDisposable & { readonly store: WriteStore }> {

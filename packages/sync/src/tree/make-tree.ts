@@ -3,8 +3,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
-import { type Progress, silentProgress, type Task } from "@imgtool/core";
+import { open, realpath } from "node:fs/promises";
+import { ConfigError, type Progress, silentProgress, type Task } from "@imgtool/core";
 import { defaultArchiveFlags } from "@imgtool/catar";
 import { type ChunkSizes, chunkSizes, digestOfFlags } from "@imgtool/chunker";
 import { makeAtomically } from "@imgtool/host";
@@ -12,8 +12,10 @@ import type { Compression, WriteStore } from "@imgtool/store";
 import type { ChunkedStream, ChunkPipeline } from "../chunk-pipeline.ts";
 import { chunkStream } from "../make-stream.ts";
 import { type ArchiveSourceOptions, openArchiveSource } from "./archive-source.ts";
+import { CachedFeed } from "./cached-feed.ts";
 import { feedTree } from "./feed-tree.ts";
 import type { IdShift } from "./id-shift.ts";
+import { MakeCache } from "./make-cache.ts";
 
 export interface MakeTreeOptions {
   /** As in ArchiveSourceOptions. */
@@ -44,6 +46,11 @@ export interface MakeTreeOptions {
   readonly contentDigest?: boolean;
   /** Worker threads besides this one. Default: one per processor but one. */
   readonly workers?: number;
+  /**
+   * Directory that keeps what is known of directories that were archived: files that have not changed since
+   * are not read again. Not with contentDigest, which needs every byte; without use for archives.
+   */
+  readonly cache?: string | undefined;
   readonly progress?: Progress;
   readonly signal?: AbortSignal;
 }
@@ -60,10 +67,47 @@ export interface MadeTree extends ChunkedStream {
  */
 export async function makeTree(options: MakeTreeOptions): Promise<MadeTree> {
   const { progress = silentProgress } = options;
+  if (options.cache !== undefined && typeof options.source === "string")
+    return makeCached(options, options.cache, options.source);
   const { flags, feed } = await openSource(options);
   using task = progress.start({ label: "store chunks", unit: "bytes" });
   const streamOptions = { ...options, flags, sizes: chunkSizes(options.chunkSizes) };
   const result = await chunkStream(streamOptions, (pipeline) => feed(pipeline, task));
+  task.done(`${result.newChunks} of ${result.chunks} chunks are new`);
+  return { ...result, indexPath: options.index };
+}
+
+/** makeTree() of a directory with what is known of it from before. */
+async function makeCached(options: MakeTreeOptions, folder: string, directory: string): Promise<MadeTree> {
+  const { progress = silentProgress, flags = defaultArchiveFlags, idShift, signal } = options;
+  if (options.contentDigest === true) {
+    throw new ConfigError("the digest of an archive needs all of it, and a cache is there to read less", {
+      code: "cache-with-digest",
+      hint: "leave out one of both; imgtool digest prints the digest, too",
+    });
+  }
+  const sizes = chunkSizes(options.chunkSizes);
+  const { min, avg, max } = sizes;
+  const shift = idShift === undefined ? "" : JSON.stringify(idShift);
+  const key = [await realpath(directory), flags, min, avg, max, shift].join("\n");
+  const cache = MakeCache.open(folder, key, progress);
+  using task = progress.start({ label: "store chunks", unit: "bytes" });
+  using feeds = new DisposableStack();
+  let feed: CachedFeed | undefined;
+  const result = await chunkStream(
+    {
+      ...options,
+      flags,
+      sizes,
+      onCut: (size) => feed?.onCut(size),
+      onChunk: (_, id) => feed?.onChunk(id),
+    },
+    async (pipeline) => {
+      feed = feeds.use(new CachedFeed(pipeline, cache, { flags, idShift, signal, task }));
+      await feed.feed(directory);
+    },
+  );
+  await cache.save();
   task.done(`${result.newChunks} of ${result.chunks} chunks are new`);
   return { ...result, indexPath: options.index };
 }

@@ -58,6 +58,8 @@ export interface FileContent {
   readonly size: number;
   /** Relative to the walked directory. */
   readonly path: Buffer;
+  /** What was known of the file when it had been opened. */
+  readonly status: FileStatus;
   /** Leaves the descriptor open: the caller closes it. */
   keep(): void;
 }
@@ -193,7 +195,9 @@ class Walker {
       const size = api.has(place.fileSystem) ? 0 : place.status.size;
       const file = { ...place, status: { ...place.status, size } };
       const keep = (): void => void (isKept = true);
-      yield this.#entry(name, file, size === 0 ? undefined : { descriptor, size, path: joinPath(this.#path), keep });
+      const { status } = place;
+      const content = size === 0 ? undefined : { descriptor, size, path: joinPath(this.#path), status, keep };
+      yield this.#entry(name, file, content);
     } finally {
       if (!isKept) closeSync(descriptor);
     }
