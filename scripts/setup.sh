@@ -48,6 +48,7 @@ if [ "${1:-}" = --peers ]; then
     osslsigncode=osslsigncode \
     pacman=pacman-package-manager \
     python3=python3 \
+    nbdinfo=libnbd-bin \
     qemu-img=qemu-utils \
     repo-add=pacman-package-manager \
     rpmbuild=rpm \

@@ -36,6 +36,7 @@ export type VerbName =
   | "diff"
   | "gc"
   | "serve"
+  | "mkdev"
   | "pull"
   | "push"
   | "doctor";
@@ -85,6 +86,10 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   diff: { summary: "Compare two trees or indexes", load: () => import("./verbs/diff.ts") },
   gc: { summary: "Remove the chunks of a store that no index names", load: () => import("./verbs/gc.ts") },
   serve: { summary: "Serve a directory over HTTP, for a desk", load: () => import("./verbs/serve.ts") },
+  mkdev: {
+    summary: "Open a published image as a block device, without extracting it",
+    load: () => import("./verbs/mkdev.ts"),
+  },
   pull: {
     summary: "Let a casync or imgtool elsewhere read files of this machine through ssh, which starts it",
     load: () => import("./verbs/pull.ts"),

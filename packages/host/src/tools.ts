@@ -40,6 +40,7 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
   gpg: { package: "gpg", purpose: "sign SHA256SUMS (Sign=yes)", optional: true },
   "qemu-img": { package: "qemu-utils", purpose: "put disks into qcow2, VMDK and VHDX files", optional: true },
+  "nbd-client": { package: "nbd-client", purpose: "attach images to /dev/nbd0 (imgtool mkdev)", optional: true },
   "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
   "systemd-nspawn": { package: "systemd-container", purpose: "boot images in a container (imgtool boot, shell)" },
 };

@@ -2,7 +2,7 @@
  * Runs a peer program and returns what it printed; throws with its stderr when it fails.
  * @module
  */
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 
 export interface RunOptions {
   readonly cwd?: string;
@@ -37,4 +37,15 @@ export function run(program: string, args: readonly string[], options: RunOption
       `${program} ${args.join(" ")} exited with ${result.status}: ${result.stderr}${result.stdout.toString("utf8")}`,
     );
   return result.stdout.toString("utf8");
+}
+
+/** As run(), while this process goes on: for programs that talk to a server in it. */
+export function runAsync(program: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const options = { env: { ...process.env, LC_ALL: "C.UTF-8" }, maxBuffer: 1024 ** 3 };
+    execFile(program, args, options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(`${program} ${args.join(" ")} failed: ${stderr}${stdout}`, { cause: error }));
+    });
+  });
 }

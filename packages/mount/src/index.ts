@@ -1,0 +1,7 @@
+/**
+ * Opens published images without extracting them.
+ * @module
+ */
+export { type ImageExtent, ImageReader, type ImageReaderOptions } from "./image-reader.ts";
+export type { NbdExport } from "./nbd-connection.ts";
+export { type NbdServer, type NbdServerOptions, serveBlockDevice } from "./nbd-server.ts";
