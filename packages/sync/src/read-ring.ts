@@ -147,6 +147,14 @@ export class ReadRing {
       Atomics.wait(this.#counters, wordSignal, signal);
     }
   }
+  /** The next ticket, or undefined when there is none that no thread waits for. */
+  takeNow(): number | undefined {
+    for (;;) {
+      const ticket = Atomics.load(this.#counters, wordTaken);
+      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) <= 0) return undefined;
+      if (Atomics.compareExchange(this.#counters, wordTaken, ticket, (ticket + 1) | 0) === ticket) return ticket;
+    }
+  }
   /** Tells that the ticket is done; the reader is woken when it waits for this one. */
   finish(ticket: number, state: typeof stateWhole | typeof stateFailed, storedBytes = 0): void {
     this.#records[this.#word(ticket, wordStored)] = storedBytes;

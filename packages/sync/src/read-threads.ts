@@ -4,10 +4,12 @@
  */
 import { availableParallelism } from "node:os";
 import { throwIfAborted } from "@imgtool/core";
+import { Breather } from "./breathe.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { unpackError } from "./packed-error.ts";
 import { allocateReadRing, orderRange, orderStored, orderVerify, ReadRing, stateWhole } from "./read-ring.ts";
-import type { ReadWorkerData, ReadWorkerMessage } from "./read-worker.ts";
+import { ReadWork, type ReadWorkOptions } from "./read-work.ts";
+import type { ReadWorkerMessage } from "./read-worker.ts";
 import { startWorker } from "./start-worker.ts";
 
 /** Memory for chunks that are read ahead. */
@@ -52,6 +54,7 @@ export async function* readWithThreads(
   const ahead: (Ordered | undefined)[] = Array.from({ length: slots });
   const controller = new AbortController();
   const stop = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
+  const breather = new Breather();
   let next = from;
   try {
     for (let i = from; i < to; i++) {
@@ -66,7 +69,9 @@ export async function* readWithThreads(
       }
       while (ring.state(ticket) === 0) {
         crew.check();
-        await ring.done(ticket);
+        const due = breather.due();
+        if (due !== undefined) await due;
+        if (!crew.help()) await ring.done(ticket);
       }
       throwIfAborted(signal);
       crew.check();
@@ -121,19 +126,32 @@ class ReadCrew implements AsyncDisposable {
   readonly #exits: Promise<unknown>[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #wake: () => void;
+  readonly #options: ReadWorkOptions;
+  #work: ReadWork | undefined;
   #error: Error | undefined;
 
-  constructor(data: ReadWorkerData, signal: AbortSignal | undefined) {
-    this.ring = new ReadRing(data.memory);
+  constructor(options: ReadWorkOptions, signal: AbortSignal | undefined) {
+    this.ring = new ReadRing(options.memory);
+    this.#options = options;
     this.#signal = signal;
     this.#wake = () => this.ring.wake();
     signal?.addEventListener("abort", this.#wake, { once: true });
-    for (let i = 0; i < availableParallelism(); i++) {
-      const worker = startWorker("read-worker", data);
+    // With this thread, which helps when it has to wait, as many as processors.
+    for (let i = 0; i < Math.max(1, availableParallelism() - 1); i++) {
+      const worker = startWorker("read-worker", options);
       worker.on("message", ({ error }: ReadWorkerMessage) => this.#fail(unpackError(error)));
       worker.on("error", (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
       this.#exits.push(new Promise((resolve) => worker.once("exit", resolve)));
     }
+  }
+
+  /** Carries out one order in this thread, if there is one that no other has taken. */
+  help(): boolean {
+    const ticket = this.ring.takeNow();
+    if (ticket === undefined) return false;
+    this.#work ??= new ReadWork(this.#options);
+    this.#work.do(ticket);
+    return true;
   }
 
   /** Throws what has ended a thread. */
