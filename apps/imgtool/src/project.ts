@@ -15,6 +15,7 @@ import {
   summaryJson,
   type SummaryJson,
 } from "@imgtool/config";
+import type { ProjectImage } from "@imgtool/builder";
 import { ConfigError } from "@imgtool/core";
 import type { Command } from "commander";
 import { hostFacts } from "./host-facts.ts";
@@ -63,6 +64,8 @@ export interface RequiredProject {
   readonly runtime: RuntimeConfig;
   /** Every setting of the main image, in the form of mkosi's summary. */
   readonly settings: SummaryJson["Images"][number];
+  /** All images to build, the main image last. */
+  readonly images: readonly ProjectImage[];
 }
 
 /**
@@ -72,8 +75,15 @@ export interface RequiredProject {
 export function requireProject(project: ProjectCommand, reporter: Reporter): RequiredProject {
   const resolution = readProject(project, reporter);
   const { config, runtime, errors } = resolution;
-  if (config !== undefined && errors.length === 0)
-    return { config, runtime, settings: summaryJson(resolution).Images.at(-1) ?? {} };
+  if (config !== undefined && errors.length === 0) {
+    const summaries = summaryJson(resolution).Images;
+    const images = [...resolution.subImages, resolution].flatMap((image, i) =>
+      image.config === undefined
+        ? []
+        : [{ name: image.image, config: image.config, settings: summaries[i], dependencies: image.dependencies }],
+    );
+    return { config, runtime, settings: summaries.at(-1) ?? {}, images };
+  }
   throw problemsError(errors, resolve(project.command.opts<{ readonly directory: string }>().directory));
 }
 

@@ -34,7 +34,7 @@ export interface RunnableProject {
  */
 export async function runnableProject(project: ProjectCommand, context: VerbContext): Promise<RunnableProject> {
   const { reporter, signal } = context;
-  const { config, runtime, settings } = requireProject(project, reporter);
+  const { config, runtime, images } = requireProject(project, reporter);
   const builder = await import("@imgtool/builder");
   const force = project.command.opts<{ readonly force?: boolean }>().force === true;
   const record = await recordOf(force);
@@ -50,7 +50,7 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
       if (!(error instanceof NotFoundError)) throw error;
     }
     await becomeRoot();
-    return await builder.build(config, { progress: reporter, signal, settings, force: rebuild });
+    return await builder.buildImages(images, { progress: reporter, signal, force: rebuild });
   }
 }
 

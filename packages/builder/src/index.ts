@@ -3,6 +3,7 @@
  * @module
  */
 export { build, type BuildOptions } from "./build.ts";
+export { buildImages, type BuildImagesOptions, type ProjectImage } from "./build-images.ts";
 export { clean } from "./clean.ts";
 export { lock, type LockOptions } from "./lock.ts";
 export { lockPath, type LockedImage } from "./lock-file.ts";

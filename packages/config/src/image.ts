@@ -7,7 +7,7 @@ import { textOf } from "./kind.ts";
 import type { SettingValue } from "./kind.ts";
 import { effective } from "./merge.ts";
 import type { Effective } from "./merge.ts";
-import { normalizePath } from "./paths.ts";
+import { isBelow, normalizePath } from "./paths.ts";
 import { pairOf } from "./kinds.ts";
 import { diskFormats, formatName } from "./settings/output.ts";
 import { findSetting } from "./settings.ts";
@@ -123,6 +123,9 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     fail("BuildSourcesEphemeral", "sources-unsupported", "buildcache is not supported yet", "use yes or no");
   const repartDirectories = strings("RepartDirectories");
   const environmentFiles = strings("EnvironmentFiles");
+  // What another image of the project makes is no input: it is not there in the first run.
+  const outputs = text("OutputDirectory");
+  const isInput = (path: string): boolean => outputs === undefined || !isBelow(path, outputs);
   const sourceDateEpoch =
     number("SourceDateEpoch") ??
     defaultSourceDateEpoch ??
@@ -134,7 +137,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
         ...Object.values(scripts).flat(),
         ...repartDirectories,
         ...environmentFiles,
-      ],
+      ].filter(isInput),
       state.files,
     );
   const output = text("Output") ?? "image";

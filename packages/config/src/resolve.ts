@@ -8,7 +8,7 @@ import type { ImageConfig } from "./image-config.ts";
 import { advise } from "./advice.ts";
 import { imageConfig } from "./image.ts";
 import type { SettingValue } from "./kind.ts";
-import { effective, settingHint } from "./merge.ts";
+import { effective, settingHint, valueOf } from "./merge.ts";
 import { normalizePath } from "./paths.ts";
 import { ProblemList } from "./problem.ts";
 import type { Origin, Problem } from "./problem.ts";
@@ -63,6 +63,8 @@ export interface ResolvedImage {
   readonly config: ImageConfig | undefined;
   /** How the image is run after the build. */
   readonly runtime: RuntimeConfig;
+  /** Names of the sub-images that it is built upon, from Dependencies=. */
+  readonly dependencies: readonly string[];
   /** Every setting, in the order of the table. */
   readonly values: readonly ResolvedSetting[];
   /** Configuration files that were read, in order. */
@@ -123,11 +125,13 @@ export function resolveConfig(options: ResolveOptions): Resolution {
     state: image,
     config: imageConfig(image, options.defaultSourceDateEpoch),
   }));
+  refuseEqualOutputs(images, problems);
   for (const image of images) advise(image.state);
   const finished = images.map((image): ResolvedImage => ({
     image: image.state.image,
     config: problems.errors.length > 0 ? undefined : deepFreeze(image.config),
     runtime: deepFreeze(runtimeConfig(image.state)),
+    dependencies: dependenciesOf(image.state),
     values: settings.map((setting) => resolved(setting, image.state)),
     files: [...image.state.read],
   }));
@@ -161,12 +165,32 @@ function readProject(state: State): State[] {
       hint: "write one, or name the project with --directory",
     });
   if (!matched || files.list(`${root}/mkosi.images`) === undefined) return [];
-  problems.warn({
-    file: `${root}/mkosi.images`,
-    code: "setting-unsupported",
-    message: "sub-images are read but not built yet; only the main image is",
-  });
   return readSubImages(root, state);
+}
+
+function dependenciesOf(state: State): string[] {
+  const names = valueOf("Dependencies", state);
+  return Array.isArray(names) ? names.filter((name) => typeof name === "string") : [];
+}
+
+/** What one image of a project makes, another must not overwrite. */
+function refuseEqualOutputs(
+  images: readonly { readonly state: State; readonly config: ImageConfig }[],
+  problems: ProblemList,
+): void {
+  const seen = new Map<string, string>();
+  for (const { state, config } of images) {
+    const name = state.image === undefined ? "the main image" : `image ${state.image}`;
+    const path = `${config.outputDirectory}/${config.output}`;
+    const other = seen.get(path);
+    if (other !== undefined)
+      problems.error({
+        code: "output-twice",
+        message: `${other} and ${name} have the same output, ${path}`,
+        hint: "give one of them another Output=",
+      });
+    seen.set(path, name);
+  }
 }
 
 function resolved(setting: SettingDefinition, state: State): ResolvedSetting {

@@ -5,7 +5,7 @@
  * @module
  */
 
-export const requestMagic = 0x2560_9513;
+const requestMagic = 0x2560_9513;
 const simpleMagic = 0x6744_6698;
 const structuredMagic = 0x668e_33ef;
 const optionMagic = Buffer.from("IHAVEOPT", "latin1");

@@ -46,7 +46,8 @@ test("any range reads as the image does, and extents say where there are zeros",
       let at = offset;
       for (const extent of image.extents(offset, length)) {
         expect(extent.offset).toBe(at);
-        if (extent.isZero) expect(content.subarray(at, at + extent.length).every((byte) => byte === 0)).toBe(true);
+        const isZero = content.subarray(at, at + extent.length).every((byte) => byte === 0);
+        expect(extent.isZero && !isZero).toBe(false);
         at += extent.length;
       }
       expect(at).toBe(offset + length);
@@ -91,7 +92,9 @@ test("nbdinfo, nbdcopy and qemu-img find the image, on a socket and on a port", 
     3 * 1024 ** 2,
   );
   expect(await runAsync("nbdinfo", ["--list", onSocket.uri])).toContain('export="disk"');
-  await expect(runAsync("nbdinfo", [onPort.uri.replace("/disk", "/other")])).rejects.toThrow("No such file or directory for export: other");
+  await expect(runAsync("nbdinfo", [onPort.uri.replace("/disk", "/other")])).rejects.toThrow(
+    "No such file or directory for export: other",
+  );
 });
 
 test("what a store has lost or altered is an error of the read, and of no other", async (context) => {

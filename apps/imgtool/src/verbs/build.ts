@@ -19,12 +19,11 @@ export function command(): Command {
   return build.action(() =>
     runVerb(build, async ({ reporter, signal }) => {
       await becomeRoot();
-      const { config, settings } = requireProject(project, reporter);
+      const { config, images } = requireProject(project, reporter);
       const builder = await import("@imgtool/builder");
-      const record = await builder.build(config, {
+      const record = await builder.buildImages(images, {
         progress: reporter,
         signal,
-        settings,
         force: build.opts<BuildOptions>().force === true,
       });
       const lines = record.artifacts.map(

@@ -22,11 +22,20 @@ export function command(): Command {
     runVerb(project.command, async ({ reporter, signal }) => {
       // What a build in a user namespace made belongs to that namespace's users.
       await becomeRootIfPossible();
-      const { config, settings } = requireProject(project, reporter);
+      const { images } = requireProject(project, reporter);
       const { force } = project.command.opts<{ readonly force: number }>();
       const caches = force === 0 ? "none" : force === 1 ? "incremental" : "all";
       const builder = await import("@imgtool/builder");
-      const removed = await builder.clean(config, { progress: reporter, signal, settings, caches });
+      const removed: string[] = [];
+      for (const { config, settings } of images)
+        removed.push(
+          ...(await builder.clean(config, {
+            progress: reporter,
+            signal,
+            caches,
+            ...(settings === undefined ? {} : { settings }),
+          })),
+        );
       reporter.result({ removed }, removed.map((path) => `removed ${path}`).join("\n"));
     }),
   );

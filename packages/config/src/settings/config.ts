@@ -38,7 +38,7 @@ export const configSettings: readonly SettingDefinition[] = [
     section: "Config",
     kind: texts("image names"),
     help: "Sub-images to build before this image",
-    supported: false,
+    supported: true,
     option: { long: "dependency", argument: "IMAGE" },
   },
   {
@@ -63,7 +63,7 @@ export const configSettings: readonly SettingDefinition[] = [
     section: "Config",
     kind: texts("variable names", { separator: " " }),
     help: "Variables of Environment= that sub-images get too",
-    supported: false,
+    supported: true,
     option: { argument: "NAME" },
   },
 ];
