@@ -37,6 +37,11 @@ export type VerbName =
   | "gc"
   | "serve"
   | "mkdev"
+  | "cat"
+  | "info"
+  | "inspect"
+  | "prune"
+  | "cache"
   | "pull"
   | "push"
   | "doctor";
@@ -86,6 +91,11 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   diff: { summary: "Compare two trees or indexes", load: () => import("./verbs/diff.ts") },
   gc: { summary: "Remove the chunks of a store that no index names", load: () => import("./verbs/gc.ts") },
   serve: { summary: "Serve a directory over HTTP, for a desk", load: () => import("./verbs/serve.ts") },
+  cat: { summary: "Print what an index describes, or a part of it", load: () => import("./verbs/cat.ts") },
+  info: { summary: "Show sizes of indexes and what they share", load: () => import("./verbs/info.ts") },
+  inspect: { summary: "The same as info", load: () => import("./verbs/info.ts") },
+  prune: { summary: "The same as gc", load: () => import("./verbs/gc.ts") },
+  cache: { summary: "Copy the chunks of indexes into another store", load: () => import("./verbs/cache.ts") },
   mkdev: {
     summary: "Open a published image as a block device, without extracting it",
     load: () => import("./verbs/mkdev.ts"),

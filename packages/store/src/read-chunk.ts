@@ -36,14 +36,35 @@ export async function readChunk(
   digest: DigestAlgorithm = "sha512-256",
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
+  return (await findChunk(stores, name, size, digest, signal)).plain;
+}
+
+/** As readChunk(), but the chunk as it is stored, which was verified all the same: to be stored elsewhere. */
+export async function readStoredChunk(
+  stores: readonly ReadStore[],
+  name: ChunkName,
+  size: number,
+  digest: DigestAlgorithm = "sha512-256",
+  signal?: AbortSignal,
+): Promise<StoredChunk> {
+  return (await findChunk(stores, name, size, digest, signal)).stored;
+}
+
+async function findChunk(
+  stores: readonly ReadStore[],
+  name: ChunkName,
+  size: number,
+  digest: DigestAlgorithm,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly stored: StoredChunk; readonly plain: Uint8Array }> {
   checkChunkName(name);
   let altered: IntegrityError | undefined;
   let failed: ImgtoolError | undefined;
   for (const store of stores) {
     throwIfAborted(signal);
     try {
-      const chunk = await store.get(name, signal, maxStoredBytes(size));
-      if (chunk !== undefined) return openChunk(chunk, name, size, digest, store.location);
+      const stored = await store.get(name, signal, maxStoredBytes(size));
+      if (stored !== undefined) return { stored, plain: openChunk(stored, name, size, digest, store.location) };
     } catch (error) {
       if (!(error instanceof ImgtoolError) || error instanceof AbortedError) throw error;
       if (error instanceof IntegrityError) altered ??= error;

@@ -12,6 +12,8 @@ export {
   defaultGracePeriod,
 } from "./collect-garbage.ts";
 export { type ByteRange, changedRanges, diffIndexes, type IndexDifference } from "./diff-index.ts";
+export { describeIndexes, type IndexDescription, type IndexesDescription } from "./describe-indexes.ts";
+export { fillStore, type FilledStore, type FillStoreOptions } from "./fill-store.ts";
 export { extractBlob, type ExtractBlobOptions, type ExtractedBlob } from "./extract-blob.ts";
 export { blobSeed, type BlobSeedOptions, indexSeed } from "./file-seed.ts";
 export { type MadeBlob, makeBlob, type MakeBlobOptions } from "./make-blob.ts";

@@ -1,0 +1,62 @@
+/**
+ * `imgtool cache`: copies the chunks that indexes name into another store.
+ * @module
+ */
+import { ConfigError, formatSize } from "@imgtool/core";
+import type { Command } from "commander";
+import { addRateLimit, addStoreOptions, type StoreOptions } from "../chunk-options.ts";
+import { openIndex, type OpenOptions } from "../open-source.ts";
+import { runVerb, verbCommand } from "../verb.ts";
+
+const examples = `
+Examples:
+  imgtool cache --to=/var/cache/chunks http://example.org/disk.caibx
+  imgtool cache --store=http://example.org/default.castr --to=mirror.castr *.caibx`;
+
+interface CacheOptions extends StoreOptions, OpenOptions {
+  readonly to: string;
+}
+
+export function command(): Command {
+  const cache = verbCommand("cache", "Copy the chunks of indexes into another store; what it has is not fetched.")
+    .argument("<index...>", ".caibx and .caidx, paths or URLs")
+    .requiredOption("--to <location>", "the store to fill: a path, http(s) or s3 URL")
+    .addHelpText("after", examples);
+  addRateLimit(addStoreOptions(cache));
+  return cache.action((locations: readonly string[]) =>
+    runVerb(cache, async ({ reporter, signal }) => {
+      const { fillStore } = await import("@imgtool/sync");
+      const { isRemoteLocation, openLocalStore, openWriteStore } = await import("@imgtool/store");
+      const options = cache.opts<CacheOptions>();
+      await using resources = new AsyncDisposableStack();
+      const to = isRemoteLocation(options.to)
+        ? await openWriteStore(options.to)
+        : await openLocalStore(options.to, { create: true });
+      resources.defer(() => to.close());
+      let [chunks, copied, bytes] = [0, 0, 0];
+      for (const location of locations) {
+        await using opened = await openIndex(location, options, reporter, signal);
+        if (opened.stores.some((store) => store.location === to.location)) {
+          throw new ConfigError(`the chunks of ${location} are in ${options.to} already`, {
+            code: "same-store",
+            hint: "name another store with --to=",
+          });
+        }
+        const filled = await fillStore({
+          indexes: [opened.index],
+          from: opened.stores,
+          to,
+          progress: reporter,
+          signal,
+        });
+        chunks += filled.chunks;
+        copied += filled.copied;
+        bytes += filled.bytes;
+      }
+      reporter.result(
+        { to: options.to, chunks, copied, bytes },
+        `${options.to}  ${copied} of ${chunks} chunks copied, ${formatSize(bytes)}`,
+      );
+    }),
+  );
+}

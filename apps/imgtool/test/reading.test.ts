@@ -1,0 +1,107 @@
+// @module-tag system
+/** Verbs that read what is published without extracting it. */
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline/promises";
+import { needPrograms, randomBytes, run, runAsync, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { expect, test } from "vitest";
+import { cli, expectError, imgtool } from "./cli.ts";
+
+const content = Buffer.from(randomBytes(3_000_001, "a disk"));
+
+/** Two versions of a disk, and a tree, in the default store. */
+function publish(): TemporaryFolder {
+  const folder = temporaryFolder();
+  writeFileSync(folder.join("1.raw"), content);
+  const next = Buffer.from(content);
+  next.set(randomBytes(100, "a change"), 1_500_000);
+  writeFileSync(folder.join("2.raw"), next);
+  mkdirSync(folder.join("tree/etc"), { recursive: true });
+  writeFileSync(folder.join("tree/etc/hostname"), "device\n");
+  writeFileSync(folder.join("tree/large"), content);
+  for (const args of [
+    ["1.caibx", "1.raw"],
+    ["2.caibx", "2.raw"],
+    ["tree.caidx", "tree"],
+  ])
+    expect(cli(["make", "--durable=no", ...args], { cwd: folder.path }).exitCode).toBe(0);
+  return folder;
+}
+
+test("cat prints a blob, a range of it, and a file of an archive", () => {
+  using folder = publish();
+  const cat = (...args: readonly string[]): Buffer =>
+    Buffer.from(run("sh", ["-c", '"$0" "$@" | base64 -w0', imgtool, "cat", ...args], { cwd: folder.path }), "base64");
+  expect(cat("1.caibx").equals(content)).toBe(true);
+  expect(cat("--offset=1M", "--length=100K", "1.caibx").equals(content.subarray(2 ** 20, 2 ** 20 + 102_400))).toBe(
+    true,
+  );
+  expect(cat("--offset=2999999", "1.caibx")).toEqual(content.subarray(2_999_999));
+  expect(cat("--offset=4M", "1.caibx").length).toBe(0);
+  expect(cat("tree.caidx", "etc/hostname").toString()).toBe("device\n");
+  expect(cat("--offset=70000", "--length=5", "tree.caidx", "large")).toEqual(content.subarray(70_000, 70_005));
+  const { path: cwd } = folder;
+  expectError(cli(["cat", "tree.caidx", "etc"], { cwd }), 2, "is no file");
+  expectError(cli(["cat", "tree.caidx"], { cwd }), 2, "expected a .caibx");
+  expectError(cli(["cat", "tree.caidx", "etc/absent"], { cwd }), 4, "etc/absent");
+});
+
+test("info says what indexes share, and cache copies what a store lacks", () => {
+  using folder = publish();
+  const { path: cwd } = folder;
+  const info = JSON.parse(
+    cli(["info", "--json", "1.caibx", "2.caibx"], { cwd }).stdout.trim().split("\n").at(-1) ?? "",
+  ) as {
+    readonly uniqueBytes: number;
+    readonly indexes: readonly {
+      readonly size: number;
+      readonly chunks: number;
+      readonly ownBytes: number;
+      readonly storedBytes: number;
+    }[];
+  };
+  const [first, second] = info.indexes;
+  expect(first).toMatchObject({ size: content.length });
+  expect(first?.storedBytes).toBeGreaterThan(content.length);
+  expect(second?.ownBytes).toBeLessThan(600_000);
+  expect(second?.ownBytes).toBeGreaterThan(0);
+  expect(info.uniqueBytes).toBe(content.length + (second?.ownBytes ?? 0));
+  expect(cli(["inspect", "tree.caidx"], { cwd }).stdout).toContain("ids by sha512-256");
+
+  const cache = (...args: readonly string[]): unknown =>
+    JSON.parse(
+      cli(["cache", "--json", "--to=mirror.castr", ...args], { cwd })
+        .stdout.trim()
+        .split("\n")
+        .at(-1) ?? "",
+    );
+  expect(cache("1.caibx")).toMatchObject({ copied: first?.chunks });
+  const rest = cache("1.caibx", "2.caibx") as { readonly copied: number };
+  expect(rest.copied).toBeLessThan(8);
+  expect(cli(["verify", "--store=mirror.castr", "2.caibx"], { cwd }).exitCode).toBe(0);
+  expectError(cli(["cache", "--to=default.castr", "1.caibx"], { cwd }), 2, "are in default.castr already");
+});
+
+test("mkdev serves an image until it is told to end", async (context) => {
+  needPrograms(context, "nbdcopy");
+  using folder = publish();
+  const child = spawn(imgtool, ["mkdev", "--port=0", "1.caibx"], {
+    cwd: folder.path,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    const [uri = ""] = await firstLine(child.stdout);
+    expect(uri).toMatch(/^nbd:\/\/127\.0\.0\.1:\d+\/1$/);
+    await runAsync("nbdcopy", [uri, folder.join("copy")]);
+    expect(readFileSync(folder.join("copy")).equals(content)).toBe(true);
+  } finally {
+    child.kill("SIGINT");
+  }
+  await new Promise((resolve) => child.once("close", resolve));
+  expectError(cli(["mkdev", "1.caibx", "/dev/absent"], { cwd: folder.path }), 2, "/dev/absent");
+});
+
+async function firstLine(stream: NodeJS.ReadableStream): Promise<readonly string[]> {
+  for await (const line of createInterface({ input: stream })) return [line];
+  return [];
+}
