@@ -36,6 +36,7 @@ export type VerbName =
   | "diff"
   | "gc"
   | "serve"
+  | "mount"
   | "mkdev"
   | "cat"
   | "info"
@@ -96,6 +97,10 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   inspect: { summary: "The same as info", load: () => import("./verbs/info.ts") },
   prune: { summary: "The same as gc", load: () => import("./verbs/gc.ts") },
   cache: { summary: "Copy the chunks of indexes into another store", load: () => import("./verbs/cache.ts") },
+  mount: {
+    summary: "Mount a published tree, without extracting it",
+    load: () => import("./verbs/mount.ts"),
+  },
   mkdev: {
     summary: "Open a published image as a block device, without extracting it",
     load: () => import("./verbs/mkdev.ts"),

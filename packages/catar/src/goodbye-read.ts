@@ -71,6 +71,23 @@ export function findInGoodbye(
   entryStart: number,
   hash: bigint,
 ): readonly GoodbyeChild[] {
+  return readItems(record, start, entryStart, hash);
+}
+
+/**
+ * All items of a whole GOODBYE record, in the order of the names.
+ * @throws as findInGoodbye()
+ */
+export function listGoodbye(record: Uint8Array, start: number, entryStart: number): readonly GoodbyeChild[] {
+  return readItems(record, start, entryStart, undefined);
+}
+
+function readItems(
+  record: Uint8Array,
+  start: number,
+  entryStart: number,
+  wanted: bigint | undefined,
+): readonly GoodbyeChild[] {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   const type = view.getBigUint64(8, true);
   if (type !== recordTypes.goodbye || view.getBigUint64(0, true) !== BigInt(record.length)) {
@@ -82,7 +99,8 @@ export function findInGoodbye(
   }
   const found: GoodbyeChild[] = [];
   for (let at = headerSize; at + goodbyeItemSize < record.length; at += goodbyeItemSize) {
-    if (view.getBigUint64(at + 16, true) !== hash) continue;
+    const hash = view.getBigUint64(at + 16, true);
+    if (wanted !== undefined && hash !== wanted) continue;
     const back = view.getBigUint64(at, true);
     const size = view.getBigUint64(at + 8, true);
     if (back > BigInt(start - entryStart) || size > back) {

@@ -9,4 +9,5 @@ export * from "./syscalls-directory.ts";
 export * from "./syscalls-files.ts";
 export * from "./syscalls-ioctl.ts";
 export * from "./syscalls-metadata.ts";
+export * from "./syscalls-mount.ts";
 export * from "./syscalls-xattr.ts";

@@ -58,6 +58,8 @@ export {
 export { defaultIdRange, type IdShift, shiftOfDirectory } from "./tree/id-shift.ts";
 export { mtreeLines } from "./tree/mtree.ts";
 export { formatStatus, type NodeStatus, statTree } from "./tree/stat.ts";
+export { ArchiveBrowser, type BrowsedName, type BrowsedNode, type RandomAccess } from "./tree/browse.ts";
+export { fileReader } from "./tree/archive-reader.ts";
 export { openSubtree, type Subtree } from "./tree/subtree.ts";
 export { treeSeed, type TreeSeedOptions } from "./tree/tree-seed.ts";
 export { verifyArchive, type VerifyArchiveOptions, verifyTree, type VerifyTreeOptions } from "./tree/verify-tree.ts";

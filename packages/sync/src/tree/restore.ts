@@ -100,8 +100,11 @@ function restoreXattrs(target: XattrTarget, node: CatarNode, context: RestoreCon
   }
 }
 
-/** Values by name, as Latin-1 text. */
-function wantedXattrs({ metadata, content }: CatarNode, context: RestoreContext): ReadonlyMap<string, Uint8Array> {
+/** Extended attributes that an archive records of a node: values by name, as Latin-1 text. */
+export function wantedXattrs(
+  { metadata, content }: CatarNode,
+  context: Pick<RestoreContext, "flags" | "idShift">,
+): ReadonlyMap<string, Uint8Array> {
   const { flags, idShift } = context;
   const wanted = new Map<string, Uint8Array>();
   for (const { name, value } of metadata.xattrs ?? []) wanted.set(Buffer.from(name).toString("latin1"), value);

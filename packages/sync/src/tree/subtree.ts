@@ -106,7 +106,10 @@ function splitPath(path: Uint8Array | string): readonly Buffer[] {
   return names.map((name) => Buffer.from(name, "latin1"));
 }
 
-interface Place {
+type Readable = Pick<ArchiveReader, "read">;
+
+/** Where a node is in its archive. */
+export interface Place {
   readonly entryStart: number;
   readonly end: number;
   readonly flags: bigint;
@@ -138,7 +141,7 @@ async function findPath(reader: ArchiveReader, names: readonly Buffer[]): Promis
   return place;
 }
 
-async function findChild(reader: ArchiveReader, directory: Place, name: Buffer): Promise<Place | undefined> {
+async function findChild(reader: Readable, directory: Place, name: Buffer): Promise<Place | undefined> {
   const { end } = directory;
   const tail = readGoodbyeTail(await readInside(reader, end - goodbyeTailSize, goodbyeTailSize, directory), end);
   if (tail.entryStart !== directory.entryStart) throw wrongPlace(end, directory.entryStart, tail.entryStart);
@@ -155,7 +158,8 @@ async function findChild(reader: ArchiveReader, directory: Place, name: Buffer):
 
 const entrySize = 64;
 
-async function readEntry(reader: ArchiveReader, entryStart: number, end: number): Promise<Place> {
+/** What the ENTRY at an offset says. @throws CatarError */
+export async function readEntry(reader: Readable, entryStart: number, end: number): Promise<Place> {
   const bytes = await readInside(reader, entryStart, entrySize, { entryStart, end });
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [size, type] = [view.getBigUint64(0, true), view.getBigUint64(8, true)];
@@ -171,7 +175,7 @@ async function readEntry(reader: ArchiveReader, entryStart: number, end: number)
 }
 
 async function readInside(
-  reader: ArchiveReader,
+  reader: Readable,
   offset: number,
   length: number,
   limits: { readonly entryStart: number; readonly end: number },
