@@ -27,7 +27,7 @@ export function addStoreOptions(command: Command): Command {
     .addOption(
       new Option(
         "--store <location>",
-        "the chunk store: a path, http(s) or s3 URL, or host:path; default.castr beside the index otherwise",
+        "the chunk store: a path, http(s), s3 or sftp URL, or host:path; default.castr beside the index otherwise",
       ).env("CASYNC_STORE"),
     )
     .option("--extra-store <location>", "another store to read chunks from; may be repeated", collect);

@@ -154,6 +154,7 @@ async function startSshd(folder: TemporaryFolder): Promise<AsyncDisposable & { p
     "UsePAM no",
     "PasswordAuthentication no",
     "PermitRootLogin yes",
+    "Subsystem sftp internal-sftp",
   ];
   writeFileSync(folder.join("sshd-config"), `${settings.join("\n")}\n`);
   const child = spawn(findProgram("sshd") ?? "sshd", ["-D", "-e", "-f", folder.join("sshd-config")], {
@@ -206,6 +207,22 @@ test("through a real ssh, which checks the host's key", { tags: ["system"] }, as
   expect(cli(["verify", `${base}/x.caibx`], { env }).exitCode).toBe(0);
   const casyncThere = { ...env, CASYNC_REMOTE_PATH: "casync" };
   expect(cli(["digest", `${base}/x.caibx`], { env: casyncThere }).stdout).toBe(run("casync", ["digest", blob]));
+  // The same machine through its sftp server alone: no program of ours is started there.
+  const sftp = base.replace("ssh://", "sftp://");
+  const without = { ...env, CASYNC_REMOTE_PATH: "/nonexistent" };
+  const store = `--store=${sftp}/sftp.castr`;
+  const made = cli(["make", "--json", store, folder.join("y.caibx"), blob], { env: without });
+  expect(made.exitCode, made.stderr).toBe(0);
+  expect(cli(["make", "--json", store, folder.join("y.caibx"), blob], { env: without }).stdout).toContain(
+    '"newChunks":0',
+  );
+  copyFileSync(folder.join("y.caibx"), `${far}/y.caibx`);
+  const extracted = cli(["extract", store, `${sftp}/y.caibx`, folder.join("sftp.out")], { env: without });
+  expect(extracted.exitCode, extracted.stderr).toBe(0);
+  expect(Buffer.compare(readFileSync(folder.join("sftp.out")), readFileSync(blob))).toBe(0);
+  expect(cli(["gc", "--grace-period=3h", store, `${sftp}/y.caibx`], { env: without }).exitCode).toBe(0);
+  expectError(cli(["extract", `${sftp}/none.caibx`, folder.join("none")], { env: without }), 4, "none.caibx");
   known("other-key");
+  expectError(cli(["extract", `${sftp}/y.caibx`, folder.join("none")], { env }), 8, "Host key verification failed");
   expectError(cli(["digest", `${base}/x.caibx`], { env }), 8, "Host key verification failed");
 });

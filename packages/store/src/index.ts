@@ -47,6 +47,8 @@ export { isSshLocation, parseSshLocation, sameRemote, type SshLocation } from ".
 export { streamChannel } from "./remote/stream-channel.ts";
 export { RateLimit } from "./rate-limit.ts";
 export { fetchS3Object, openS3Store, type S3Credentials, type S3Store, type S3StoreOptions } from "./s3.ts";
+export { isSftpLocation } from "./sftp/location.ts";
+export { fetchSftpFile, openSftpStore, type SftpStoreOptions } from "./sftp/store.ts";
 export { isS3Location } from "./s3-location.ts";
 export { openChunk, readChunk, readStoredChunk } from "./read-chunk.ts";
 export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";

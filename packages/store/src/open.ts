@@ -12,18 +12,21 @@ import type { S3StoreOptions } from "./s3.ts";
 import { isS3Location } from "./s3-location.ts";
 import type { SshOptions } from "./remote/ssh-channel.ts";
 import { isSshLocation, withPath } from "./remote/ssh-location.ts";
+import { isSftpLocation } from "./sftp/location.ts";
+import type { SftpStoreOptions } from "./sftp/store.ts";
 import type { PruneStore, ReadStore, WriteStore } from "./store.ts";
 
-export interface OpenStoreOptions extends LocalStoreOptions, HttpStoreOptions, S3StoreOptions, SshOptions {}
+export interface OpenStoreOptions
+  extends LocalStoreOptions, HttpStoreOptions, S3StoreOptions, SftpStoreOptions, SshOptions {}
 
 /** Whether a location is not a path on this machine, but one that a driver for the network takes. */
 export function isRemoteLocation(location: string): boolean {
-  return isHttpUrl(location) || isS3Location(location) || isSshLocation(location);
+  return isHttpUrl(location) || isS3Location(location) || isSftpLocation(location) || isSshLocation(location);
 }
 
 /**
- * Opens a store for reading by its location: a path, an http(s) URL, a bucket's s3 URL, or host:path
- * for ssh.
+ * Opens a store for reading by its location: a path, an http(s) URL, a bucket's s3 URL, an sftp URL,
+ * or host:path for ssh.
  * @throws ConfigError for a location that no driver takes; as openLocalStore, openHttpStore and
  *   openSshStore
  */
@@ -40,7 +43,8 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
 }
 
 /**
- * Opens a store for writing by its location: a path, an http(s) URL or a bucket's s3 URL.
+ * Opens a store for writing by its location: a path, an http(s) URL, a bucket's s3 URL or
+ * an sftp URL.
  * @throws ConfigError `store-read-only`, `store-scheme-unknown`; as openLocalStore
  */
 export async function openWriteStore(location: string, options: OpenStoreOptions = {}): Promise<WriteStore> {
@@ -52,7 +56,8 @@ export async function openWriteStore(location: string, options: OpenStoreOptions
 }
 
 /**
- * Opens a store for writing, listing and pruning by its location: a path or a bucket's s3 URL.
+ * Opens a store for writing, listing and pruning by its location: a path, a bucket's s3 URL or an
+ * sftp URL.
  * @throws ConfigError `store-read-only` where the store cannot say what it holds; as openWriteStore
  */
 export async function openPruneStore(location: string, options: OpenStoreOptions = {}): Promise<PruneStore> {
@@ -74,12 +79,16 @@ export async function openPruneStore(location: string, options: OpenStoreOptions
     const { openS3Store } = await import("./s3.ts");
     return openS3Store(location, options);
   }
+  if (isSftpLocation(location)) {
+    const { openSftpStore } = await import("./sftp/store.ts");
+    return openSftpStore(location, options);
+  }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
   if (scheme !== undefined && scheme !== "file") {
     throw new ConfigError(`no store driver takes ${scheme}:// locations`, {
       code: "store-scheme-unknown",
-      hint: "give a path, host:path, or a URL that begins with http://, https:// or s3://",
-      data: { expected: ["path", "http", "https", "s3", "s3+http", "s3+https", "ssh"], found: scheme },
+      hint: "give a path, host:path, or a URL that begins with http://, https://, s3:// or sftp://",
+      data: { expected: ["path", "http", "https", "s3", "s3+http", "s3+https", "sftp", "ssh"], found: scheme },
     });
   }
   const { openLocalStore } = await import("./local.ts");
@@ -90,7 +99,8 @@ export async function openPruneStore(location: string, options: OpenStoreOptions
 export function defaultStoreLocation(indexLocation: string): string {
   const name = "default.castr";
   if (isSshLocation(indexLocation)) return withPath(indexLocation, (path) => join(dirname(path), name));
-  if (isS3Location(indexLocation)) return `${indexLocation.slice(0, indexLocation.lastIndexOf("/") + 1)}${name}`;
+  if (isS3Location(indexLocation) || isSftpLocation(indexLocation))
+    return `${indexLocation.slice(0, indexLocation.lastIndexOf("/") + 1)}${name}`;
   if (!isHttpUrl(indexLocation)) return join(dirname(indexLocation), name);
   const url = new URL(indexLocation);
   url.pathname = `${url.pathname.slice(0, url.pathname.lastIndexOf("/") + 1)}${name}`;

@@ -8,8 +8,10 @@ import { type ChunkIndex, decodeIndex } from "@imgtool/chunker";
 import {
   fetchBytes,
   fetchS3Object,
+  fetchSftpFile,
   isHttpUrl,
   isS3Location,
+  isSftpLocation,
   isSshLocation,
   parseHttpUrl,
   parseSshLocation,
@@ -31,7 +33,7 @@ export interface ReadIndexOptions {
 }
 
 /**
- * The index at a path, an http(s) URL, in a bucket (s3 URL) or, through ssh, at host:path.
+ * The index at a path, an http(s) URL, in a bucket (s3 URL), at an sftp URL or, through ssh, at host:path.
  * @throws NotFoundError `index-missing`, `remote-not-found`; NetworkError; FormatError `index-…` or `catar-flags-…`; what `load` throws
  */
 export async function readIndex(location: string, options: ReadIndexOptions = {}): Promise<ChunkIndex> {
@@ -46,6 +48,15 @@ export async function readIndex(location: string, options: ReadIndexOptions = {}
     throw new NotFoundError(`there is no index ${location}`, {
       code: "index-missing",
       hint: "check the bucket and the key",
+      data: { index: location },
+    });
+  }
+  if (isSftpLocation(location)) {
+    const bytes = await fetchSftpFile(location, maxIndexBytes, { signal });
+    if (bytes !== undefined) return parseIndex(bytes, location);
+    throw new NotFoundError(`there is no index ${location}`, {
+      code: "index-missing",
+      hint: "check the path on that machine",
       data: { index: location },
     });
   }

@@ -39,6 +39,19 @@ export function sshConnect(location: SshLocation, options: SshOptions = {}): Con
   };
 }
 
+/** A channel to a subsystem of the machine's ssh server, such as sftp. */
+export function sshSubsystem(location: SshLocation, subsystem: string, options: SshOptions = {}): Channel {
+  const ssh = options.ssh ?? (process.env["CASYNC_SSH_PATH"] || undefined);
+  const args = [
+    ...(location.port === undefined ? [] : ["-p", String(location.port)]),
+    "-s",
+    ...(ssh === undefined ? ["--"] : []),
+    location.destination,
+    subsystem,
+  ];
+  return new SshChannel(ssh ?? "ssh", args, location.destination, subsystem, undefined);
+}
+
 /** BASE ARCHIVE INDEX WSTORE [RSTORE...], quoted for the shell that ssh starts. */
 function remoteArguments({ archive, index, stores = [] }: RemoteFiles): readonly string[] {
   const [store, ...others] = stores;

@@ -1,0 +1,157 @@
+/**
+ * A session of the SSH File Transfer Protocol over a channel: many requests under way, each answered by
+ * its number.
+ * @module
+ */
+import { FormatError, ImgtoolError, NetworkError } from "@imgtool/core";
+import type { Channel } from "../remote/connection.ts";
+import { encodePacket, PacketReader, packetType, statusCode } from "./packets.ts";
+
+/** The longest packet that is taken: servers send no more than they are asked for, 32 KiB of data. */
+const longestPacket = 512 * 1024;
+
+/** A request that the server has refused. */
+export class SftpStatusError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message === "" ? `status ${status}` : message);
+    this.name = "SftpStatusError";
+    this.status = status;
+  }
+}
+
+interface Waiting {
+  resolve(packet: PacketReader): void;
+  reject(error: unknown): void;
+}
+
+export class SftpSession {
+  readonly #channel: Channel;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #extensions = new Set<string>();
+  #greeted: Waiting | undefined;
+  #next = 1;
+  #sending: Promise<void> = Promise.resolve();
+  #error: unknown;
+
+  private constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** Greets the server. @throws NetworkError, EnvironmentError; FormatError `sftp-packet`, `sftp-version` */
+  static async open(channel: Channel): Promise<SftpSession> {
+    const session = new SftpSession(channel);
+    const greeting = new Promise<PacketReader>((resolve, reject) => (session.#greeted = { resolve, reject }));
+    void session.#read();
+    await session.#send(encodePacket(packetType.init, 3));
+    const version = await greeting;
+    const number = version.number();
+    if (version.type !== packetType.version || number < 3) {
+      throw new FormatError(`${channel.name} does not speak version 3 of the sftp protocol`, {
+        code: "sftp-version",
+        data: { expected: 3, found: number },
+      });
+    }
+    while (!version.isAtEnd) {
+      session.#extensions.add(version.text());
+      version.bytes();
+    }
+    return session;
+  }
+
+  /** Whether the session has ended. */
+  get isGone(): boolean {
+    return this.#error !== undefined;
+  }
+
+  /** Whether the server has an extension, such as `fsync@openssh.com`. */
+  knows(extension: string): boolean {
+    return this.#extensions.has(extension);
+  }
+
+  /**
+   * Sends a request and waits for its answer.
+   * @throws SftpStatusError for an answer that says no; NetworkError when the connection ends
+   */
+  async request(type: number, ...fields: readonly (number | bigint | string | Uint8Array)[]): Promise<PacketReader> {
+    if (this.#error !== undefined) throw this.#error;
+    const number = this.#next;
+    this.#next = (this.#next + 1) >>> 0;
+    const answer = new Promise<PacketReader>((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
+    await this.#send(encodePacket(type, number, ...fields));
+    const packet = await answer;
+    if (packet.type !== packetType.status) return packet;
+    const status = packet.number();
+    if (status === statusCode.ok) return packet;
+    throw new SftpStatusError(status, packet.isAtEnd ? "" : packet.text());
+  }
+
+  /** Writes one packet after the other: many that wait for the channel would wait each by itself. */
+  #send(packet: Buffer): Promise<void> {
+    const sending = this.#sending
+      .then(() => this.#channel.write(packet))
+      .catch(() => {
+        // why the peer is gone is told by whoever reads
+      });
+    this.#sending = sending;
+    return sending;
+  }
+
+  close(): void {
+    this.#fail(new NetworkError(`the connection to ${this.#channel.name} is closed`, { code: "remote-closed" }));
+    this.#channel.destroy();
+  }
+
+  async #read(): Promise<void> {
+    let waiting = Buffer.alloc(0);
+    try {
+      for await (const bytes of this.#channel.input) {
+        waiting = Buffer.concat([waiting, bytes]);
+        for (let taken = this.#take(waiting); taken !== undefined; taken = this.#take(waiting)) waiting = taken;
+      }
+      const reason = await this.#channel.ended();
+      this.#fail(
+        reason ??
+          new NetworkError(`${this.#channel.name} has ended the sftp session`, {
+            code: "remote-closed",
+            hint: "look whether sftp works: sftp HOST",
+          }),
+      );
+    } catch (error) {
+      this.#fail(error);
+      this.#channel.destroy();
+    }
+  }
+
+  /** Takes a packet off the beginning; what remains, or undefined when there is no whole one. */
+  #take(bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> | undefined {
+    if (bytes.length < 4) return undefined;
+    const length = bytes.readUInt32BE(0);
+    if (length < 1 || length > longestPacket) {
+      throw new FormatError(`${this.#channel.name} sends what is no sftp packet`, {
+        code: "sftp-packet",
+        hint: "a shell that prints something for non-interactive logins does that",
+        data: { expected: `1 to ${longestPacket} bytes`, found: length },
+      });
+    }
+    if (bytes.length < 4 + length) return undefined;
+    const packet = new PacketReader(bytes.subarray(4, 4 + length));
+    if (this.#greeted !== undefined) {
+      this.#greeted.resolve(packet);
+      this.#greeted = undefined;
+    } else {
+      const number = packet.number();
+      this.#waiting.get(number)?.resolve(packet);
+      this.#waiting.delete(number);
+    }
+    return bytes.subarray(4 + length);
+  }
+
+  #fail(error: unknown): void {
+    this.#error ??= error instanceof ImgtoolError ? error : new NetworkError(String(error), { code: "remote-failed" });
+    this.#greeted?.reject(this.#error);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#error);
+    this.#waiting.clear();
+  }
+}
