@@ -5,7 +5,7 @@
 import { hash } from "node:crypto";
 import { abortedError, compareBytes, ImgtoolError, systemErrorCode } from "@imgtool/core";
 import type { ChunkIndex } from "@imgtool/chunker";
-import { readChunk, type ReadStore } from "@imgtool/store";
+import { readChunk, type ReadStore, type StoredChunk } from "@imgtool/store";
 import { maxStoredBytes, openChunk, SyncLocalStore } from "@imgtool/store/blocking";
 import type { Seed, SeedPlace } from "./seed.ts";
 
@@ -79,6 +79,14 @@ export class ChunkSource {
       if (place !== undefined) return place;
     }
     return undefined;
+  }
+
+  /**
+   * What the first store has under the name of chunk i, unverified, and undefined when it has nothing: for
+   * threads that verify it.
+   */
+  async fetchStored(i: number, signal?: AbortSignal): Promise<StoredChunk | undefined> {
+    return this.#stores[0]?.get(this.index.name(i), signal, maxStoredBytes(this.index.size(i)));
   }
 
   /**

@@ -9,6 +9,7 @@ import { ConfigError, type Progress, silentProgress, systemErrorCode, type Task 
 import { type ChunkIndex, IdTable } from "@imgtool/chunker";
 import { openLocalStore, type ReadStore } from "@imgtool/store";
 import { BlobOutput } from "./blob-output.ts";
+import { ChunkPlacer } from "./chunk-placer.ts";
 import { ChunkSource, type ChunkSourceCounts } from "./chunk-source.ts";
 import { concurrently, requestLimit } from "./concurrently.ts";
 import { type ExtractPlan, placesOf, planExtraction } from "./extract-plan.ts";
@@ -16,6 +17,7 @@ import { extractWithThreads } from "./extract-threads.ts";
 import { lazyBlobSeed } from "./file-seed.ts";
 import { findInPlace, type InPlaceOptions, resumeFile } from "./in-place.ts";
 import { makeResumably, type PartialOutput } from "./partial-output.ts";
+import { readWithThreads, worthThreads } from "./read-threads.ts";
 import type { Seed } from "./seed.ts";
 import { canShare, shareRepeats, shareWithSeed } from "./share-blocks.ts";
 
@@ -139,7 +141,10 @@ async function fill(partial: PartialOutput, job: Job): Promise<void> {
       const { file } = seed;
       if (isShared && file !== undefined) await counted(job, () => shareWithSeed(place, file, isZero));
     }
-    if (isExhausted) await fetchFromStore(target, job);
+    if (isExhausted) {
+      if (source.localStore === undefined) await fetchFromElsewhere(target, job);
+      else await fetchFromStore(target, job);
+    }
     await restore(target, job);
   } finally {
     partial.hasContent ||= source.counts.fromSeeds + source.counts.fromStores > 0;
@@ -190,6 +195,19 @@ async function fetchFromStore(target: BlobOutput, job: Job): Promise<void> {
   const { sparse, path: output } = target;
   const data = { plan, digest, largestChunk: largestSize(index), sparse, store: localStore, output };
   await extractWithThreads({ ...data, onProgress, signal });
+}
+
+/** Puts what is missing into a file: this thread fetches and writes, others decompress and verify meanwhile. */
+async function fetchFromElsewhere(target: BlobOutput, { options, plan, source, task }: Job): Promise<void> {
+  const missing: number[] = [];
+  for (const [position, first] of plan.firsts.entries())
+    if (plan.done[position] !== 1 && !(target.sparse && source.isZero(first))) missing.push(position);
+  const chunks = { count: missing.length, at: (k: number) => plan.firsts[missing[k] ?? 0] ?? 0 };
+  if (!worthThreads(source, chunks)) return;
+  using placer = new ChunkPlacer({ plan, output: target.path, sparse: target.sparse });
+  let k = 0;
+  for await (const bytes of readWithThreads(source, { chunks, requests: options.requests, signal: options.signal }))
+    task.advance(placer.place(missing[k++] ?? 0, bytes));
 }
 
 /** What `find` finds in its place counts as progress, and as come from a seed. */

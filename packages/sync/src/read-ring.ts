@@ -7,17 +7,19 @@
 /** Bytes of a chunk id. Not imported: workers load no more than they need, as each load costs 20 ms. */
 const idLength = 32;
 const recordWords = 8;
-const [wordState, wordSize, wordOrder, wordDescriptor, wordStored] = [0, 1, 2, 3, 4];
+const [wordState, wordSize, wordOrder, wordDescriptor, wordStored, wordStaged, wordCompressed] = [0, 1, 2, 3, 4, 5, 6];
 const [wordGiven, wordTaken, wordSignal, wordEnd, wordWanted, wordDone] = [0, 1, 2, 3, 4, 5];
 
 /** What a thread does for a chunk. Whatever comes out is verified. */
-export type ReadOrder = typeof orderStored | typeof orderRange | typeof orderVerify;
+export type ReadOrder = typeof orderStored | typeof orderRange | typeof orderVerify | typeof orderStaged;
 /** Read it from the local store. */
 export const orderStored = 0;
 /** Read it from an open file, at an offset. */
 export const orderRange = 1;
 /** Its bytes are in the slot. */
 export const orderVerify = 2;
+/** Its bytes are staged as a store has handed them out. */
+export const orderStaged = 3;
 
 /** A slot's state: under way, whole, or not to be had this way. */
 const stateWaiting = 0;
@@ -30,13 +32,20 @@ export interface ReadRingMemory {
   readonly offsets: SharedArrayBuffer;
   readonly ids: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
+  readonly orders: SharedArrayBuffer;
+  readonly staging: SharedArrayBuffer;
   readonly slots: number;
   /** Bytes of a slot. */
   readonly largest: number;
+  /** Bytes of a slot for chunks as they are stored; 0 where none are staged. */
+  readonly largestStaged: number;
 }
 
-export function allocateReadRing(slots: number, largest: number): ReadRingMemory {
+export function allocateReadRing(slots: number, largest: number, largestStaged = 0): ReadRingMemory {
   return {
+    orders: new SharedArrayBuffer(slots * 2 * 4),
+    staging: new SharedArrayBuffer(slots * largestStaged),
+    largestStaged,
     bytes: new SharedArrayBuffer(slots * largest),
     records: new SharedArrayBuffer(slots * recordWords * 4),
     offsets: new SharedArrayBuffer(slots * 8),
@@ -55,6 +64,8 @@ export class ReadRing {
   readonly #offsets: Float64Array;
   readonly #ids: Uint8Array;
   readonly #counters: Int32Array;
+  readonly #orders: Int32Array;
+  readonly #staging: Uint8Array;
 
   constructor(memory: ReadRingMemory) {
     this.#memory = memory;
@@ -63,6 +74,8 @@ export class ReadRing {
     this.#offsets = new Float64Array(memory.offsets);
     this.#ids = new Uint8Array(memory.ids);
     this.#counters = new Int32Array(memory.counters);
+    this.#orders = new Int32Array(memory.orders);
+    this.#staging = new Uint8Array(memory.staging);
   }
 
   #slot(ticket: number): number {
@@ -106,12 +119,22 @@ export class ReadRing {
     this.#ids.set(id, this.#slot(ticket) * idLength);
     Atomics.store(this.#records, this.#word(ticket, wordState), stateWaiting);
   }
-  /** Gives the ticket to the threads. Tickets are given in their order. */
+  /** Puts the bytes of a chunk as a store has handed them out beside its slot; false when they do not fit. */
+  stage(ticket: number, bytes: Uint8Array, compressed: boolean): boolean {
+    if (bytes.length > this.#memory.largestStaged) return false;
+    this.#staging.set(bytes, this.#slot(ticket) * this.#memory.largestStaged);
+    this.#records[this.#word(ticket, wordStaged)] = bytes.length;
+    this.#records[this.#word(ticket, wordCompressed)] = compressed ? 1 : 0;
+    return true;
+  }
+  /** Gives the ticket to the threads, in any order; each is given once. */
   give(ticket: number, order: ReadOrder, descriptor = -1, offset = 0): void {
     this.#records[this.#word(ticket, wordOrder)] = order;
     this.#records[this.#word(ticket, wordDescriptor)] = descriptor;
     this.#offsets[this.#slot(ticket)] = offset;
-    Atomics.store(this.#counters, wordGiven, (ticket + 1) | 0);
+    const given = Atomics.load(this.#counters, wordGiven);
+    this.#orders[(given >>> 0) % this.#orders.length] = ticket;
+    Atomics.store(this.#counters, wordGiven, (given + 1) | 0);
     Atomics.add(this.#counters, wordSignal, 1);
     Atomics.notify(this.#counters, wordSignal, 1);
   }
@@ -139,21 +162,32 @@ export class ReadRing {
 
   /** Waits for the next ticket; undefined at the end. */
   take(): number | undefined {
-    const ticket = Atomics.add(this.#counters, wordTaken, 1);
+    const taken = Atomics.add(this.#counters, wordTaken, 1);
     for (;;) {
       const signal = Atomics.load(this.#counters, wordSignal);
       if (Atomics.load(this.#counters, wordEnd) === 1) return undefined;
-      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) > 0) return ticket;
+      if (((Atomics.load(this.#counters, wordGiven) - taken) | 0) > 0) return this.#ordered(taken);
       Atomics.wait(this.#counters, wordSignal, signal);
     }
   }
   /** The next ticket, or undefined when there is none that no thread waits for. */
   takeNow(): number | undefined {
     for (;;) {
-      const ticket = Atomics.load(this.#counters, wordTaken);
-      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) <= 0) return undefined;
-      if (Atomics.compareExchange(this.#counters, wordTaken, ticket, (ticket + 1) | 0) === ticket) return ticket;
+      const taken = Atomics.load(this.#counters, wordTaken);
+      if (((Atomics.load(this.#counters, wordGiven) - taken) | 0) <= 0) return undefined;
+      if (Atomics.compareExchange(this.#counters, wordTaken, taken, (taken + 1) | 0) === taken)
+        return this.#ordered(taken);
     }
+  }
+  #ordered(position: number): number {
+    return this.#orders[(position >>> 0) % this.#orders.length] as number;
+  }
+  /** The bytes that were staged: a view. */
+  staged(ticket: number): { readonly bytes: Uint8Array; readonly compressed: boolean } {
+    const at = this.#slot(ticket) * this.#memory.largestStaged;
+    const length = this.#records[this.#word(ticket, wordStaged)] as number;
+    const compressed = this.#records[this.#word(ticket, wordCompressed)] === 1;
+    return { bytes: this.#staging.subarray(at, at + length), compressed };
   }
   /** Tells that the ticket is done; the reader is woken when it waits for this one. */
   finish(ticket: number, state: typeof stateWhole | typeof stateFailed, storedBytes = 0): void {

@@ -24,8 +24,9 @@ export interface ReadStreamOptions {
  */
 export async function* readStream(source: ChunkSource, options: ReadStreamOptions = {}): AsyncGenerator<Uint8Array> {
   const { signal, from = 0, to = source.index.count, borrow = false } = options;
-  if (source.localStore !== undefined && worthThreads(source, from, to)) {
-    for await (const bytes of readWithThreads(source, source.localStore, { from, to, signal }))
+  const chunks = { count: to - from, at: (position: number) => from + position };
+  if (worthThreads(source, chunks)) {
+    for await (const bytes of readWithThreads(source, { chunks, requests: options.requests, signal }))
       yield borrow ? bytes : new Uint8Array(bytes);
     return;
   }

@@ -1,5 +1,6 @@
-import { appendFileSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { appendFileSync, existsSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
+import { NetworkError } from "@imgtool/core";
 import { chunkPath, openLocalStore, type ReadStore } from "@imgtool/store";
 import { randomBytes, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
@@ -38,14 +39,52 @@ async function collect(source: ChunkSource, borrow = false): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
+/** The same store as one elsewhere, whose files no thread can read. */
+function elsewhere(store: ReadStore, get: ReadStore["get"] = (...args) => store.get(...args)): ReadStore {
+  return { location: "elsewhere", has: (name) => store.has(name), get, close: () => store.close() };
+}
+
 test("threads give the chunks in order, whole, and count them", async () => {
   using published = await publish();
-  for (const borrow of [false, true]) {
-    const source = new ChunkSource(published);
-    expect((await collect(source, borrow)).equals(content)).toBe(true);
-    expect(source.counts).toMatchObject({ fromSeeds: 0, fromStores: published.index.count });
-    expect(source.counts.bytesFetched).toBeGreaterThan(content.length);
-  }
+  const { index, stores } = published;
+  for (const borrow of [false, true])
+    for (const kind of [stores, stores.map((store) => elsewhere(store))]) {
+      const source = new ChunkSource({ index, stores: kind });
+      expect((await collect(source, borrow)).equals(content)).toBe(true);
+      expect(source.counts).toMatchObject({ fromSeeds: 0, fromStores: index.count });
+      expect(source.counts.bytesFetched).toBeGreaterThan(content.length);
+      expect(source.counts.bytesFetched).toBeLessThan(content.length * 1.1);
+    }
+});
+
+test("a store elsewhere that fails once is asked again; what it has altered is never used", async () => {
+  using published = await publish();
+  const { folder, index } = published;
+  const [store] = published.stores as [ReadStore];
+  const failed = new Set<string>();
+  const failing = elsewhere(store, async (name, ...rest) => {
+    if (failed.size < 5 && !failed.has(name)) {
+      failed.add(name);
+      throw new NetworkError("gone", { code: "test" });
+    }
+    return store.get(name, ...rest);
+  });
+  const output = folder.join("out");
+  const result = await extractBlob({ index, stores: [failing], output });
+  expect(readFileSync(output).equals(content)).toBe(true);
+  expect(result).toMatchObject({ fromStores: index.count, fromSeeds: 0 });
+  expect(failed.size).toBe(5);
+  const lying = elsewhere(store, async (name, ...rest) => {
+    const chunk = await store.get(name, ...rest);
+    return name === index.name(7) ? { bytes: Buffer.from("altered"), compressed: false } : chunk;
+  });
+  await expect(extractBlob({ index, stores: [lying], output: folder.join("none") })).rejects.toThrow(
+    expect.objectContaining({ code: "chunk-altered" }),
+  );
+  expect(existsSync(folder.join("none"))).toBe(false);
+  // another store has it whole
+  await extractBlob({ index, stores: [lying, store], output });
+  expect(readFileSync(output).equals(content)).toBe(true);
 });
 
 test("a chunk that is altered or missing is told as without threads, or had from another store", async () => {

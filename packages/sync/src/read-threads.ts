@@ -1,13 +1,23 @@
 /**
- * The chunks of an index in order, read ahead by threads: from a local store and from seeds.
+ * Chunks of an index in order, read ahead with threads: from stores and from seeds.
  * @module
  */
 import { availableParallelism } from "node:os";
 import { throwIfAborted } from "@imgtool/core";
+import { maxStoredBytes } from "@imgtool/store/blocking";
 import { Breather } from "./breathe.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { unpackError } from "./packed-error.ts";
-import { allocateReadRing, orderRange, orderStored, orderVerify, ReadRing, stateWhole } from "./read-ring.ts";
+import {
+  allocateReadRing,
+  orderRange,
+  orderStaged,
+  orderStored,
+  orderVerify,
+  ReadRing,
+  stateFailed,
+  stateWhole,
+} from "./read-ring.ts";
 import { ReadWork, type ReadWorkOptions } from "./read-work.ts";
 import type { ReadWorkerMessage } from "./read-worker.ts";
 import { startWorker } from "./start-worker.ts";
@@ -15,53 +25,68 @@ import { startWorker } from "./start-worker.ts";
 /** Memory for chunks that are read ahead. */
 const ringSize: number = 32 * 1024 ** 2;
 
+/** Slots for chunks of a store elsewhere: twice the requests that it gets at once. */
+const remoteSlots = 64;
+
 export interface ReadThreadsOptions {
-  /** First chunk, and the chunk to end before. */
-  readonly from: number;
-  readonly to: number;
+  /** Positions of the wanted chunks in the index, in the order in which they are wanted. */
+  readonly chunks: WantedChunks;
+  /** Chunks under way at once of a store elsewhere. Default 64. */
+  readonly requests?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a chunk was ordered: from the store, from a seed, or by this thread. */
+export interface WantedChunks {
+  readonly count: number;
+  readonly at: (position: number) => number;
+}
+
+/** How a chunk was ordered: from a store, from a seed, or by this thread. */
 type Ordered = "stored" | "seed" | Promise<Uint8Array>;
 
 /** Below this, starting threads takes longer than reading; and slots of larger chunks take too much memory. */
 const [shortStream, largestSlot] = [4 * 1024 ** 2, 8 * 1024 ** 2];
 
 /** Whether threads read these chunks faster, within a bounded memory. */
-export function worthThreads({ index }: ChunkSource, from: number, to: number): boolean {
-  if (to <= from || index.end(to - 1) - index.start(from) < shortStream) return false;
-  for (let i = from; i < to; i++) if (index.size(i) > largestSlot) return false;
-  return true;
+export function worthThreads({ index }: ChunkSource, { count, at }: WantedChunks): boolean {
+  let [bytes, largest] = [0, 0];
+  for (let k = 0; k < count; k++) {
+    const size = index.size(at(k));
+    bytes += size;
+    largest = Math.max(largest, size);
+  }
+  return bytes >= shortStream && largest <= largestSlot;
 }
 
 /**
- * Yields the verified bytes of each chunk: views that hold until the next step.
- * @param store directory of the local store that is asked first
+ * Yields the verified bytes of each chunk: views that hold until the next step. The threads read from the
+ * first store when it is local; from one elsewhere this thread fetches, and they verify.
  * @throws as ChunkSource.get(); AbortedError
  */
 export async function* readWithThreads(
   source: ChunkSource,
-  store: string,
-  { from, to, signal }: ReadThreadsOptions,
+  { chunks, requests = remoteSlots, signal }: ReadThreadsOptions,
 ): AsyncGenerator<Uint8Array, void> {
-  const { index } = source;
-  const largest = largestSize(source, from, to);
-  const slots = Math.max(2, Math.min(512, Math.floor(ringSize / largest), to - from));
-  const memory = allocateReadRing(slots, largest);
-  await using crew = new ReadCrew({ memory, digest: index.digest, store }, signal);
-  const { ring } = crew;
-  const ahead: (Ordered | undefined)[] = Array.from({ length: slots });
+  const { index, localStore } = source;
+  const { count, at } = chunks;
+  let largest = 1;
+  for (let k = 0; k < count; k++) largest = Math.max(largest, index.size(at(k)));
+  const largestStaged = localStore === undefined ? maxStoredBytes(largest) : 0;
+  const most = localStore === undefined ? requests : 512;
+  const slots = Math.max(1, Math.min(most, Math.floor(ringSize / (largest + largestStaged)), count));
+  const memory = allocateReadRing(slots, largest, largestStaged);
   const controller = new AbortController();
   const stop = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
+  await using crew = new ReadCrew({ memory, digest: index.digest, store: localStore }, signal);
+  const { ring } = crew;
+  const orders = new Orders(source, ring, stop);
+  const ahead: (Ordered | undefined)[] = Array.from({ length: slots });
   const breather = new Breather();
-  let next = from;
+  let next = 0;
   try {
-    for (let i = from; i < to; i++) {
+    for (let ticket = 0; ticket < count; ticket++) {
       // The slot of the chunk that was yielded last is free again.
-      for (; next < to && next - i < slots; next++)
-        ahead[(next - from) % slots] = order(source, ring, next, next - from, stop);
-      const ticket = i - from;
+      for (; next < count && next - ticket < slots; next++) ahead[next % slots] = orders.give(at(next), next);
       const ordered = ahead[ticket % slots];
       if (typeof ordered === "object") {
         yield await ordered;
@@ -72,52 +97,79 @@ export async function* readWithThreads(
         const due = breather.due();
         if (due !== undefined) await due;
         if (!crew.help()) await ring.done(ticket);
+        throwIfAborted(signal);
       }
       throwIfAborted(signal);
       crew.check();
       if (ring.state(ticket) === stateWhole) {
         if (ordered === "seed") source.addFromSeeds(1);
-        else source.addFromStores(1, ring.storedBytes(ticket));
+        // what is fetched from elsewhere is counted as it comes
+        else source.addFromStores(1, localStore === undefined ? 0 : ring.storedBytes(ticket));
         yield ring.chunk(ticket);
       } else {
-        yield await source.get(i, signal);
+        yield await source.get(at(ticket), signal);
       }
     }
   } finally {
     controller.abort();
-    await Promise.allSettled(ahead.filter((one) => typeof one === "object"));
+    await orders.settled();
   }
 }
 
-function order(source: ChunkSource, ring: ReadRing, i: number, ticket: number, signal: AbortSignal): Ordered {
-  const { index } = source;
-  const [size, id] = [index.size(i), index.id(i)];
-  ring.prepare(ticket, size, id);
-  const place = source.seedPlace(id, size);
-  if (place === "read") {
-    // The threads have a look at a slot that nobody waits for.
-    ring.give(ticket, orderVerify);
-    const reading = source.get(i, signal);
-    // An error is thrown when it is its chunk's turn; until then it is not unhandled.
-    reading.catch(() => {});
-    return reading;
-  }
-  if (place !== undefined && "descriptor" in place) {
-    ring.give(ticket, orderRange, place.descriptor, place.offset);
-    return "seed";
-  }
-  if (place?.fill(ring.chunk(ticket)) === true) {
-    ring.give(ticket, orderVerify);
-    return "seed";
-  }
-  ring.give(ticket, orderStored);
-  return "stored";
-}
+/** Gives orders to the threads, and does what is not for them. */
+class Orders {
+  readonly #source: ChunkSource;
+  readonly #ring: ReadRing;
+  readonly #signal: AbortSignal;
+  readonly #underWay = new Set<Promise<unknown>>();
 
-function largestSize({ index }: ChunkSource, from: number, to: number): number {
-  let largest = 1;
-  for (let i = from; i < to; i++) largest = Math.max(largest, index.size(i));
-  return largest;
+  constructor(source: ChunkSource, ring: ReadRing, signal: AbortSignal) {
+    this.#source = source;
+    this.#ring = ring;
+    this.#signal = signal;
+  }
+
+  give(i: number, ticket: number): Ordered {
+    const { index } = this.#source;
+    const [size, id] = [index.size(i), index.id(i)];
+    this.#ring.prepare(ticket, size, id);
+    const place = this.#source.seedPlace(id, size);
+    if (place === "read") return this.#track(this.#source.get(i, this.#signal));
+    if (place !== undefined && "descriptor" in place) {
+      this.#ring.give(ticket, orderRange, place.descriptor, place.offset);
+      return "seed";
+    }
+    if (place?.fill(this.#ring.chunk(ticket)) === true) {
+      this.#ring.give(ticket, orderVerify);
+      return "seed";
+    }
+    if (this.#source.localStore !== undefined) this.#ring.give(ticket, orderStored);
+    else void this.#track(this.#fetch(i, ticket));
+    return "stored";
+  }
+
+  /** Waits for what this thread does itself. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+  }
+
+  /** Fetches a chunk; what cannot be had this way is asked for once more, and told, when it is its turn. */
+  async #fetch(i: number, ticket: number): Promise<void> {
+    const chunk = await this.#source.fetchStored(i, this.#signal).catch(() => undefined);
+    if (chunk !== undefined && this.#ring.stage(ticket, chunk.bytes, chunk.compressed))
+      this.#ring.give(ticket, orderStaged);
+    else this.#ring.finish(ticket, stateFailed);
+  }
+
+  /** An error is thrown when it is its chunk's turn; until then it is not unhandled. */
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    work
+      .catch(() => {})
+      .finally(() => this.#underWay.delete(work))
+      .catch(() => {});
+    return work;
+  }
 }
 
 /** The threads; disposing ends them. */

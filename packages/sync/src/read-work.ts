@@ -8,28 +8,37 @@ import { hash } from "node:crypto";
 import { readSync } from "node:fs";
 import { FormatError, IntegrityError, toHex } from "@imgtool/core";
 import type { DigestAlgorithm } from "@imgtool/chunker";
+import type { StoredChunk } from "@imgtool/store";
 import { maxStoredBytes, openChunk, SyncLocalStore } from "@imgtool/store/blocking";
-import { orderRange, orderStored, ReadRing, type ReadRingMemory, stateFailed, stateWhole } from "./read-ring.ts";
+import {
+  orderRange,
+  orderStaged,
+  orderStored,
+  ReadRing,
+  type ReadRingMemory,
+  stateFailed,
+  stateWhole,
+} from "./read-ring.ts";
 
 export interface ReadWorkOptions {
   readonly memory: ReadRingMemory;
   readonly digest: DigestAlgorithm;
-  /** Directory of the store. */
-  readonly store: string;
+  /** Directory of the local store, where there is one. */
+  readonly store: string | undefined;
 }
 
 export class ReadWork {
   readonly #ring: ReadRing;
   readonly #digest: DigestAlgorithm;
-  readonly #store: SyncLocalStore;
+  readonly #store: SyncLocalStore | undefined;
   /** Memory that each chunk is read into: new memory for each costs as much as the work. */
   readonly #stored: Uint8Array;
 
   constructor({ memory, digest, store }: ReadWorkOptions) {
     this.#ring = new ReadRing(memory);
     this.#digest = digest;
-    this.#store = new SyncLocalStore(store);
-    this.#stored = Buffer.allocUnsafeSlow(maxStoredBytes(memory.largest));
+    this.#store = store === undefined ? undefined : new SyncLocalStore(store);
+    this.#stored = Buffer.allocUnsafeSlow(store === undefined ? 0 : maxStoredBytes(memory.largest));
   }
 
   /** Carries out an order. @throws EnvironmentError when the store cannot be read */
@@ -44,17 +53,27 @@ export class ReadWork {
     const target = ring.chunk(ticket);
     const name = toHex(ring.id(ticket));
     const order = ring.order(ticket);
-    if (order === orderStored) return this.#fetchStored(name, target);
+    if (order === orderStaged) return this.#open(ring.staged(ticket), name, target);
+    if (order === orderStored) {
+      const stored = this.#find(name, target.length);
+      return stored === undefined ? undefined : this.#open(stored, name, target);
+    }
     if (order === orderRange && !readRange(ring.descriptor(ticket), ring.offset(ticket), target)) return undefined;
     return hash(this.#digest, target, "hex") === name ? 0 : undefined;
   }
 
-  #fetchStored(name: string, target: Uint8Array): number | undefined {
-    const store = this.#store;
+  #find(name: string, size: number): StoredChunk | undefined {
     try {
-      const chunk = store.get(name, maxStoredBytes(target.length), this.#stored);
-      if (chunk === undefined) return undefined;
-      const plain = openChunk(chunk, name, target.length, this.#digest, store.location, target);
+      return this.#store?.get(name, maxStoredBytes(size), this.#stored);
+    } catch (error) {
+      if (error instanceof FormatError) return undefined;
+      throw error;
+    }
+  }
+
+  #open(chunk: StoredChunk, name: string, target: Uint8Array): number | undefined {
+    try {
+      const plain = openChunk(chunk, name, target.length, this.#digest, this.#store?.location ?? "", target);
       if (plain.buffer !== target.buffer) target.set(plain);
       return chunk.bytes.length;
     } catch (error) {
