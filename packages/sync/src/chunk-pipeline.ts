@@ -349,7 +349,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     while (this.#ordered - this.#finished >= chunkSlots) await this.#wait();
     if (this.#written > this.#chunkStart) {
       this.#order(this.#written);
-      this.#ring.signalOrders(1);
+      this.#ring.signalOrders();
     }
     this.#isEnding = true;
     this.#crew.help();
@@ -411,7 +411,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
       this.#order(this.#cut);
       ordered++;
     }
-    if (ordered > 0) ring.signalOrders(ordered);
+    if (ordered > 0) ring.signalOrders();
     return complete;
   }
 
@@ -466,7 +466,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
       }
     }
     if (placed > 0) {
-      ring.signalOrders(placed);
+      ring.signalOrders();
       if (this.#isEnding) this.#crew.help();
     }
     for (; this.#finished < this.#known; this.#finished++) {
@@ -482,7 +482,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     return new ChunkUploader(store, {
       compress: (slot) => {
         this.#ring.give(orderCompress, slot);
-        this.#ring.signalOrders(1);
+        this.#ring.signalOrders();
         if (this.#isEnding) this.#crew.help();
       },
       finished: (slot, storedBytes) => {

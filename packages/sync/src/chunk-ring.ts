@@ -153,9 +153,10 @@ export class ChunkRing {
     this.#orders[(ticket >>> 0) % orderSlots] = slot * 4 + order;
     Atomics.store(this.#counters, wordGiven, (ticket + 1) | 0);
   }
-  signalOrders(count: number): void {
+  signalOrders(): void {
     Atomics.add(this.#counters, wordOrderSignal, 1);
-    Atomics.notify(this.#counters, wordOrderSignal, count);
+    // All threads: each waits for an order of its own, and the first to wait need not be the one.
+    Atomics.notify(this.#counters, wordOrderSignal);
   }
   /** Waits for the next order; undefined when there is none to come. Worker threads only. */
   take(): Job | undefined {
@@ -225,7 +226,7 @@ export class ChunkRing {
   }
   setEnd(end: number): void {
     Atomics.store(this.#counters, wordEnd, end);
-    this.signalOrders(Infinity);
+    this.signalOrders();
     this.#signalContent();
   }
 

@@ -136,7 +136,8 @@ export class ReadRing {
     this.#orders[(given >>> 0) % this.#orders.length] = ticket;
     Atomics.store(this.#counters, wordGiven, (given + 1) | 0);
     Atomics.add(this.#counters, wordSignal, 1);
-    Atomics.notify(this.#counters, wordSignal, 1);
+    // All of them: each waits for an order of its own, and the first to wait need not be the one.
+    Atomics.notify(this.#counters, wordSignal);
   }
   /** Resolves when the ticket may be done; whoever waits looks again. */
   async done(ticket: number): Promise<void> {

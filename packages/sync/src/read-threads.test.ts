@@ -3,6 +3,7 @@ import type { ChunkIndex } from "@imgtool/chunker";
 import { NetworkError } from "@imgtool/core";
 import { chunkPath, openLocalStore, type ReadStore } from "@imgtool/store";
 import { randomBytes, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { ChunkSource } from "./chunk-source.ts";
 import { extractBlob } from "./extract-blob.ts";
@@ -10,6 +11,7 @@ import { blobSeed, lazyBlobSeed } from "./file-seed.ts";
 import { makeBlob } from "./make-blob.ts";
 import { readIndex } from "./read-index.ts";
 import { readStream } from "./read-stream.ts";
+import { readWithThreads } from "./read-threads.ts";
 
 // More than what is read without threads.
 const content = randomBytes(9 * 1024 ** 2, "read by threads");
@@ -143,4 +145,26 @@ test("a file seed is copied while it is read; what another file has appended is 
   expect(readFileSync(folder.join("out")).equals(content)).toBe(true);
   expect(result.fromSeeds).toBeGreaterThan(index.count / 2);
   expect(result.fromSeeds + result.fromStores).toBe(index.count);
+});
+
+test("many threads, and chunks that come in any order: none is forgotten", async () => {
+  using published = await publish();
+  const { index } = published;
+  const [store] = published.stores as [ReadStore];
+  const late = elsewhere(store, async (name, ...rest) => {
+    await setTimeout(parseInt(name.slice(0, 2), 16) % 7);
+    return store.get(name, ...rest);
+  });
+  const chunks = { count: index.count, at: (k: number) => k };
+  for (const one of [store, late])
+    for (let round = 0; round < 6; round++) {
+      let size = 0;
+      const source = new ChunkSource({ index, stores: [one] });
+      for await (const bytes of readWithThreads(source, { chunks, workers: 4, requests: 5 })) {
+        // as a reader does who is faster than the threads, and slower
+        if (size % 3 === 0) await setTimeout(1);
+        size += bytes.length;
+      }
+      expect(size).toBe(content.length);
+    }
 });

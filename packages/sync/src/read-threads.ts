@@ -33,6 +33,8 @@ export interface ReadThreadsOptions {
   readonly chunks: WantedChunks;
   /** Chunks under way at once of a store elsewhere. Default 64. */
   readonly requests?: number | undefined;
+  /** Threads besides this one. Default: one per processor but one. */
+  readonly workers?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,7 +67,7 @@ export function worthThreads({ index }: ChunkSource, { count, at }: WantedChunks
  */
 export async function* readWithThreads(
   source: ChunkSource,
-  { chunks, requests = remoteSlots, signal }: ReadThreadsOptions,
+  { chunks, requests = remoteSlots, workers, signal }: ReadThreadsOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const { index, localStore } = source;
   const { count, at } = chunks;
@@ -77,7 +79,7 @@ export async function* readWithThreads(
   const memory = allocateReadRing(slots, largest, largestStaged);
   const controller = new AbortController();
   const stop = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
-  await using crew = new ReadCrew({ memory, digest: index.digest, store: localStore }, signal);
+  await using crew = new ReadCrew({ memory, digest: index.digest, store: localStore, workers }, signal);
   const { ring } = crew;
   const orders = new Orders(source, ring, stop);
   const ahead: (Ordered | undefined)[] = Array.from({ length: slots });
@@ -182,14 +184,15 @@ class ReadCrew implements AsyncDisposable {
   #work: ReadWork | undefined;
   #error: Error | undefined;
 
-  constructor(options: ReadWorkOptions, signal: AbortSignal | undefined) {
+  constructor(options: ReadWorkOptions & { readonly workers?: number | undefined }, signal: AbortSignal | undefined) {
     this.ring = new ReadRing(options.memory);
     this.#options = options;
     this.#signal = signal;
     this.#wake = () => this.ring.wake();
     signal?.addEventListener("abort", this.#wake, { once: true });
     // With this thread, which helps when it has to wait, as many as processors.
-    for (let i = 0; i < Math.max(1, availableParallelism() - 1); i++) {
+    const { workers = availableParallelism() - 1 } = options;
+    for (let i = 0; i < Math.max(1, workers); i++) {
       const worker = startWorker("read-worker", options);
       worker.on("message", ({ error }: ReadWorkerMessage) => this.#fail(unpackError(error)));
       worker.on("error", (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
