@@ -3,11 +3,10 @@
  * @module
  */
 import type { ImageConfig, SettingValue } from "@imgtool/config";
-import { type Progress, silentProgress, throwIfAborted } from "@imgtool/core";
-import { pathExists } from "@imgtool/host";
+import { NotFoundError, type Progress, silentProgress, throwIfAborted } from "@imgtool/core";
 import { build } from "./build.ts";
 import { buildRecordPath } from "./outputs.ts";
-import type { BuildRecord } from "./record.ts";
+import { type BuildRecord, configDigest, inputDigests, readBuildRecord } from "./record.ts";
 
 /** One image of a project. */
 export interface ProjectImage {
@@ -22,7 +21,10 @@ export interface ProjectImage {
 export interface BuildImagesOptions {
   readonly progress?: Progress;
   readonly signal?: AbortSignal | undefined;
-  /** Replaces outputs of an earlier build. Default false: sub-images that are there are taken as they are. */
+  /**
+   * Replaces outputs of an earlier build. Default false: sub-images that are there, of an unchanged
+   * configuration and upon unchanged images, are taken as they are.
+   */
   readonly force?: boolean;
 }
 
@@ -48,20 +50,31 @@ export async function buildImages(
   const failures: unknown[] = [];
   const waiting = new Set(images);
   const built = new Set<string | undefined>();
+  /** Images that are not what they were before this run. */
+  const made = new Set<string | undefined>();
   const underWay = new Set<Promise<void>>();
   let main: BuildRecord | undefined;
 
   const buildOne = async (image: ProjectImage): Promise<void> => {
     const { name, config, settings } = image;
     try {
-      if (name !== undefined && !force && (await pathExists(buildRecordPath(config)))) {
-        progress.log("info", `image ${name} is there already; --force builds it anew`);
+      const state = name === undefined || force ? "build" : await stateOf(config);
+      const isUponNew = image.dependencies.some((one) => made.has(one));
+      if (state === "as it is" && !isUponNew) {
+        progress.log("info", `image ${name ?? ""} is there already; --force builds it anew`);
       } else {
+        made.add(name);
+        const replaces = force || state !== "build";
+        if (state !== "build") {
+          const why =
+            state === "changed" ? "its configuration, a script or the newest of its files" : "what it is built upon";
+          progress.log("info", `image ${name ?? ""} is built anew: ${why} has changed`);
+        }
         const shown = name === undefined ? progress : namedProgress(progress, name);
         const record = await build(config, {
           progress: shown,
           signal: stop,
-          force,
+          force: replaces,
           ...(settings === undefined ? {} : { settings }),
         });
         if (name === undefined) main = record;
@@ -88,6 +101,21 @@ export async function buildImages(
   if (failures.length > 0) throw failures[0];
   if (main === undefined) throw new RangeError("an image depends on one that is not in the project");
   return main;
+}
+
+/**
+ * Whether an earlier build has made a sub-image, of the configuration and scripts of now. The time of its
+ * newest file is part of the configuration, unless SourceDateEpoch= fixes that.
+ */
+async function stateOf(config: ImageConfig): Promise<"build" | "as it is" | "changed"> {
+  try {
+    const { inputs } = await readBuildRecord(buildRecordPath(config));
+    const files = JSON.stringify(await inputDigests(config));
+    return inputs.config === configDigest(config) && JSON.stringify(inputs.files) === files ? "as it is" : "changed";
+  } catch (error) {
+    if (error instanceof NotFoundError) return "build";
+    throw error;
+  }
 }
 
 /** Steps of an image under its name. */

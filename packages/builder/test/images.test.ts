@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { ImageConfig } from "@imgtool/config";
 import { type Progress, silentProgress } from "@imgtool/core";
 import { temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
@@ -65,6 +65,28 @@ test("images are built after those that they depend on, and begin with them", as
   await expect(buildImages(images)).rejects.toThrow(expect.objectContaining({ code: "output-exists" }));
   await buildImages(images, { force: true });
   expect(readFileSync(folder.output("main/base"), "utf8")).toBe("another\n");
+});
+
+test("a sub-image of another configuration is built anew, and what is built upon it", async () => {
+  using folder = project();
+  const base = folder.image("base", []);
+  const app = folder.image("app", ["base"]);
+  const other = folder.image("other", []);
+  const main = folder.image(undefined, ["app", "other"]);
+  await buildImages([base, app, other, main]);
+  const told: string[] = [];
+  const progress: Progress = { ...silentProgress, log: (_, message) => void told.push(message) };
+  rmSync(folder.join("out/main"), { recursive: true });
+  rmSync(folder.join("out/main.build.json"));
+  writeFileSync(folder.join("base.files/base"), "changed\n");
+  const changed = { ...base, config: { ...base.config, hostname: "another" } };
+  await buildImages([changed, app, other, main], { progress });
+  expect(readFileSync(folder.output("main/base"), "utf8")).toBe("changed\n");
+  expect(told.filter((line) => line.startsWith("image "))).toEqual([
+    expect.stringMatching(/^image base is built anew: its configuration/),
+    "image other is there already; --force builds it anew",
+    "image app is built anew: what it is built upon has changed",
+  ]);
 });
 
 test("the first failure stops the others, and nothing half-made is left", async () => {
