@@ -4,7 +4,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { type ChunkRing, endFinish } from "./chunk-ring.ts";
+import { type ChunkRing } from "./chunk-ring.ts";
+import { endFinish } from "./order-queue.ts";
 import { ChunkWork, type ChunkWorkOptions, type CompressedChunk } from "./chunk-work.ts";
 import type { ChunkWorkerMessage } from "./chunk-worker.ts";
 import type { ContentDigestMessage, ContentDigestWorkerData } from "./content-digest-worker.ts";

@@ -14,8 +14,6 @@ import {
   allocateRing,
   ChunkRing,
   chunkSlots,
-  endDrop,
-  endFinish,
   orderCompress,
   orderDigest,
   orderPlace,
@@ -24,6 +22,7 @@ import {
   stateFree,
   stateKnown,
 } from "./chunk-ring.ts";
+import { endDrop, endFinish } from "./order-queue.ts";
 import { Breather } from "./breathe.ts";
 import type { PlacerOptions } from "./chunk-placer.ts";
 import { ChunkCrew } from "./chunk-crew.ts";

@@ -7,12 +7,12 @@
  * thread would spend more on them than on cutting.
  * @module
  */
+import { allocateOrders, type OrderMemory, OrderQueue } from "./order-queue.ts";
 
 /** Bytes of a chunk id. Not imported: workers load no more than they need, as each load costs 20 ms. */
 const digestLength = 32;
 /** Chunks under way at most; a power of two, so that tickets may wrap around 2^32. */
 export const chunkSlots = 1024;
-const orderSlots = 2 * chunkSlots;
 
 /** What a worker does with a chunk. */
 export type Order = typeof orderDigest | typeof orderStore | typeof orderCompress | typeof orderPlace;
@@ -41,18 +41,14 @@ export const stateKnown = 2;
 export const stateFinished = 3;
 
 /** Int32 words of the counters. */
-const [wordGiven, wordTaken, wordOrderSignal, wordDoneSignal, wordContentSignal, wordEnd] = [0, 1, 2, 3, 4, 5];
-
-/** How the stream ends: all orders are given, or everything is dropped. 0 while it goes on. */
-export const endFinish = 1;
-export const endDrop = 2;
+const [wordDoneSignal, wordContentSignal] = [0, 1];
 
 /** What is handed to a worker as it starts. */
 export interface RingMemory {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly records: SharedArrayBuffer;
   readonly ids: SharedArrayBuffer;
-  readonly orders: SharedArrayBuffer;
+  readonly orders: OrderMemory;
   readonly counters: SharedArrayBuffer;
   readonly positions: SharedArrayBuffer;
 }
@@ -63,8 +59,8 @@ export function allocateRing(bytes: Uint8Array<SharedArrayBuffer>): RingMemory {
     bytes,
     records: new SharedArrayBuffer(chunkSlots * recordWords * 4),
     ids: new SharedArrayBuffer(chunkSlots * digestLength),
-    orders: new SharedArrayBuffer(orderSlots * 4),
-    counters: new SharedArrayBuffer(8 * 4),
+    orders: allocateOrders(2 * chunkSlots),
+    counters: new SharedArrayBuffer(2 * 4),
     positions: new SharedArrayBuffer(2 * 8),
   };
 }
@@ -75,7 +71,7 @@ export class ChunkRing {
   readonly #records: Int32Array;
   readonly #ids: Uint8Array;
   readonly #names: Buffer;
-  readonly #orders: Int32Array;
+  readonly #orders: OrderQueue;
   readonly #counters: Int32Array;
   readonly #positions: BigInt64Array;
 
@@ -84,7 +80,7 @@ export class ChunkRing {
     this.#records = new Int32Array(memory.records);
     this.#ids = new Uint8Array(memory.ids);
     this.#names = Buffer.from(memory.ids);
-    this.#orders = new Int32Array(memory.orders);
+    this.#orders = new OrderQueue(memory.orders);
     this.#counters = new Int32Array(memory.counters);
     this.#positions = new BigInt64Array(memory.positions);
   }
@@ -149,40 +145,18 @@ export class ChunkRing {
 
   /** Gives an order without waking anyone; several are given, then signalled once. */
   give(order: Order, slot: number): void {
-    const ticket = Atomics.load(this.#counters, wordGiven);
-    this.#orders[(ticket >>> 0) % orderSlots] = slot * 4 + order;
-    Atomics.store(this.#counters, wordGiven, (ticket + 1) | 0);
+    this.#orders.give(slot * 4 + order);
   }
   signalOrders(): void {
-    Atomics.add(this.#counters, wordOrderSignal, 1);
-    // All threads: each waits for an order of its own, and the first to wait need not be the one.
-    Atomics.notify(this.#counters, wordOrderSignal);
+    this.#orders.signal();
   }
   /** Waits for the next order; undefined when there is none to come. Worker threads only. */
   take(): Job | undefined {
-    const ticket = Atomics.add(this.#counters, wordTaken, 1);
-    for (;;) {
-      const signal = Atomics.load(this.#counters, wordOrderSignal);
-      const end = this.end;
-      if (end === endDrop) return undefined;
-      // The difference, not the order, of the counters: they wrap.
-      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) > 0) return this.#job(ticket);
-      if (end === endFinish) return undefined;
-      Atomics.wait(this.#counters, wordOrderSignal, signal);
-    }
+    return jobOf(this.#orders.take());
   }
   /** The next order, or undefined when there is none that no thread waits for. */
   takeNow(): Job | undefined {
-    for (;;) {
-      const ticket = Atomics.load(this.#counters, wordTaken);
-      if (((Atomics.load(this.#counters, wordGiven) - ticket) | 0) <= 0) return undefined;
-      const taken = Atomics.compareExchange(this.#counters, wordTaken, ticket, (ticket + 1) | 0);
-      if (taken === ticket) return this.#job(ticket);
-    }
-  }
-  #job(ticket: number): Job {
-    const word = this.#orders[(ticket >>> 0) % orderSlots] as number;
-    return { order: (word % 4) as Order, slot: Math.floor(word / 4) };
+    return jobOf(this.#orders.takeNow());
   }
 
   // What the main thread waits for.
@@ -203,8 +177,7 @@ export class ChunkRing {
   }
 
   #signalSometimes(slot: number): void {
-    const left = (Atomics.load(this.#counters, wordGiven) - Atomics.load(this.#counters, wordTaken)) | 0;
-    if (slot % 8 === 7 || left <= 0) this.signalDone();
+    if (slot % 8 === 7 || this.#orders.isEmpty) this.signalDone();
   }
 
   /** Tells the main thread that something is done. */
@@ -222,11 +195,10 @@ export class ChunkRing {
   }
 
   get end(): number {
-    return Atomics.load(this.#counters, wordEnd);
+    return this.#orders.end;
   }
   setEnd(end: number): void {
-    Atomics.store(this.#counters, wordEnd, end);
-    this.signalOrders();
+    this.#orders.setEnd(end);
     this.#signalContent();
   }
 
@@ -257,4 +229,8 @@ export class ChunkRing {
     Atomics.add(this.#counters, wordContentSignal, 1);
     Atomics.notify(this.#counters, wordContentSignal);
   }
+}
+
+function jobOf(order: number | undefined): Job | undefined {
+  return order === undefined ? undefined : { order: (order % 4) as Order, slot: Math.floor(order / 4) };
 }

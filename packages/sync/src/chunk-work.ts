@@ -7,15 +7,8 @@ import { hash } from "node:crypto";
 import type { DigestAlgorithm } from "@imgtool/chunker";
 import { borrowCompressed, type Compression, SyncLocalStore } from "@imgtool/store/blocking";
 import { ChunkPlacer, type PlacerOptions } from "./chunk-placer.ts";
-import {
-  type ChunkRing,
-  endDrop,
-  type Job,
-  orderCompress,
-  orderPlace,
-  orderStore,
-  type RingMemory,
-} from "./chunk-ring.ts";
+import { type ChunkRing, type Job, orderCompress, orderPlace, orderStore, type RingMemory } from "./chunk-ring.ts";
+import { endDrop } from "./order-queue.ts";
 
 export interface ChunkWorkOptions {
   readonly memory: RingMemory;

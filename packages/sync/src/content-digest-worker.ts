@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import type { DigestAlgorithm } from "@imgtool/chunker";
-import { ChunkRing, endDrop, endFinish, type RingMemory } from "./chunk-ring.ts";
+import { ChunkRing, type RingMemory } from "./chunk-ring.ts";
+import { endDrop, endFinish } from "./order-queue.ts";
 
 export interface ContentDigestWorkerData {
   readonly memory: RingMemory;

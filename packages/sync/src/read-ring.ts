@@ -3,12 +3,13 @@
  * order in which they are wanted, and the counters that threads wait on.
  * @module
  */
+import { allocateOrders, endDrop, type OrderMemory, OrderQueue } from "./order-queue.ts";
 
 /** Bytes of a chunk id. Not imported: workers load no more than they need, as each load costs 20 ms. */
 const idLength = 32;
 const recordWords = 8;
 const [wordState, wordSize, wordOrder, wordDescriptor, wordStored, wordStaged, wordCompressed] = [0, 1, 2, 3, 4, 5, 6];
-const [wordGiven, wordTaken, wordSignal, wordEnd, wordWanted, wordDone] = [0, 1, 2, 3, 4, 5];
+const [wordWanted, wordDone] = [0, 1];
 
 /** What a thread does for a chunk. Whatever comes out is verified. */
 export type ReadOrder = typeof orderStored | typeof orderRange | typeof orderVerify | typeof orderStaged;
@@ -32,7 +33,7 @@ export interface ReadRingMemory {
   readonly offsets: SharedArrayBuffer;
   readonly ids: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
-  readonly orders: SharedArrayBuffer;
+  readonly orders: OrderMemory;
   readonly staging: SharedArrayBuffer;
   readonly slots: number;
   /** Bytes of a slot. */
@@ -43,14 +44,14 @@ export interface ReadRingMemory {
 
 export function allocateReadRing(slots: number, largest: number, largestStaged = 0): ReadRingMemory {
   return {
-    orders: new SharedArrayBuffer(slots * 2 * 4),
+    orders: allocateOrders(slots),
     staging: new SharedArrayBuffer(slots * largestStaged),
     largestStaged,
     bytes: new SharedArrayBuffer(slots * largest),
     records: new SharedArrayBuffer(slots * recordWords * 4),
     offsets: new SharedArrayBuffer(slots * 8),
     ids: new SharedArrayBuffer(slots * idLength),
-    counters: new SharedArrayBuffer(8 * 4),
+    counters: new SharedArrayBuffer(2 * 4),
     slots,
     largest,
   };
@@ -64,7 +65,7 @@ export class ReadRing {
   readonly #offsets: Float64Array;
   readonly #ids: Uint8Array;
   readonly #counters: Int32Array;
-  readonly #orders: Int32Array;
+  readonly #orders: OrderQueue;
   readonly #staging: Uint8Array;
 
   constructor(memory: ReadRingMemory) {
@@ -74,7 +75,7 @@ export class ReadRing {
     this.#offsets = new Float64Array(memory.offsets);
     this.#ids = new Uint8Array(memory.ids);
     this.#counters = new Int32Array(memory.counters);
-    this.#orders = new Int32Array(memory.orders);
+    this.#orders = new OrderQueue(memory.orders);
     this.#staging = new Uint8Array(memory.staging);
   }
 
@@ -132,12 +133,8 @@ export class ReadRing {
     this.#records[this.#word(ticket, wordOrder)] = order;
     this.#records[this.#word(ticket, wordDescriptor)] = descriptor;
     this.#offsets[this.#slot(ticket)] = offset;
-    const given = Atomics.load(this.#counters, wordGiven);
-    this.#orders[(given >>> 0) % this.#orders.length] = ticket;
-    Atomics.store(this.#counters, wordGiven, (given + 1) | 0);
-    Atomics.add(this.#counters, wordSignal, 1);
-    // All of them: each waits for an order of its own, and the first to wait need not be the one.
-    Atomics.notify(this.#counters, wordSignal);
+    this.#orders.give(ticket);
+    this.#orders.signal();
   }
   /** Resolves when the ticket may be done; whoever waits looks again. */
   async done(ticket: number): Promise<void> {
@@ -154,34 +151,18 @@ export class ReadRing {
   }
   /** Ends the threads once they have done what they have begun. */
   end(): void {
-    Atomics.store(this.#counters, wordEnd, 1);
-    Atomics.add(this.#counters, wordSignal, 1);
-    Atomics.notify(this.#counters, wordSignal);
+    this.#orders.setEnd(endDrop);
   }
 
   // The threads' side.
 
   /** Waits for the next ticket; undefined at the end. */
   take(): number | undefined {
-    const taken = Atomics.add(this.#counters, wordTaken, 1);
-    for (;;) {
-      const signal = Atomics.load(this.#counters, wordSignal);
-      if (Atomics.load(this.#counters, wordEnd) === 1) return undefined;
-      if (((Atomics.load(this.#counters, wordGiven) - taken) | 0) > 0) return this.#ordered(taken);
-      Atomics.wait(this.#counters, wordSignal, signal);
-    }
+    return this.#orders.take();
   }
   /** The next ticket, or undefined when there is none that no thread waits for. */
   takeNow(): number | undefined {
-    for (;;) {
-      const taken = Atomics.load(this.#counters, wordTaken);
-      if (((Atomics.load(this.#counters, wordGiven) - taken) | 0) <= 0) return undefined;
-      if (Atomics.compareExchange(this.#counters, wordTaken, taken, (taken + 1) | 0) === taken)
-        return this.#ordered(taken);
-    }
-  }
-  #ordered(position: number): number {
-    return this.#orders[(position >>> 0) % this.#orders.length] as number;
+    return this.#orders.takeNow();
   }
   /** The bytes that were staged: a view. */
   staged(ticket: number): { readonly bytes: Uint8Array; readonly compressed: boolean } {
