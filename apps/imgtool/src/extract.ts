@@ -20,6 +20,7 @@ import {
 } from "@imgtool/sync";
 import type { Target, What } from "./chunk-options.ts";
 import { archiveSource, openIndex, type OpenOptions } from "./open-source.ts";
+import { writeStandardOutput } from "./standard-output.ts";
 import { idShiftOf, type UidOptions } from "./uid-options.ts";
 import type { VerbContext } from "./verb.ts";
 
@@ -96,13 +97,6 @@ export async function extractTarTo(task: ExtractTask): Promise<void> {
     { source, target, ...(path === undefined ? {} : { path }), bytes },
     `${target}  ${formatSize(bytes)}`,
   );
-}
-
-async function writeStandardOutput(pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const bytes of pieces) {
-    if (!process.stdout.write(bytes))
-      await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
-  }
 }
 
 /** Restores the tree of a .caidx or .catar, or one path inside it, to a directory. */

@@ -2,6 +2,8 @@
  * Prints long listings: many lines at once, and no faster than the reader takes them.
  * @module
  */
+import { writeOut } from "./standard-output.ts";
+
 const linesAtOnce = 1000;
 
 /** Prints each line to standard output. */
@@ -10,8 +12,7 @@ export async function printLines(lines: AsyncIterable<string>): Promise<void> {
   const flush = async (): Promise<void> => {
     const text = waiting.join("");
     waiting = [];
-    if (!process.stdout.write(text))
-      await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
+    await writeOut(text);
   };
   for await (const line of lines) {
     waiting.push(`${line}\n`);

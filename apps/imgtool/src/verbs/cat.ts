@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { targetOf } from "../chunk-options.ts";
 import { openIndex } from "../open-source.ts";
 import { wrapped } from "../parse.ts";
+import { writeStandardOutput } from "../standard-output.ts";
 import { addTreeArguments, openTreeAt, type TreeOptions } from "../tree-options.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -37,7 +38,7 @@ export function command(): Command {
         const { ChunkSource } = await import("@imgtool/sync");
         await using opened = await openIndex(location, options, reporter, signal);
         const image = new ImageReader(new ChunkSource(opened), { signal });
-        await print(pieces(image, options));
+        await writeStandardOutput(pieces(image, options));
         return;
       }
       if (path === undefined || kind === "other" || kind === "blob-index") {
@@ -59,7 +60,7 @@ export function command(): Command {
       const content = async function* (): AsyncGenerator<Uint8Array, void> {
         for await (const event of archiveEvents(source, signal)) if (event.type === "payload") yield event.bytes;
       };
-      await print(slice(content(), options));
+      await writeStandardOutput(slice(content(), options));
     }),
   );
 }
@@ -86,11 +87,6 @@ async function* slice(
     if (part.length > 0) yield new Uint8Array(part);
     if (at >= offset + length) return;
   }
-}
-
-async function print(content: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const bytes of content)
-    if (!process.stdout.write(bytes)) await new Promise<void>((resolve) => process.stdout.once("drain", resolve));
 }
 
 function size(text: string): number {
