@@ -24,11 +24,11 @@ import {
 } from "./chunk-ring.ts";
 import { endDrop, endFinish } from "./order-queue.ts";
 import { Breather } from "./breathe.ts";
-import type { PlacerOptions } from "./chunk-placer.ts";
+import type { CopyTarget } from "./chunk-placer.ts";
 import { ChunkCrew } from "./chunk-crew.ts";
 import { ChunkTally } from "./chunk-tally.ts";
 import { ChunkUploader } from "./chunk-uploader.ts";
-import type { StreamSink } from "./stream-sink.ts";
+import { fillZeros, type StreamSink, tryWriteBytes, writeBytes } from "./stream-sink.ts";
 
 export interface ChunkPipelineOptions {
   readonly sizes: ChunkSizes;
@@ -57,12 +57,6 @@ export interface ChunkPipelineOptions {
   readonly copyTo?: CopyTarget | undefined;
 }
 
-/** A file that chunks are copied to, by the plan of its extraction. */
-export interface CopyTarget extends PlacerOptions {
-  /** Position among the plan's `firsts` of a chunk that is wanted; −1 for others, and from the second call on. */
-  claim(id: Uint8Array): number;
-}
-
 export interface ChunkedStream {
   /** Length of the stream in bytes. */
   readonly size: number;
@@ -73,6 +67,13 @@ export interface ChunkedStream {
   readonly newBytes: number;
   /** Digest of the whole stream, hexadecimal, when it was asked for. */
   readonly digest: string | undefined;
+}
+
+/** Chunks of one slot: `count` of the same size, with the slot's id or, where it repeats, the last one. */
+interface Skipped {
+  readonly size: number;
+  readonly count: number;
+  readonly repeats: boolean;
 }
 
 /** Streams up to this length are chunked without threads. Less than the ring. */
@@ -100,12 +101,10 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
   #cut = 0;
   #chunkStart = 0;
   #released = 0;
-  /** Zeros of the stream that did not go through the ring; the positions above do not count them. */
+  /** Bytes of the stream that did not go through the ring; the positions above do not count them. */
   #skipped = 0;
-  /** For the slot of a run of equal chunks of zeros, their number. */
-  readonly #runs = new Map<number, number>();
-  /** For the slot of a chunk that was skipped, its size. */
-  readonly #sizes = new Map<number, number>();
+  /** For the slots of chunks that do not go through the ring, what they are. */
+  readonly #skips = new Map<number, Skipped>();
   /** Id of the chunk that was known last. */
   readonly #lastId = new Uint8Array(digestLength);
   /** Counts of orders: given, id known, finished with. */
@@ -226,25 +225,12 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
 
   /** write(), if there is space for all at once: else false, and nothing is taken. */
   tryWrite(bytes: Uint8Array): boolean {
-    const view = this.trySpace();
-    if (view === undefined || view.length < bytes.length) return false;
-    view.set(bytes);
-    this.advance(bytes.length);
-    // What cannot be cut now is cut with the next bytes, or while space() waits.
-    this.#cutSome();
-    return true;
+    return tryWriteBytes(this, bytes);
   }
 
   /** Copies bytes of any length into the stream. */
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let from = 0; from < bytes.length;) {
-      const view = this.trySpace() ?? (await this.space());
-      const count = Math.min(view.length, bytes.length - from);
-      view.set(bytes.subarray(from, from + count));
-      from += count;
-      this.advance(count);
-      if (!this.#cutSome()) await this.cut();
-    }
+  write(bytes: Uint8Array): Promise<void> {
+    return writeBytes(this, bytes);
   }
 
   /**
@@ -258,16 +244,16 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
       // The chunk under way ends somewhere in the first zeros, and one of zeros alone behind it.
       for (let chunk = 0; chunk < 2; chunk++) {
         const lead = max - this.#cutter.pending;
-        await this.#fillZeros(lead);
+        await fillZeros(this, lead);
         left -= lead;
       }
       if (this.#cutter.pending === 0) {
         const count = Math.floor(left / max);
-        await this.#orderRun(count);
+        await this.#orderSkipped(max, count);
         left -= count * max;
       }
     }
-    await this.#fillZeros(left);
+    await fillZeros(this, left);
   }
 
   /** Whether a chunk of zeros has no cut before the maximum size, and nobody digests the whole. */
@@ -275,16 +261,6 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     this.#zerosRunOn ??=
       new Cutter(this.#cutter.sizes).next(new Uint8Array(this.#cutter.sizes.max)) === this.#cutter.sizes.max;
     return this.#zerosRunOn && this.#options.contentDigest !== true;
-  }
-
-  async #fillZeros(length: number): Promise<void> {
-    for (let left = length; left > 0;) {
-      const view = this.trySpace() ?? (await this.space());
-      const count = Math.min(view.length, left);
-      view.fill(0, 0, count);
-      left -= count;
-      await this.commit(count);
-    }
   }
 
   /** Drops what was written behind the last cut. Not where the stream is digested as a whole. */
@@ -304,37 +280,31 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     if (store !== undefined && !(typeof store === "string" ? this.#crew.keep(name) : await store.keep(name)))
       return false;
     this.rewind();
-    while (this.#ordered - this.#finished >= chunkSlots) {
-      this.#crew.start();
-      await this.#wait();
-    }
-    const slot = this.#ordered++ % chunkSlots;
-    this.#ring.setChunk(slot, 0, 0);
-    this.#ring.id(slot).set(id);
-    this.#ring.setState(slot, stateKnown);
-    this.#sizes.set(slot, size);
-    this.#skipped += size;
+    await this.#orderSkipped(size, 1, id);
     return true;
   }
 
-  /** Takes `count` more chunks that are equal to the one that was cut last. */
-  async #orderRun(count: number): Promise<void> {
+  /** Takes chunks that do not go through the ring: by their id, or as equal to the one that was cut last. */
+  async #orderSkipped(size: number, count: number, id?: Uint8Array): Promise<void> {
     while (this.#ordered - this.#finished >= chunkSlots) {
       this.#crew.start();
       await this.#wait();
     }
     const slot = this.#ordered++ % chunkSlots;
     this.#ring.setChunk(slot, 0, 0);
+    if (id !== undefined) this.#ring.id(slot).set(id);
     this.#ring.setState(slot, stateKnown);
-    this.#runs.set(slot, count);
-    this.#skipped += count * this.#cutter.sizes.max;
+    this.#skips.set(slot, { size, count, repeats: id === undefined });
+    this.#skipped += count * size;
   }
 
-  /** The chunks of a run become known. */
-  #settleRun(slot: number, count: number): void {
-    for (let i = 0; i < count; i++) this.#options.onChunk?.(this.#cutter.sizes.max, this.#lastId);
-    this.#tally.addAgain(count);
-    this.#runs.delete(slot);
+  #settleSkipped(slot: number, { size, count, repeats }: Skipped): void {
+    if (!repeats) {
+      this.#lastId.set(this.#ring.id(slot));
+      this.#tally.add(this.#lastId);
+    } else this.#tally.addAgain(count);
+    for (let i = 0; i < count; i++) this.#options.onChunk?.(size, this.#lastId);
+    this.#skips.delete(slot);
     this.#ring.setState(slot, stateFinished);
   }
 
@@ -434,21 +404,13 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     for (; this.#known < this.#ordered; this.#known++) {
       const slot = this.#known % chunkSlots;
       if (ring.state(slot) !== stateKnown || this.#uploader?.busy === true) break;
-      const run = this.#runs.get(slot);
-      if (run !== undefined) {
-        this.#settleRun(slot, run);
+      const skipped = this.#skips.get(slot);
+      if (skipped !== undefined) {
+        this.#settleSkipped(slot, skipped);
         continue;
       }
       const id = ring.id(slot);
       this.#lastId.set(id);
-      const skipped = this.#sizes.get(slot);
-      if (skipped !== undefined) {
-        this.#options.onChunk?.(skipped, id);
-        this.#tally.add(id);
-        this.#sizes.delete(slot);
-        ring.setState(slot, stateFinished);
-        continue;
-      }
       const length = ring.length(slot);
       this.#options.onChunk?.(length, id);
       const isFirst = this.#tally.add(id);

@@ -15,6 +15,12 @@ export interface PlacerOptions {
   readonly sparse: boolean;
 }
 
+/** A file that chunks are copied to, by the plan of its extraction. */
+export interface CopyTarget extends PlacerOptions {
+  /** Position among the plan's `firsts` of a chunk that is wanted; −1 for others, and from the second call on. */
+  claim(id: Uint8Array): number;
+}
+
 export class ChunkPlacer implements Disposable {
   readonly #options: PlacerOptions;
   readonly #descriptor: number;

@@ -15,7 +15,8 @@ import {
 } from "@imgtool/core";
 import { type ChunkIndex, type ChunkSizes, type DigestAlgorithm, IdTable } from "@imgtool/chunker";
 import { feedSource } from "./byte-source.ts";
-import { ChunkPipeline, type CopyTarget } from "./chunk-pipeline.ts";
+import { ChunkPipeline } from "./chunk-pipeline.ts";
+import type { CopyTarget } from "./chunk-placer.ts";
 import type { Seed, SeedFile, SeedPlace } from "./seed.ts";
 
 export interface BlobSeedOptions {

@@ -2,7 +2,7 @@
  * Seeds: content that is on the machine already and has some of the chunks that are wanted.
  * @module
  */
-import type { CopyTarget } from "./chunk-pipeline.ts";
+import type { CopyTarget } from "./chunk-placer.ts";
 
 /** A file in which a seed's chunks lie: what is made of them can share its blocks. */
 export interface SeedFile {

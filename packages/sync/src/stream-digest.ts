@@ -11,7 +11,7 @@ import { allocateRing, ChunkRing, type RingMemory } from "./chunk-ring.ts";
 import { endDrop, endFinish } from "./order-queue.ts";
 import type { ContentDigestMessage, ContentDigestWorkerData } from "./content-digest-worker.ts";
 import { startWorker } from "./start-worker.ts";
-import type { StreamSink } from "./stream-sink.ts";
+import { fillZeros, type StreamSink, tryWriteBytes, writeBytes } from "./stream-sink.ts";
 
 /** Memory between the two threads. */
 const ringSize: number = 8 * 1024 ** 2;
@@ -75,31 +75,15 @@ export class StreamDigest implements StreamSink, AsyncDisposable {
   async cut(): Promise<void> {}
 
   tryWrite(bytes: Uint8Array): boolean {
-    const view = this.trySpace();
-    if (view === undefined || view.length < bytes.length) return false;
-    view.set(bytes);
-    this.advance(bytes.length);
-    return true;
+    return tryWriteBytes(this, bytes);
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let from = 0; from < bytes.length;) {
-      const view = this.trySpace() ?? (await this.space());
-      const count = Math.min(view.length, bytes.length - from);
-      view.set(bytes.subarray(from, from + count));
-      from += count;
-      this.advance(count);
-    }
+  write(bytes: Uint8Array): Promise<void> {
+    return writeBytes(this, bytes);
   }
 
-  async writeZeros(length: number): Promise<void> {
-    for (let left = length; left > 0;) {
-      const view = this.trySpace() ?? (await this.space());
-      const count = Math.min(view.length, left);
-      view.fill(0, 0, count);
-      left -= count;
-      this.advance(count);
-    }
+  writeZeros(length: number): Promise<void> {
+    return fillZeros(this, length);
   }
 
   /** Ends the stream; its digest, hexadecimal. @throws AbortedError */

@@ -19,3 +19,38 @@ export interface StreamSink {
   /** Takes so many zeros as the next of the stream. */
   writeZeros(length: number): Promise<void>;
 }
+
+/** tryWrite() of any sink. */
+export function tryWriteBytes(sink: StreamSink, bytes: Uint8Array): boolean {
+  const view = sink.trySpace();
+  if (view === undefined || view.length < bytes.length) return false;
+  view.set(bytes);
+  sink.advance(bytes.length);
+  // What cannot be cut now is cut with the next bytes, or while space() waits.
+  sink.tryCut();
+  return true;
+}
+
+/** write() of any sink. */
+export async function writeBytes(sink: StreamSink, bytes: Uint8Array): Promise<void> {
+  for (let from = 0; from < bytes.length;) {
+    const view = sink.trySpace() ?? (await sink.space());
+    const count = Math.min(view.length, bytes.length - from);
+    view.set(bytes.subarray(from, from + count));
+    from += count;
+    sink.advance(count);
+    if (!sink.tryCut()) await sink.cut();
+  }
+}
+
+/** writeZeros() of any sink, byte by byte. */
+export async function fillZeros(sink: StreamSink, length: number): Promise<void> {
+  for (let left = length; left > 0;) {
+    const view = sink.trySpace() ?? (await sink.space());
+    const count = Math.min(view.length, left);
+    view.fill(0, 0, count);
+    left -= count;
+    sink.advance(count);
+    if (!sink.tryCut()) await sink.cut();
+  }
+}

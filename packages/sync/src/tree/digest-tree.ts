@@ -84,6 +84,7 @@ export async function digestBlob(source: BlobSource, signal?: AbortSignal): Prom
   await using digest = new StreamDigest(algorithm, signal);
   if ("file" in source)
     await feedSource(digest, source.file, { signal, task: silentProgress.start({ label: "digest" }) });
-  else for await (const piece of readStream(new ChunkSource(source), { signal })) await digest.write(piece);
+  else
+    for await (const piece of readStream(new ChunkSource(source), { signal, borrow: true })) await digest.write(piece);
   return await digest.finish();
 }

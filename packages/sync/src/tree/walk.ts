@@ -7,16 +7,10 @@ import { throwIfAborted } from "@imgtool/core";
 import { CatarEncoder, defaultArchiveFlags } from "@imgtool/catar";
 import { changedError, type FileContent, type WalkOptions, walkNodes } from "./walk-nodes.ts";
 
-/** A piece of an archive, and the file that its bytes were read from, if they were. */
+/** A piece of an archive. */
 export interface TreePiece {
   /** Never changed afterwards. */
   readonly bytes: Uint8Array;
-  readonly origin?: {
-    /** Relative to the walked directory. */
-    readonly path: Buffer;
-    /** Of the first byte in the file. */
-    readonly offset: number;
-  };
 }
 
 /** A step of a walk: records of the archive, or a file that is open and whose content comes next. */
@@ -40,12 +34,12 @@ export async function* walkTree(path: string, options: WalkTreeOptions = {}): As
       yield step;
       continue;
     }
-    const { size, path: file } = step.content;
+    const { size } = step.content;
     for (let offset = 0; offset < size;) {
       throwIfAborted(options.signal);
       const buffer = Buffer.allocUnsafeSlow(Math.min(pieceSize, size - offset));
       const count = readContent(step.content, buffer, offset);
-      yield { bytes: buffer.subarray(0, count), origin: { path: file, offset } };
+      yield { bytes: buffer.subarray(0, count) };
       offset += count;
     }
   }
