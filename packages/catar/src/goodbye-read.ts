@@ -1,5 +1,5 @@
 /**
- * Reads GOODBYE tables where they stand, to find a name without reading the directory: the last 24
+ * Reads GOODBYE tables where they stand, to find names without reading the directory: the last 24
  * bytes of a directory's archive tell where its table and its ENTRY begin.
  * @module
  */
@@ -60,34 +60,12 @@ export function readGoodbyeTail(tail: Uint8Array, end: number): GoodbyeTail {
 }
 
 /**
- * The items of a whole GOODBYE record with this hash of a name: nearly always one or none.
+ * All items of a whole GOODBYE record, in the order of the names.
  * @param record the record with its header and tail
  * @param start its offset
  * @throws CatarError `catar-goodbye` when an item lies outside the directory
  */
-export function findInGoodbye(
-  record: Uint8Array,
-  start: number,
-  entryStart: number,
-  hash: bigint,
-): readonly GoodbyeChild[] {
-  return readItems(record, start, entryStart, hash);
-}
-
-/**
- * All items of a whole GOODBYE record, in the order of the names.
- * @throws as findInGoodbye()
- */
 export function listGoodbye(record: Uint8Array, start: number, entryStart: number): readonly GoodbyeChild[] {
-  return readItems(record, start, entryStart, undefined);
-}
-
-function readItems(
-  record: Uint8Array,
-  start: number,
-  entryStart: number,
-  wanted: bigint | undefined,
-): readonly GoodbyeChild[] {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   const type = view.getBigUint64(8, true);
   if (type !== recordTypes.goodbye || view.getBigUint64(0, true) !== BigInt(record.length)) {
@@ -100,7 +78,6 @@ function readItems(
   const found: GoodbyeChild[] = [];
   for (let at = headerSize; at + goodbyeItemSize < record.length; at += goodbyeItemSize) {
     const hash = view.getBigUint64(at + 16, true);
-    if (wanted !== undefined && hash !== wanted) continue;
     const back = view.getBigUint64(at, true);
     const size = view.getBigUint64(at + 8, true);
     if (back > BigInt(start - entryStart) || size > back) {

@@ -20,6 +20,6 @@ export {
   type RecordName,
 } from "./records.ts";
 export { reduceMetadata } from "./reduce.ts";
-export { findInGoodbye, type GoodbyeTail, listGoodbye, goodbyeTailSize, readGoodbyeTail } from "./goodbye-read.ts";
+export { type GoodbyeTail, goodbyeTailSize, listGoodbye, readGoodbyeTail } from "./goodbye-read.ts";
 export { encodeGoodbye, goodbyeSize, hashName, type GoodbyeChild } from "./goodbye.ts";
 export { sipHash24 } from "./siphash.ts";

@@ -3,25 +3,26 @@
  * are read through their GOODBYE tables; of a node only its records are read.
  * @module
  */
-import { compareBytes } from "@imgtool/core";
 import {
   CatarDecoder,
   CatarError,
-  CatarEncoder,
   type CatarNode,
-  encodeRecord,
-  type GoodbyeChild,
-  goodbyeTailSize,
-  hashName,
+  checkFileName,
   headerSize,
-  listGoodbye,
   type NodeKind,
-  readGoodbyeTail,
   recordTypes,
 } from "@imgtool/catar";
+import {
+  type DirectoryTable,
+  encodeEnclosure,
+  encodeName,
+  findInTable,
+  type Place,
+  readEntry,
+  readTable,
+} from "./directory-table.ts";
 import { ownerIds } from "./owners.ts";
 import { wantedXattrs } from "./restore.ts";
-import { type Place, readEntry } from "./subtree.ts";
 
 /** Bytes that can be read from any place: an archive file, or an image of one. */
 export interface RandomAccess {
@@ -60,12 +61,12 @@ export interface BrowsedName {
 const lookSize = 1024;
 /** The longest FILENAME record. */
 const longestName = headerSize + 256;
-/** Directories whose tables are kept: who looks up one name looks up its neighbours. */
+/** Directories whose tables are kept. */
 const keptTables = 32;
 
 export class ArchiveBrowser {
   readonly #reader: RandomAccess;
-  readonly #tables = new Map<number, Promise<ReadonlyMap<bigint, readonly GoodbyeChild[]>>>();
+  readonly #tables = new Map<number, Promise<DirectoryTable>>();
 
   constructor(reader: RandomAccess) {
     this.#reader = reader;
@@ -78,20 +79,14 @@ export class ArchiveBrowser {
 
   /** The node of a name in a directory. @throws CatarError; what reading throws */
   async find(directory: BrowsedNode, name: Buffer): Promise<BrowsedNode | undefined> {
-    const filename = encodeRecord("filename", Buffer.concat([name, Buffer.alloc(1)]));
-    for (const child of (await this.#table(directory.place)).get(hashName(name)) ?? []) {
-      // Two names may have the same hash.
-      if (child.end - child.start < filename.length) continue;
-      if (compareBytes(await this.#reader.read(child.start, filename.length), filename) !== 0) continue;
-      return this.#describe(await readEntry(this.#reader, child.start + filename.length, child.end));
-    }
-    return undefined;
+    const place = await findInTable(this.#reader, await this.#table(directory.place), name);
+    return place === undefined ? undefined : this.#describe(place);
   }
 
   /** The names in a directory, in the archive's order. @throws CatarError; what reading throws */
   async list({ place }: BrowsedNode): Promise<readonly BrowsedName[]> {
     const reader = this.#reader;
-    const children = [...(await this.#table(place)).values()].flat().sort((a, b) => a.start - b.start);
+    const children = [...(await this.#table(place)).children.values()].flat().sort((a, b) => a.start - b.start);
     const names: BrowsedName[] = [];
     for (const child of children) {
       const bytes = Buffer.from(await reader.read(child.start, Math.min(longestName, child.end - child.start)));
@@ -105,35 +100,24 @@ export class ArchiveBrowser {
         });
       }
       const length = Number(size);
+      const name = bytes.subarray(headerSize, length - 1);
+      checkFileName(name, child.start);
       const entry = await readEntry(reader, child.start + length, child.end);
-      names.push({ name: bytes.subarray(headerSize, length - 1), id: entry.entryStart, kind: entry.kind });
+      names.push({ name, id: entry.entryStart, kind: entry.kind });
     }
     return names;
   }
 
-  /** The children of a directory by the hashes of their names; those of the last directories are kept. */
-  async #table(place: Place): Promise<ReadonlyMap<bigint, readonly GoodbyeChild[]>> {
+  /** Tables of the last directories are kept: who looks up one name looks up its neighbours. */
+  async #table(place: Place): Promise<DirectoryTable> {
     const known = this.#tables.get(place.entryStart);
     if (known !== undefined) return known;
-    const table = this.#readTable(place);
+    const table = readTable(this.#reader, place);
     this.#tables.set(place.entryStart, table);
     const [oldest] = this.#tables.keys();
     if (this.#tables.size > keptTables && oldest !== undefined) this.#tables.delete(oldest);
     table.catch(() => this.#tables.delete(place.entryStart));
     return table;
-  }
-
-  async #readTable({ end, entryStart }: Place): Promise<ReadonlyMap<bigint, readonly GoodbyeChild[]>> {
-    const tail = readGoodbyeTail(await this.#reader.read(end - goodbyeTailSize, goodbyeTailSize), end);
-    if (tail.entryStart !== entryStart) {
-      throw new CatarError("catar-goodbye", "GOODBYE belongs to another directory", {
-        offset: end - goodbyeTailSize,
-        expected: `an ENTRY at ${entryStart}`,
-        found: `at ${tail.entryStart}`,
-      });
-    }
-    const record = await this.#reader.read(tail.start, end - tail.start);
-    return Map.groupBy(listGoodbye(record, tail.start, entryStart), ({ hash }) => hash);
   }
 
   /** Bytes of a file's content: fewer where it ends. @throws what reading throws */
@@ -147,7 +131,7 @@ export class ArchiveBrowser {
   async #describe(place: Place): Promise<BrowsedNode> {
     const decoder = new CatarDecoder({ flags: place.flags });
     const isRoot = place.entryStart === 0;
-    const head = isRoot ? new Uint8Array(0) : wrapper(place.flags);
+    const head = isRoot ? new Uint8Array(0) : encodeEnclosure(place.flags, Buffer.from(" "));
     for await (const bytes of this.#records(place, head)) {
       for (const event of decoder.push(bytes)) {
         if (event.type !== "entry" || event.depth !== (isRoot ? 0 : 1)) continue;
@@ -176,12 +160,6 @@ export class ArchiveBrowser {
     yield head;
     for (let at = entryStart; at < end; at += lookSize) yield await this.#reader.read(at, Math.min(lookSize, end - at));
     // FIFOs and sockets end where the next record begins.
-    yield encodeRecord("filename", Buffer.from("~\0"));
+    yield encodeName(Buffer.from("~"));
   }
-}
-
-/** The beginning of an archive whose first node comes next. */
-function wrapper(flags: bigint): Uint8Array {
-  const root = { metadata: { mode: 0o040_755, uid: 0, gid: 0, mtime: 0n }, content: { kind: "directory" as const } };
-  return Buffer.concat([new CatarEncoder(flags).entry(undefined, root), encodeRecord("filename", Buffer.from(" \0"))]);
 }

@@ -4,24 +4,12 @@
  * @module
  */
 import { basename } from "node:path";
-import { compareBytes, ConfigError, NotFoundError } from "@imgtool/core";
-import {
-  CatarEncoder,
-  CatarError,
-  encodeGoodbye,
-  encodeRecord,
-  findInGoodbye,
-  goodbyeTailSize,
-  hashName,
-  headerSize,
-  kindOfMode,
-  type NodeKind,
-  readGoodbyeTail,
-  recordTypes,
-} from "@imgtool/catar";
+import { ConfigError, NotFoundError } from "@imgtool/core";
+import { encodeGoodbye, hashName, type NodeKind } from "@imgtool/catar";
 import { displayPath } from "@imgtool/host";
 import { ChunkSource, type ChunkSourceCounts } from "../chunk-source.ts";
 import { type ArchiveReader, chunkReader, fileReader } from "./archive-reader.ts";
+import { encodeEnclosure, encodeName, findInTable, type Place, readEntry, readTable } from "./directory-table.ts";
 import type { TreeSource } from "./tree-source.ts";
 
 /** A node and what is below it; disposing closes the archive. */
@@ -106,20 +94,11 @@ function splitPath(path: Uint8Array | string): readonly Buffer[] {
   return names.map((name) => Buffer.from(name, "latin1"));
 }
 
-type Readable = Pick<ArchiveReader, "read">;
-
-/** Where a node is in its archive. */
-export interface Place {
-  readonly entryStart: number;
-  readonly end: number;
-  readonly flags: bigint;
-  readonly kind: NodeKind;
-}
-
 async function findPath(reader: ArchiveReader, names: readonly Buffer[]): Promise<Place> {
   let place = await readEntry(reader, 0, reader.size);
   for (const [depth, name] of names.entries()) {
-    const found = place.kind === "directory" ? await findChild(reader, place, name) : undefined;
+    const found =
+      place.kind === "directory" ? await findInTable(reader, await readTable(reader, place), name) : undefined;
     if (found === undefined) {
       const path = displayPath(
         Buffer.from(
@@ -141,75 +120,16 @@ async function findPath(reader: ArchiveReader, names: readonly Buffer[]): Promis
   return place;
 }
 
-async function findChild(reader: Readable, directory: Place, name: Buffer): Promise<Place | undefined> {
-  const { end } = directory;
-  const tail = readGoodbyeTail(await readInside(reader, end - goodbyeTailSize, goodbyeTailSize, directory), end);
-  if (tail.entryStart !== directory.entryStart) throw wrongPlace(end, directory.entryStart, tail.entryStart);
-  const table = await reader.read(tail.start, end - tail.start);
-  const filename = encodeRecord("filename", Buffer.concat([name, Buffer.alloc(1)]));
-  for (const child of findInGoodbye(table, tail.start, tail.entryStart, hashName(name))) {
-    // Two names may have the same hash.
-    if (child.end - child.start < filename.length) continue;
-    const found = await readInside(reader, child.start, filename.length, directory);
-    if (compareBytes(found, filename) === 0) return readEntry(reader, child.start + filename.length, child.end);
-  }
-  return undefined;
-}
-
-const entrySize = 64;
-
-/** What the ENTRY at an offset says. @throws CatarError */
-export async function readEntry(reader: Readable, entryStart: number, end: number): Promise<Place> {
-  const bytes = await readInside(reader, entryStart, entrySize, { entryStart, end });
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const [size, type] = [view.getBigUint64(0, true), view.getBigUint64(8, true)];
-  const kind = kindOfMode(Number(view.getBigUint64(headerSize + 8, true) & 0xffff_ffffn));
-  if (type !== recordTypes.entry || size !== BigInt(entrySize) || kind === undefined) {
-    throw new CatarError("catar-record-order", "a record is out of order", {
-      offset: entryStart,
-      expected: "entry",
-      found: `0x${type.toString(16)}`,
-    });
-  }
-  return { entryStart, end, flags: view.getBigUint64(headerSize, true), kind };
-}
-
-async function readInside(
-  reader: Readable,
-  offset: number,
-  length: number,
-  limits: { readonly entryStart: number; readonly end: number },
-): Promise<Uint8Array> {
-  if (offset < limits.entryStart || offset + length > limits.end) {
-    throw new CatarError("catar-truncated", "the archive ends early", {
-      offset: limits.end,
-      expected: `${length} bytes at ${offset}`,
-      found: `${Math.max(limits.end - offset, 0)} bytes`,
-    });
-  }
-  return reader.read(offset, length);
-}
-
-function wrongPlace(end: number, expected: number, found: number): CatarError {
-  return new CatarError("catar-goodbye", "GOODBYE belongs to another directory", {
-    offset: end - goodbyeTailSize,
-    expected: `an ENTRY at ${expected}`,
-    found: `at ${found}`,
-  });
-}
-
 async function* wrap(
   flags: bigint,
   name: Buffer,
   size: number,
   node: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
-  const root = { metadata: { mode: 0o040_755, uid: 0, gid: 0, mtime: 0n }, content: { kind: "directory" as const } };
-  const entry = new CatarEncoder(flags).entry(undefined, root);
-  const filename = encodeRecord("filename", Buffer.concat([name, Buffer.alloc(1)]));
-  yield entry;
-  yield filename;
+  const head = encodeEnclosure(flags, name);
+  yield head;
   yield* node;
-  const end = entry.length + filename.length + size;
-  yield encodeGoodbye([{ start: entry.length, end, hash: hashName(name) }], 0, end);
+  const end = head.length + size;
+  const start = head.length - encodeName(name).length;
+  yield encodeGoodbye([{ start, end, hash: hashName(name) }], 0, end);
 }
