@@ -5,6 +5,7 @@
 export * from "./definitions.ts";
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";
+export type { DiskPartition } from "./describe-partitions.ts";
 export * from "./make-disk.ts";
 export * from "./passphrases.ts";
 export * from "./partition-types.ts";

@@ -19,16 +19,20 @@ import {
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
-import { diskUuid, fileSystemUuid, luksUuid, veritySalt, verityPartitionUuids, verityUuid } from "./identifiers.ts";
-import { encryptFile, formatLuks, luksDataOffset, luksLabelLimit, luksSectorSize } from "./luks/index.ts";
+import { diskUuid, fileSystemUuid } from "./identifiers.ts";
+import { luksDataOffset, luksSectorSize } from "./luks/index.ts";
 import { readPassphrases } from "./passphrases.ts";
+import { describePartitions, type DiskPartition } from "./describe-partitions.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
-import { grain, minimumSize, planDisk, type Placement } from "./plan.ts";
+import { partner, type Part } from "./part.ts";
+import { grain, minimumSize, planDisk } from "./plan.ts";
+import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
 import { scanTree } from "./tree/scan.ts";
-import { makeVerity, veritySize } from "./verity-file.ts";
-import { signRootHash, veritySignatureSize, type VeritySignature } from "./verity-signature.ts";
+import { truncateLabel } from "./truncate-label.ts";
+import { veritySize } from "./verity-file.ts";
+import { veritySignatureSize } from "./verity-signature.ts";
 
 export interface DiskOptions {
   /** Path of the image that is made. Removed again after an error. */
@@ -63,28 +67,6 @@ export interface DiskOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface DiskPartition {
-  /** Number in the partition table, from 1. */
-  readonly number: number;
-  /** Name of the type: "root-x86-64"; a UUID where it has no name. */
-  readonly type: string;
-  readonly typeUuid: string;
-  readonly label: string;
-  readonly uuid: string;
-  readonly flags: bigint;
-  /** Bytes from the start of the disk. */
-  readonly offset: number;
-  /** Bytes. */
-  readonly size: number;
-  readonly format?: string;
-  /** UUID of the LUKS2 volume around the content. */
-  readonly luksUuid?: string;
-  /** Hexadecimal; of data, hash and signature partitions. */
-  readonly rootHash?: string;
-  /** Name for the partition as a file of its own; undefined when it shall not be split off. */
-  readonly splitName?: string;
-}
-
 export interface DiskResult {
   readonly path: string;
   /** Bytes. */
@@ -106,21 +88,6 @@ export interface UnfinishedDisk {
    * @throws as makeDisk
    */
   finish(): Promise<DiskResult>;
-}
-
-interface Part {
-  readonly last: boolean;
-  readonly identified: IdentifiedPartition;
-  readonly definition: PartitionDefinition;
-  /** Name of its file system, if it has one. */
-  readonly format: string | undefined;
-  readonly minimized: boolean;
-  /** Of an encrypted partition. */
-  readonly passphrase: Uint8Array | undefined;
-  /** Bytes of the partition before its content: the LUKS header. */
-  readonly lead: number;
-  prepared: PreparedFilesystem | undefined;
-  placement: Placement;
 }
 
 /**
@@ -206,7 +173,7 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   file.close();
   const rootHashes = await hashParts(options, parts);
   return {
-    partitions: describe(parts, rootHashes),
+    partitions: describePartitions(parts, rootHashes),
     finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan.size, rootHashes)),
   };
 }
@@ -241,7 +208,7 @@ async function finish(
     file,
   );
   const disk = diskUuid(options.seed);
-  const partitions = describe(parts, rootHashes);
+  const partitions = describePartitions(parts, rootHashes);
   const regions = encodeGpt({
     diskUuid: disk,
     size,
@@ -249,7 +216,7 @@ async function finish(
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
   for (const { offset, bytes } of regions) file.write(offset, bytes);
-  const signatures = signParts(options, parts, rootHashes);
+  const signatures = signParts(options.veritySigner, parts, rootHashes);
   for (const [part, { partition }] of signatures) file.write(part.placement.offset, partition);
   file.close();
   const written = openSync(options.output, "r");
@@ -315,7 +282,7 @@ async function prepare(
     uuid,
     hashSeed: uuid,
     // As systemd-repart: the partition's label, as far as the format has room.
-    label: truncate(definition.volumeLabel ?? identified.label, driver.labelLimit),
+    label: truncateLabel(definition.volumeLabel ?? identified.label, driver.labelLimit),
     sourceDateEpoch: options.sourceDateEpoch,
     size,
     // A hash tree stands for a file system that nobody writes to.
@@ -336,18 +303,6 @@ async function prepare(
     signal: options.signal,
     progress: options.progress,
   });
-}
-
-/** The longest beginning of a text that has at most so many bytes. */
-function truncate(text: string, limit: number): string {
-  let whole = "";
-  let length = 0;
-  for (const character of text) {
-    length += Buffer.byteLength(character);
-    if (length > limit) break;
-    whole += character;
-  }
-  return whole;
 }
 
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
@@ -398,138 +353,4 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
 function leastOf({ format, lead }: Part): number | undefined {
   const least = format === undefined ? undefined : findFilesystem(format).minimumSize;
   return lead === 0 ? least : 2 * lead + Math.max(grain, least ?? 0);
-}
-
-function partner(parts: readonly Part[], part: Part): Part | undefined {
-  const wanted = part.definition.verity === "hash" ? "data" : "hash";
-  return parts.find(
-    (other) => other.definition.verity === wanted && other.definition.verityMatchKey === part.definition.verityMatchKey,
-  );
-}
-
-/** Encrypts what the encrypted partitions hold, and puts LUKS headers before it. */
-async function encryptParts(options: DiskOptions, parts: readonly Part[], file: SparseFile): Promise<void> {
-  for (const { passphrase, placement, identified, prepared, lead } of parts) {
-    if (passphrase === undefined || !placement.placed) continue;
-    const volume = await formatLuks({
-      uuid: luksUuid(identified.uuid),
-      label: truncate(identified.label, luksLabelLimit),
-      passphrase,
-      sectorSize: luksSectorSize,
-      keys: options.encryptionKeys ?? "derived",
-    });
-    for (const { offset, bytes } of volume.header) file.write(placement.offset + offset, bytes);
-    file.flush();
-    if (prepared === undefined) continue;
-    await encryptFile({
-      path: options.output,
-      offset: placement.offset + lead,
-      size: prepared.size,
-      volumeKey: volume.volumeKey,
-      sectorSize: volume.sectorSize,
-      label: identified.label,
-      progress: options.progress,
-      signal: options.signal,
-    });
-  }
-}
-
-/** Makes the hash trees; the root hash of each data and hash partition. */
-async function hashParts(options: DiskOptions, parts: readonly Part[]): Promise<Map<Part, Uint8Array>> {
-  const hashes = new Map<Part, Uint8Array>();
-  for (const [index, part] of parts.entries()) {
-    if (part.definition.verity !== "hash" || !part.placement.placed) continue;
-    const data = partner(parts, part);
-    if (data?.prepared === undefined || !data.placement.placed) continue;
-    const dataSize = data.prepared.size;
-    const needed = veritySize(dataSize);
-    if (needed > part.placement.size)
-      throw new ConfigError(
-        `${describeDefinition(part.definition, index)}: the hash tree needs ${needed} bytes, ${needed - part.placement.size} more than the ${part.placement.size} there are`,
-        {
-          code: "hash-tree-full",
-          hint: "raise SizeMinBytes= or set Minimize=best",
-          data: { needed, size: part.placement.size, missing: needed - part.placement.size },
-        },
-      );
-    const { rootHash } = await makeVerity({
-      data: options.output,
-      dataOffset: data.placement.offset,
-      dataSize,
-      output: options.output,
-      outputOffset: part.placement.offset,
-      uuid: verityUuid(options.seed),
-      salt: veritySalt(options.seed),
-      progress: options.progress,
-      signal: options.signal,
-    });
-    hashes.set(part, rootHash);
-    hashes.set(data, rootHash);
-    const signature = parts.find(
-      ({ definition }) =>
-        definition.verity === "signature" && definition.verityMatchKey === part.definition.verityMatchKey,
-    );
-    if (signature !== undefined) hashes.set(signature, rootHash);
-  }
-  return hashes;
-}
-
-/** Signs the root hash of each signature partition. */
-function signParts(
-  { veritySigner }: DiskOptions,
-  parts: readonly Part[],
-  rootHashes: ReadonlyMap<Part, Uint8Array>,
-): Map<Part, VeritySignature> {
-  const signatures = new Map<Part, VeritySignature>();
-  for (const part of parts) {
-    const rootHash = rootHashes.get(part);
-    if (part.definition.verity !== "signature" || !part.placement.placed) continue;
-    if (rootHash !== undefined && veritySigner !== undefined)
-      signatures.set(part, signRootHash(rootHash, veritySigner));
-  }
-  return signatures;
-}
-
-function describe(parts: readonly Part[], rootHashes: ReadonlyMap<Part, Uint8Array>): DiskPartition[] {
-  return parts
-    .filter((part) => part.placement.placed)
-    .map((part, index): DiskPartition => {
-      const { identified, definition, placement, passphrase } = part;
-      const format = formatOf(definition);
-      const number = index + 1;
-      const rootHash = rootHashes.get(part);
-      const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
-      const { verity } = definition;
-      const uuid = (verity === "hash" || verity === "data" ? uuids?.[verity] : undefined) ?? identified.uuid;
-      return {
-        number,
-        type: identified.type.name,
-        typeUuid: identified.type.uuid,
-        label: identified.label,
-        uuid,
-        flags: identified.flags,
-        offset: placement.offset,
-        size: placement.size,
-        ...(format === undefined ? {} : { format }),
-        ...(passphrase === undefined ? {} : { luksUuid: luksUuid(identified.uuid) }),
-        ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
-        ...splitName(definition, { number, type: identified.type, uuid }),
-      };
-    });
-}
-
-/** SplitName= with its own specifiers; a placeholder has nothing to split off. */
-function splitName(
-  { splitName = "%t", format }: PartitionDefinition,
-  partition: { readonly number: number; readonly type: IdentifiedPartition["type"]; readonly uuid: string },
-): { readonly splitName?: string } {
-  if (splitName === "-" || format === "empty") return {};
-  const values: Readonly<Record<string, string>> = {
-    t: partition.type.name,
-    T: partition.type.uuid,
-    U: partition.uuid,
-    n: String(partition.number),
-    "%": "%",
-  };
-  return { splitName: splitName.replaceAll(/%([tTUn%])/g, (_, letter: string) => values[letter] ?? "") };
 }
