@@ -16,6 +16,8 @@ export interface Certificate {
   readonly issuer: Uint8Array;
   readonly subject: Uint8Array;
   readonly publicKey: Uint8Array;
+  /** The key alone, for RSA an RSAPublicKey (RFC 8017, appendix A.1.1), DER. */
+  readonly subjectPublicKey: Uint8Array;
   /** Milliseconds since 1970 between which it is valid. */
   readonly notBefore: number;
   readonly notAfter: number;
@@ -43,11 +45,24 @@ export function decodeCertificate(bytes: Uint8Array, name = "the certificate"): 
     const notBefore = timeOf(validity.read());
     const notAfter = timeOf(validity.read());
     const subject = fields.read(derTag.sequence).whole;
-    const publicKey = fields.read(derTag.sequence).whole;
+    const publicKey = fields.read(derTag.sequence);
+    const info = DerReader.into(publicKey);
+    info.read(derTag.sequence);
+    // Before it is the number of bits that are not used, which whole bytes have none of.
+    const subjectPublicKey = info.read(derTag.bitString).content.subarray(1);
     certificate.read(derTag.sequence);
     certificate.read(derTag.bitString);
     certificate.end();
-    return { der, serialNumber, issuer, subject, publicKey, notBefore, notAfter };
+    return {
+      der,
+      serialNumber,
+      issuer,
+      subject,
+      publicKey: publicKey.whole,
+      subjectPublicKey,
+      notBefore,
+      notAfter,
+    };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new FormatError(`${name} is not an X.509 certificate: ${error.message}`, {

@@ -32,10 +32,15 @@ export interface Signer {
  * @returns ContentInfo, DER
  */
 export function signDetached(content: Uint8Array, signer: Signer): Uint8Array<ArrayBuffer> {
-  return encodeSequence(
-    encodeOid(oids.signedData),
-    encodeElement(contextTag(0), signedData(encodeSequence(encodeOid(oids.data)), signer, signer.sign(content))),
-  );
+  return encodeSequence(encodeOid(oids.signedData), encodeElement(contextTag(0), signContent(content, signer)));
+}
+
+/**
+ * As signDetached(), without a ContentInfo around it: the form that UEFI's signed variables hold.
+ * @returns SignedData, DER
+ */
+export function signContent(content: Uint8Array, signer: Signer): Uint8Array<ArrayBuffer> {
+  return signedData(encodeSequence(encodeOid(oids.data)), signer, signer.sign(content));
 }
 
 /**

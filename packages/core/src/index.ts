@@ -1,5 +1,5 @@
 /**
- * What every imgtool package shares: errors, progress, sizes, bytes, cancellation. No dependencies,
+ * What every imgtool package shares: errors, progress, sizes, bytes, UUIDs, cancellation. No dependencies,
  * no Node.js modules.
  * @module
  */
@@ -8,3 +8,4 @@ export * from "./bytes.ts";
 export * from "./errors.ts";
 export * from "./progress.ts";
 export * from "./sizes.ts";
+export * from "./uuid.ts";

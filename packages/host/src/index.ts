@@ -4,6 +4,7 @@
  */
 export * from "./atomic.ts";
 export * from "./path-exists.ts";
+export * from "./shell-word.ts";
 export * from "./spawn-tool.ts";
 export * from "./syscalls.ts";
 export * from "./tools.ts";

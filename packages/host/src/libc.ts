@@ -57,8 +57,9 @@ export function displayPath(path: PathLike): string {
 export function cPath(path: PathLike, syscall: string): Buffer {
   const bytes = typeof path === "string" ? Buffer.from(path, "utf8") : path;
   if (bytes.includes(0)) throw new SystemCallError(einval, syscall, path);
-  const terminated = Buffer.alloc(bytes.length + 1);
+  const terminated = Buffer.allocUnsafe(bytes.length + 1);
   terminated.set(bytes);
+  terminated[bytes.length] = 0;
   return terminated;
 }
 

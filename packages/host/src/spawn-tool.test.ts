@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 /** Starts a program that would run for long, and tells its number. */
 const script = `
   import { spawnTool } from "@imgtool/host";
-  const child = await spawnTool("sleep", ["1000"], { stdio: "ignore", endsWithParent: true });
+  const child = await spawnTool("sleep", ["1000"], { stdio: "ignore", endsWithParent: "KILL" });
   console.log(child.pid);
   setInterval(() => {}, 1000);
 `;

@@ -20,10 +20,10 @@ export interface SpawnToolOptions {
    */
   readonly terminal?: boolean;
   /**
-   * The kernel kills the program when imgtool is gone, whatever ended it (prctl(2), PR_SET_PDEATHSIG).
-   * Default false.
+   * The kernel sends the program this signal when imgtool is gone, whatever ended it (prctl(2),
+   * PR_SET_PDEATHSIG). KILL for what has nothing to end in turn. Default: none.
    */
-  readonly endsWithParent?: boolean;
+  readonly endsWithParent?: "KILL" | "TERM";
 }
 
 /**
@@ -36,8 +36,9 @@ export async function spawnTool(
   options: SpawnToolOptions,
 ): Promise<ChildProcess> {
   const program = await requireTool(name);
-  const guard = options.endsWithParent === true ? await findTool("setpriv") : undefined;
-  const [path, ...before] = guard === undefined ? [program] : [guard, "--pdeathsig", "KILL", "--", program];
+  const guard = options.endsWithParent === undefined ? undefined : await findTool("setpriv");
+  const [path, ...before] =
+    guard === undefined ? [program] : [guard, "--pdeathsig", options.endsWithParent ?? "KILL", "--", program];
   const terminal = options.terminal === true;
   const term = process.env["TERM"];
   const child = spawn(path ?? program, [...before, ...args], {

@@ -1,14 +1,18 @@
 /**
- * What Node.js lacks for the content of open files: holes, and locks that end with the process.
+ * What Node.js lacks for the content of open files: holes, locks that end with the process, and files
+ * that are in memory only.
  * @module
  */
+import { fchmodSync } from "node:fs";
 import { systemErrorCode } from "@imgtool/core";
-import { systemCall } from "./libc.ts";
+import { cPath, systemCall } from "./libc.ts";
 
 const callFallocate = systemCall("fallocate", "int fallocate(int fd, int mode, int64_t offset, int64_t length)");
 const callLseek = systemCall("lseek", "int64_t lseek(int fd, int64_t offset, int whence)");
 const callFlock = systemCall("flock", "int flock(int fd, int operation)");
+const callMemoryFile = systemCall("memfd_create", "int memfd_create(const void *name, unsigned int flags)");
 
+const closeOnExec = 1;
 const fallocateKeepSize = 1;
 const fallocatePunchHole = 2;
 const seekDataWhence = 3;
@@ -55,4 +59,16 @@ export function tryLock(descriptor: number): boolean {
     if (systemErrorCode(error) === "EAGAIN") return false;
     throw error;
   }
+}
+
+/**
+ * An open, empty file in memory, for this user only: it has no name in any folder, and is gone with the
+ * last that has it open. Children get it by their `stdio`.
+ * @param name for /proc/PID/fd
+ * @returns its descriptor
+ */
+export function memoryFile(name: string): number {
+  const descriptor = callMemoryFile(undefined, cPath(name, "memfd_create"), closeOnExec);
+  fchmodSync(descriptor, 0o600);
+  return descriptor;
 }

@@ -99,6 +99,22 @@ export function createSubvolume(directory: number, name: Uint8Array): void {
   callIoctl(undefined, directory, subvolumeCreate, argument);
 }
 
+const subvolumeSnapshot = 0x5000_9417;
+
+/**
+ * Makes a snapshot of a btrfs subvolume, writable, in an open directory of the same file system.
+ * @param source an open descriptor of the subvolume's root
+ * @param name a single component of a path, without NUL
+ * @throws SystemCallError ENOTTY, EINVAL for what is no subvolume; EXDEV; EEXIST
+ */
+export function snapshotSubvolume(source: number, directory: number, name: Uint8Array): void {
+  // struct btrfs_ioctl_vol_args_v2: s64 descriptor, u64 transaction, u64 flags, u64[4], the name
+  const argument = Buffer.alloc(4096);
+  argument.writeBigInt64LE(BigInt(source), 0);
+  argument.set(name, 56);
+  callIoctl(undefined, directory, subvolumeSnapshot, argument);
+}
+
 /** Whether a btrfs subvolume is read-only. @throws SystemCallError ENOTTY or EINVAL for anything else */
 export function isReadOnlySubvolume(descriptor: number): boolean {
   const argument = Buffer.alloc(8);
@@ -113,6 +129,32 @@ export function setReadOnlySubvolume(descriptor: number, readOnly: boolean): voi
   const others = argument.readBigUInt64LE() & ~subvolumeReadOnly;
   argument.writeBigUInt64LE(readOnly ? others | subvolumeReadOnly : others);
   callIoctl(undefined, descriptor, subvolumeSetFlags, argument);
+}
+
+const zeroOutRequest = 0x127f;
+const rereadPartitionsRequest = 0x125f;
+const flushBuffersRequest = 0x1261;
+
+/**
+ * Writes zeros to a range of an open block device (BLKZEROOUT), which many devices do by themselves.
+ * @param offset bytes, a multiple of the sector size, as is `length`
+ * @throws SystemCallError ENOTTY or EOPNOTSUPP where that cannot be
+ */
+export function zeroBlockDevice(descriptor: number, offset: number, length: number): void {
+  const argument = Buffer.alloc(16);
+  argument.writeBigUInt64LE(BigInt(offset), 0);
+  argument.writeBigUInt64LE(BigInt(length), 8);
+  callIoctl(undefined, descriptor, zeroOutRequest, argument);
+}
+
+/** Has the kernel read the partition table of an open block device (BLKRRPART). @throws SystemCallError EBUSY, EINVAL */
+export function rereadPartitions(descriptor: number): void {
+  callIoctl(undefined, descriptor, rereadPartitionsRequest, Buffer.alloc(8));
+}
+
+/** Drops what the kernel has cached of an open block device (BLKFLSBUF), so that it is read from the device. */
+export function dropDeviceCache(descriptor: number): void {
+  callIoctl(undefined, descriptor, flushBuffersRequest, Buffer.alloc(8));
 }
 
 const blockDeviceSizeRequest = 0x8008_1272;

@@ -19,21 +19,22 @@ export interface FuseMountOptions {
   readonly target: string;
   /** What `mount` and /proc/mounts call it. */
   readonly source: string;
-  /** Whether others than this user see it; the kernel checks permissions then. */
-  readonly allowOther: boolean;
   /** Whether device nodes and set-id bits are what they say. Default false. */
   readonly trusted?: boolean;
 }
 
-/** Mounts a read-only FUSE file system. @throws SystemCallError EPERM without privilege */
-export function mountFuse({ descriptor, target, source, allowOther, trusted = false }: FuseMountOptions): void {
+/**
+ * Mounts a read-only FUSE file system for all users, whose permissions the kernel checks.
+ * @throws SystemCallError EPERM without privilege
+ */
+export function mountFuse({ descriptor, target, source, trusted = false }: FuseMountOptions): void {
   const options = [
     `fd=${descriptor}`,
     "rootmode=40000",
     `user_id=${process.getuid?.() ?? 0}`,
     `group_id=${process.getgid?.() ?? 0}`,
     "default_permissions",
-    ...(allowOther ? ["allow_other"] : []),
+    "allow_other",
   ];
   const flags = readOnly | (trusted ? 0 : noSetUserId | noDevices);
   callMount(

@@ -31,12 +31,14 @@ import {
   openFlags,
   readDirectory,
   readlinkat,
+  receiveDescriptor,
   removeXattr,
   renameat2,
   seekData,
   setFileFlags,
   setMtime,
   setXattr,
+  socketPair,
   statx,
   symlinkat,
   syncfs,
@@ -259,4 +261,27 @@ test("importing the package does not load koffi", () => {
     process.stdout.write(String(loaded));`;
   const args = ["--conditions=@imgtool/source", "--input-type=module", "-e", script];
   expect(execFileSync(process.execPath, args, { cwd: import.meta.dirname, encoding: "utf8" })).toBe("false");
+});
+
+test("a descriptor that another process sends over a socket", (context) => {
+  needPrograms(context, "python3");
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("file"), "handed over");
+  const [ours, theirs] = socketPair();
+  try {
+    expect(receiveDescriptor(ours)).toBeUndefined();
+    const send = `import array, os, socket, sys
+socket.socket(fileno=3).sendmsg([b"\\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [os.open(sys.argv[1], 0)]))])`;
+    execFileSync("python3", ["-c", send, folder.join("file")], { stdio: ["ignore", "ignore", "inherit", theirs] });
+    const received = receiveDescriptor(ours) ?? -1;
+    expect(readFileSync(received, "utf8")).toBe("handed over");
+    closeSync(received);
+    // a message without a descriptor
+    writeSync(theirs, "x");
+    expect(receiveDescriptor(ours)).toBeUndefined();
+  } finally {
+    closeSync(ours);
+    closeSync(theirs);
+  }
+  expect(() => receiveDescriptor(ours)).toThrow("EBADF");
 });

@@ -10,4 +10,5 @@ export * from "./syscalls-files.ts";
 export * from "./syscalls-ioctl.ts";
 export * from "./syscalls-metadata.ts";
 export * from "./syscalls-mount.ts";
+export * from "./syscalls-socket.ts";
 export * from "./syscalls-xattr.ts";

@@ -25,6 +25,15 @@ export interface HostTool {
 export const hostTools: Readonly<Record<string, HostTool>> = {
   mmdebstrap: { package: "mmdebstrap", purpose: "install Debian and Ubuntu packages into a tree" },
   "apt-get": { package: "apt", purpose: "find and download the packages" },
+  "apt-ftparchive": { package: "apt-utils", purpose: "offer the project's own packages to apt", optional: true },
+  createrepo_c: {
+    package: "createrepo-c",
+    purpose: "offer the project's own packages to dnf and zypper",
+    optional: true,
+  },
+  // Part of pacman-package-manager, it loads makepkg's library.
+  "repo-add": { package: "makepkg", purpose: "offer the project's own packages to pacman", optional: true },
+  setfiles: { package: "policycoreutils", purpose: "label files (SELinuxRelabel=)", optional: true },
   bwrap: { package: "bubblewrap", purpose: "run scripts and package managers isolated from this machine" },
   mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
   dnf: { package: "dnf", purpose: "install Fedora, CentOS Stream, Rocky, Alma and RHEL packages", optional: true },
@@ -37,11 +46,24 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   modinfo: { package: "kmod", purpose: "find the firmware that kernel modules ask for" },
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
+  "grub-mkimage": { package: "grub-common", purpose: "make GRUB's images (BiosBootloader=grub)", optional: true },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
   gpg: { package: "gpg", purpose: "sign SHA256SUMS (Sign=yes)", optional: true },
   "qemu-img": { package: "qemu-utils", purpose: "put disks into qcow2, VMDK and VHDX files", optional: true },
+  fusermount3: { package: "fuse3", purpose: "mount archives without root (imgtool mount)", optional: true },
   "nbd-client": { package: "nbd-client", purpose: "attach images to /dev/nbd0 (imgtool mkdev)", optional: true },
   "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
+  swtpm: { package: "swtpm", purpose: "give virtual machines a TPM (TPM=yes)", optional: true },
+  "/usr/libexec/virtiofsd": {
+    package: "virtiofsd",
+    purpose: "share folders with virtual machines quickly",
+    optional: true,
+  },
+  "/lib/systemd/systemd-journal-remote": {
+    package: "systemd-journal-remote",
+    purpose: "receive a running image's journal (ForwardJournal=)",
+    optional: true,
+  },
   "systemd-nspawn": { package: "systemd-container", purpose: "boot images in a container (imgtool boot, shell)" },
 };
 
@@ -54,9 +76,9 @@ export function toolPath(): string {
   return [...new Set([...path.split(":"), ...sbin])].join(":");
 }
 
-/** The path of a program, or undefined when it is nowhere on PATH. */
+/** The path of a program, or undefined when it is nowhere on PATH; a name with a slash is a path already. */
 export async function findTool(name: string): Promise<string | undefined> {
-  for (const folder of toolPath().split(":")) {
+  for (const folder of name.includes("/") ? [""] : toolPath().split(":")) {
     const path = join(folder, name);
     try {
       await access(path, constants.X_OK);
@@ -96,6 +118,8 @@ export interface RunToolOptions {
   readonly onStdoutLine?: (line: string) => void;
   /** Called with each line of standard error as it comes; its tail is kept for the error. */
   readonly onStderrLine?: (line: string) => void;
+  /** Gives the program this process's terminal, or whatever its streams are; nothing of it is collected. */
+  readonly interactive?: boolean;
   /** Exit codes that count as success. Default [0]. */
   readonly success?: readonly number[];
 }
@@ -126,8 +150,13 @@ export async function runTool(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { PATH: toolPath(), HOME: process.env["HOME"] ?? "/root", LC_ALL: "C.UTF-8", TZ: "UTC", ...options.env },
     extendEnv: false,
-    ...(options.input === undefined ? { stdin: "ignore" as const } : { input: options.input }),
-    detached: true,
+    ...(options.interactive === true
+      ? { stdio: "inherit" as const }
+      : options.input === undefined
+        ? { stdin: "ignore" as const }
+        : { input: options.input }),
+    // A group of its own, which would be in the background of a terminal.
+    detached: options.interactive !== true,
     reject: false,
     stripFinalNewline: false,
     buffer: { stdout: options.onStdoutLine === undefined, stderr: options.onStderrLine === undefined },

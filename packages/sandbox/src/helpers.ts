@@ -8,7 +8,7 @@
  * /work. The mounts are in a namespace of their own and end with the program; the mount point /work is
  * the image's only if it was there before.
  */
-export const chrootHelper = `#!/bin/sh
+const chrootHelper = `#!/bin/sh
 set -eu
 made=
 [ -e /buildroot/work ] || { mkdir /buildroot/work; made=yes; }
@@ -24,3 +24,23 @@ unshare --mount --propagation slave sh -eu -c '
 [ -z "$made" ] || rmdir /buildroot/work
 exit "$status"
 `;
+
+/** A program of this machine that does the same to the image: without the helper it would meet the host's files. */
+function onTheImage(program: string): string {
+  return `#!/bin/sh
+set -eu
+folder="$(dirname "$0")"
+# The program itself, which this helper hides.
+PATH="$(printf %s "$PATH" | tr : '\\n' | grep -vxF "$folder" | paste -sd :)"
+export PATH
+exec ${program} --root /buildroot "$@"
+`;
+}
+
+/** All helpers by name. mkosi-as-caller is of older versions: since mkosi 25 it just runs the program. */
+export const helperPrograms: Readonly<Record<string, string>> = {
+  "mkosi-chroot": chrootHelper,
+  "mkosi-as-caller": '#!/bin/sh\nexec env "$@"\n',
+  useradd: onTheImage("useradd"),
+  groupadd: onTheImage("groupadd"),
+};

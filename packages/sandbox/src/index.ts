@@ -4,6 +4,6 @@
  */
 export { runIsolated, type IsolateOptions } from "./isolate.ts";
 export type { Overlay } from "./overlay.ts";
-export { buildroot, runInSandbox, type Bind, type SandboxOptions } from "./sandbox.ts";
+export { buildroot, runInSandbox, runInTree, type Bind, type SandboxOptions } from "./sandbox.ts";
 export { resolveInTree } from "./tree-path.ts";
 export { findUserNamespace, isRoot, mappedUserIds, type UserNamespace } from "./user-namespace.ts";

@@ -15,6 +15,8 @@ import { suppressSyncFilter } from "./suppress-sync.ts";
 export interface IsolateOptions extends RunToolOptions {
   /** An image's tree that gets /proc, /dev, /run and /tmp of its own while the program runs. */
   readonly tree?: string;
+  /** Default true. */
+  readonly network?: boolean;
 }
 
 /** Namespaces of everything that imgtool runs with bwrap. */
@@ -40,8 +42,8 @@ export async function runIsolated(
   args: readonly string[],
   options: IsolateOptions = {},
 ): Promise<ToolResult> {
-  const { tree, ...rest } = options;
-  const mounts = ["--dev-bind", "/", "/", "--proc", "/proc"];
+  const { tree, network = true, ...rest } = options;
+  const mounts = ["--dev-bind", "/", "/", "--proc", "/proc", ...(network ? [] : ["--unshare-net"])];
   if (tree !== undefined) {
     mounts.push("--proc", `${tree}/proc`, "--dev", `${tree}/dev`);
     mounts.push("--tmpfs", `${tree}/run`, "--tmpfs", `${tree}/tmp`);

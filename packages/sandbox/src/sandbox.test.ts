@@ -103,6 +103,37 @@ test("mkosi-chroot runs a program inside the image", async (context) => {
   expect(readdirSync(tree).sort()).toEqual(before);
 });
 
+test("accounts that a script makes are the image's, and mkosi-as-caller runs what it is given", async (context) => {
+  needs(context);
+  needPrograms(context, "useradd", "groupadd");
+  using folder = temporaryFolder();
+  const tree = treeWithShell(folder);
+  mkdirSync(`${tree}/home`);
+  const accounts = {
+    passwd: "root:x:0:0::/root:/bin/sh\n",
+    group: "root:x:0:\n",
+    shadow: "root:*:1::::::\n",
+    gshadow: "root:*::\n",
+  };
+  for (const [name, text] of Object.entries(accounts)) writeFileSync(`${tree}/etc/${name}`, text);
+  const lines: string[] = [];
+  await runInSandbox({
+    script: script(
+      folder,
+      `groupadd --system --gid 700 things
+       useradd --system --uid 701 --gid things --no-create-home --shell /bin/sh thing
+       mkosi-as-caller A=b sh -c 'echo "$A $1"' sh "two words"`,
+    ),
+    tree,
+    onOutputLine: (line) => lines.push(line),
+  });
+  expect(lines.at(-1)).toBe("b two words");
+  expect(readFileSync(`${tree}/etc/group`, "utf8")).toBe("root:x:0:\nthings:x:700:\n");
+  expect(readFileSync(`${tree}/etc/passwd`, "utf8")).toMatch(/^thing:x:701:700::.*:\/bin\/sh$/m);
+  // This machine has none of them.
+  expect(readFileSync("/etc/passwd", "utf8")).not.toMatch(/^thing:/m);
+});
+
 test("a failing script is named, with its status and its last lines", async (context) => {
   needs(context);
   using folder = temporaryFolder();

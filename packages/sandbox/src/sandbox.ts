@@ -10,16 +10,17 @@ import { access, constants, lstat, mkdtemp, readlink, rm, rmdir, writeFile } fro
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { ConfigError, errorMessage, ImgtoolError, ProcessError, systemErrorCode } from "@imgtool/core";
-import { pathExists } from "@imgtool/host";
-import { chrootHelper } from "./helpers.ts";
+import { pathExists, type RunToolOptions, type ToolResult } from "@imgtool/host";
+import { helperPrograms } from "./helpers.ts";
 import { commonArguments, runBubblewrap } from "./isolate.ts";
 import type { Overlay } from "./overlay.ts";
 import { resolveInTree } from "./tree-path.ts";
+import { isRoot } from "./user-namespace.ts";
 
 export interface Bind {
   /** Path on this machine. */
   readonly source: string;
-  /** Path in the sandbox, absolute, below /work. */
+  /** Path in the sandbox, absolute. */
   readonly target: string;
   readonly writable?: boolean;
 }
@@ -37,21 +38,34 @@ export interface SandboxOptions {
   /** Runs in the image, with the image's programs, instead of beside it. Default false. */
   readonly inside?: boolean;
   readonly binds?: readonly Bind[];
+  /** Further helpers by name, as shell scripts, for a script beside the tree. */
+  readonly helpers?: Readonly<Record<string, string>>;
   /** The whole environment besides PATH, HOME, LC_ALL and TZ. */
   readonly env?: Readonly<Record<string, string>>;
   /** Default false. */
   readonly network?: boolean;
   /** Working directory in the sandbox. Default /work. */
   readonly workdir?: string;
+  /** For its standard input. */
+  readonly input?: string;
   readonly signal?: AbortSignal | undefined;
   /** Called with each line of standard output and standard error. */
   readonly onOutputLine?: (line: string) => void;
+  /**
+   * Called when the script has failed, while everything that it saw is there still: `openShell` runs a shell
+   * on this process's terminal in the same sandbox, to its end.
+   */
+  readonly onFailure?: (error: unknown, openShell: () => Promise<void>) => Promise<void>;
+  /** Called with the lines of standard output in the place of `onOutputLine`. */
+  readonly onStdoutLine?: (line: string) => void;
 }
 
 const tailLines = 20;
 
 /** Where the tree is mounted for a script that runs beside it. */
 export const buildroot = "/buildroot";
+
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const helperFolder = "/run/imgtool/bin";
 
@@ -76,10 +90,13 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
     options.onOutputLine?.(line);
   };
   try {
-    await writeFile(join(helpers, "mkosi-chroot"), chrootHelper, { mode: 0o755 });
+    for (const [helper, text] of Object.entries({ ...helperPrograms, ...options.helpers }))
+      await writeFile(join(helpers, helper), text, { mode: 0o755 });
     const root = inside && tree !== undefined ? insideArguments(tree) : await outsideArguments(tree, helpers);
     const args = [
       ...commonArguments,
+      // Whoever is not root may not make the other namespaces outside of one for users.
+      ...(isRoot() ? [] : ["--unshare-user"]),
       ...(options.network === true ? [] : ["--unshare-net"]),
       ...root,
       ...(inside && tree !== undefined && options.network === true ? await resolverArguments(tree) : []),
@@ -98,22 +115,59 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
       "--hostname",
       "localhost",
       "--",
-      `/work/${name}`,
-      ...(options.args ?? []),
     ];
-    const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    await runBubblewrap(args, {
-      overlays: options.overlays ?? [],
-      env: { HOME: "/root", PATH: inside ? path : `${helperFolder}:${path}`, ...options.env },
+    const env = { HOME: "/root", PATH: inside ? systemPath : `${helperFolder}:${systemPath}`, ...options.env };
+    const overlays = options.overlays ?? [];
+    const openShell = async (): Promise<void> => {
+      const term = process.env["TERM"];
+      // Without a session of its own it can control the terminal's jobs.
+      await runBubblewrap([...args.filter((word) => word !== "--new-session"), "sh", "-i"], {
+        overlays,
+        env: { ...env, ...(term === undefined ? {} : { TERM: term }) },
+        interactive: true,
+        // Its status is that of the last command that was tried in it.
+        success: Array.from({ length: 256 }, (_, code) => code),
+      });
+    };
+    await runBubblewrap([...args, `/work/${name}`, ...(options.args ?? [])], {
+      overlays,
+      env,
       signal,
-      onStdoutLine: onLine,
+      ...(options.input === undefined ? {} : { input: options.input }),
+      onStdoutLine: options.onStdoutLine ?? onLine,
       onStderrLine: onLine,
+    }).catch(async (error: unknown) => {
+      if (error instanceof ProcessError) await options.onFailure?.(scriptError(error, options, tail), openShell);
+      throw error;
     });
   } catch (error) {
     throw scriptError(error, options, tail);
   } finally {
     await rm(helpers, { recursive: true, force: true });
     if (tree !== undefined) await removeMountPoints(tree, absent);
+  }
+}
+
+/**
+ * Runs a program of the image in it: as root of the tree, in namespaces of its own, without a network, with
+ * /proc, /dev, /run and /tmp of its own.
+ * @throws what runTool throws
+ */
+export async function runInTree(
+  tree: string,
+  program: string,
+  args: readonly string[],
+  options: Pick<RunToolOptions, "env" | "signal" | "success" | "onStdoutLine" | "onStderrLine"> = {},
+): Promise<ToolResult> {
+  const absent = await absentIn(tree, ["proc", "dev", "run", "tmp"]);
+  try {
+    const words = [...commonArguments, "--unshare-net", ...insideArguments(tree), "--chdir", "/"];
+    return await runBubblewrap([...words, "--", program, ...args], {
+      ...options,
+      env: { HOME: "/root", PATH: systemPath, ...options.env },
+    });
+  } finally {
+    await removeMountPoints(tree, absent);
   }
 }
 
@@ -192,9 +246,10 @@ function scriptError(error: unknown, options: SandboxOptions, tail: readonly str
   const noInterpreter = tail.some((line) => /^bwrap: execvp .*: No such file or directory/.test(line));
   return new ProcessError(`the script ${script} ${how}${output === "" ? "" : `:\n${output}`}`, {
     code: "script-failed",
-    ...(noInterpreter && inside
-      ? { hint: "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name" }
-      : {}),
+    hint:
+      noInterpreter && inside
+        ? "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name"
+        : "imgtool build --debug-shell opens a shell where the script failed",
     data: { script, inside, exitCode, signal, output },
     cause: error instanceof ImgtoolError ? error : errorMessage(error),
   });

@@ -2,7 +2,7 @@
  * Temporary folders that go away with the scope that made them.
  * @module
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -12,9 +12,12 @@ export interface TemporaryFolder extends Disposable {
   join(...parts: readonly string[]): string;
 }
 
-/** Makes a folder below TMPDIR; `using folder = temporaryFolder()` removes it with its content. */
-export function temporaryFolder(): TemporaryFolder {
-  const path = mkdtempSync(join(tmpdir(), "imgtool-test-"));
+/**
+ * Makes a folder below TMPDIR; `using folder = temporaryFolder()` removes it with its content.
+ * @param place "memory": on tmpfs where there is one, for very many small files
+ */
+export function temporaryFolder(place: "disk" | "memory" = "disk"): TemporaryFolder {
+  const path = mkdtempSync(join(place === "memory" ? memoryFolder() : tmpdir(), "imgtool-test-"));
   return {
     path,
     join: (...parts) => join(path, ...parts),
@@ -22,4 +25,13 @@ export function temporaryFolder(): TemporaryFolder {
       rmSync(path, { recursive: true, force: true });
     },
   };
+}
+
+function memoryFolder(): string {
+  try {
+    accessSync("/dev/shm", constants.W_OK);
+    return "/dev/shm";
+  } catch {
+    return tmpdir();
+  }
 }

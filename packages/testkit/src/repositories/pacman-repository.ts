@@ -17,13 +17,14 @@ export function makePacmanRepository(
   scratch: string,
 ): void {
   mkdirSync(folder, { recursive: true });
-  for (const entry of packages) buildPackage(entry, folder, join(scratch, entry.name));
+  for (const entry of packages) buildPacmanPackage(entry, folder, join(scratch, entry.name));
   const files = readdirSync(folder).map((file) => join(folder, file));
   for (const file of files) signFile(key, file, "sig");
   run("repo-add", ["--quiet", join(folder, `${name}.db.tar.gz`), ...files]);
 }
 
-function buildPackage(entry: TestPackage, folder: string, root: string): void {
+/** Builds a package into the folder, unsigned. */
+export function buildPacmanPackage(entry: TestPackage, folder: string, root: string): void {
   mkdirSync(root, { recursive: true });
   writeFiles(entry.files, root);
   const information = [

@@ -16,7 +16,7 @@ export function makeRpmRepository(
   scratch: string,
 ): void {
   mkdirSync(folder, { recursive: true });
-  for (const entry of packages) buildPackage(entry, folder, join(scratch, entry.name));
+  for (const entry of packages) buildRpmPackage(entry, folder, join(scratch, entry.name));
   const files = readdirSync(folder).map((name) => join(folder, name));
   const macros = [`_gpg_name ${key.name}`, "__gpg /usr/bin/gpg"].flatMap((macro) => ["--define", macro]);
   if (files.length > 0)
@@ -26,7 +26,8 @@ export function makeRpmRepository(
   run("cp", [key.armored, join(folder, "repodata/repomd.xml.key")]);
 }
 
-function buildPackage(entry: TestPackage, folder: string, scratch: string): void {
+/** Builds a package into the folder, unsigned. */
+export function buildRpmPackage(entry: TestPackage, folder: string, scratch: string): void {
   const root = join(scratch, "files");
   mkdirSync(root, { recursive: true });
   writeFiles(entry.files, root);
