@@ -1,7 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { needPrograms, randomBytes, run, type TemporaryFolder, temporaryFolder } from "@imgtool/testkit";
-import { expect, test } from "vitest";
+import { generateStoreKey } from "@imgtool/store";
+import { readIndex } from "@imgtool/sync";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { publish, type PublishOptions } from "./publish.ts";
 
 /** An image of 2 MB, of which a version changes some 100 kB, with a root hash and a tree. */
@@ -41,6 +43,20 @@ function state(folder: string): readonly string[] {
     .sort();
 }
 
+test("a version that is encrypted is updated and published again like any other", async () => {
+  using folder = temporaryFolder();
+  const key = generateStoreKey();
+  await publish({ ...version(folder, 1), key });
+  const second = await publish({ ...version(folder, 2), key });
+  expect(second.artifacts[0]?.update).toMatchObject({ from: "demo_1" });
+  expect(second.artifacts[0]?.update?.storedBytes).toBeGreaterThan(100_000);
+  expect(second.artifacts[0]?.update?.storedBytes).toBeLessThan(500_000);
+  expect((await publish({ ...version(folder, 2), key })).changed).toBe(false);
+  const index = folder.join("www", "demo_2.raw.caibx");
+  await expect(readIndex(index)).rejects.toMatchObject({ code: "index-encrypted" });
+  expect((await readIndex(index, { key })).totalSize).toBe(2_000_000);
+});
+
 test("a version is stored, listed, and costs nothing to publish again", async () => {
   using folder = temporaryFolder();
   const first = await publish(version(folder, 1));
@@ -77,6 +93,58 @@ test("the update from the version before costs what changed", async () => {
 });
 
 const digest = (...args: readonly string[]): string => run("casync", ["digest", ...args]);
+
+/** An ssh that runs this machine's sftp server, for locations on a host of any name. */
+function sftpHere(folder: TemporaryFolder): void {
+  const ssh = folder.join("ssh");
+  writeFileSync(ssh, "#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n", { mode: 0o755 });
+  vi.stubEnv("CASYNC_SSH_PATH", ssh);
+  onTestFinished(() => void vi.unstubAllEnvs());
+}
+
+test("what is published on another machine is what is published here, the list last", async () => {
+  using folder = temporaryFolder();
+  sftpHere(folder);
+  const far = folder.join("far away");
+  mkdirSync(far);
+  const there = (number: number): PublishOptions => ({
+    ...version(folder, number),
+    destination: `sftp://host${encodeURI(far)}/`,
+  });
+  const [here1, far1] = [await publish(version(folder, 1)), await publish(there(1))];
+  const [here2, far2] = [await publish(version(folder, 2)), await publish(there(2))];
+  expect(far1.artifacts).toEqual(here1.artifacts);
+  expect(far2.artifacts).toEqual(here2.artifacts);
+  expect(far2.artifacts[0]?.update?.newChunks).toBeGreaterThan(0);
+  expect(far2.store).toBe(`sftp://host${encodeURI(far)}/default.castr`);
+  const names = readdirSync(folder.join("www"), { recursive: true, encoding: "utf8" });
+  expect(new Set(readdirSync(far, { recursive: true, encoding: "utf8" }))).toEqual(new Set(names));
+  for (const name of names.filter((name) => !name.startsWith("default.castr")))
+    expect(readFileSync(join(far, name)).equals(readFileSync(join(folder.join("www"), name)))).toBe(true);
+  const before = state(far);
+  const again = await publish(there(2));
+  expect(again.changed).toBe(false);
+  expect(state(far)).toEqual(before);
+  // a small file that is damaged there, and larger than it was
+  writeFileSync(join(far, "demo_2.roothash"), "damaged".repeat(100));
+  expect((await publish(there(2))).changed).toBe(true);
+  expect(readFileSync(join(far, "demo_2.roothash"))).toEqual(readFileSync(folder.join("www/demo_2.roothash")));
+});
+
+test("chunks may go to a store elsewhere while the indexes stay here", async () => {
+  using folder = temporaryFolder();
+  sftpHere(folder);
+  const store = `sftp://host${folder.join("s.castr")}`;
+  const result = await publish({ ...version(folder, 1), store });
+  expect(result.store).toBe(store);
+  expect(readdirSync(folder.join("s.castr")).length).toBeGreaterThan(10);
+  expect(readdirSync(folder.join("www")).sort()).toEqual([
+    "demo.versions.json",
+    "demo_1.caidx",
+    "demo_1.raw.caibx",
+    "demo_1.roothash",
+  ]);
+});
 
 test("casync extracts what was published", async (context) => {
   needPrograms(context, "casync");

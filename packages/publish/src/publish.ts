@@ -9,8 +9,21 @@ import { extname, join } from "node:path";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress, silentProgress, throwIfAborted } from "@imgtool/core";
 import { makeAtomically } from "@imgtool/host";
-import { chunkName, type Compression } from "@imgtool/store";
+import {
+  chunkName,
+  type Compression,
+  encryptStore,
+  isRemoteLocation,
+  isStoredFile,
+  type LocalStorePlace,
+  openWriteStore,
+  shownLocation,
+  storedFileBelow,
+  type StoreKey,
+  type WriteStore,
+} from "@imgtool/store";
 import { makeBlob, makeTree, readIndex, type UpdateCost, updateCost } from "@imgtool/sync";
+import { uploading } from "./uploading.ts";
 import {
   type PublishedFile,
   type PublishedVersion,
@@ -36,10 +49,18 @@ export interface PublishOptions {
   readonly name: string;
   readonly version?: string | undefined;
   readonly artifacts: readonly PublishArtifact[];
-  /** Directory that gets the indexes and the version list; made when it is not there. */
+  /**
+   * What gets the indexes and the version list: a directory, made when it is not there, or the URL of a folder
+   * that writeStoredFile() takes (s3, gs, azure, sftp, ftp, ftps).
+   */
   readonly destination: string;
-  /** Path of the chunk store. Default: default.castr in the destination. */
+  /** Location of the chunk store. Default: default.castr in the destination. */
   readonly store?: string | undefined;
+  /**
+   * With which the chunks and the indexes are encrypted. What is copied as a file, and the version list with
+   * the names of all of them, is not.
+   */
+  readonly key?: StoreKey | undefined;
   /** Default "zstd". */
   readonly compression?: Compression | undefined;
   /** Whether everything is flushed to the disk before it is named. Default true. */
@@ -67,23 +88,51 @@ export interface PublishResult {
 
 /**
  * Publishes a version. Publishing the same again writes nothing.
- * @throws ConfigError `family-invalid`; what makeBlob() and makeTree() throw
+ * @throws ConfigError `name-invalid`; what makeBlob(), makeTree() and the store's driver throw
  */
 export async function publish(options: PublishOptions): Promise<PublishResult> {
   const { family, name, destination, signal } = options;
   for (const part of [family, name, ...options.artifacts.map((artifact) => artifact.name)]) requireFileName(part);
+  const location = options.store ?? fileIn(destination, "default.castr");
+  // One on this machine is written by the worker threads themselves.
+  const opened = isRemoteLocation(location) ? await openWriteStore(location, { create: true }) : undefined;
+  const { key } = options;
+  const remote = opened === undefined || key === undefined ? opened : encryptStore(opened, key);
+  try {
+    const context = {
+      ...options,
+      store: remote ?? { directory: location, key },
+      progress: options.progress ?? silentProgress,
+    };
+    const published = isStoredFile(destination)
+      ? await uploading(destination, `${family}.versions.json`, signal, (folder) =>
+          publishInto({ ...context, destination: folder, published: destination }),
+        )
+      : await publishInto({ ...context, published: destination });
+    return { destination: shownLocation(destination), store: opened?.location ?? location, ...published };
+  } finally {
+    await opened?.close();
+  }
+}
+
+interface PublishContext extends Omit<PublishOptions, "store"> {
+  /** A local store, with its key, or an open one. */
+  readonly store: LocalStorePlace | WriteStore;
+  readonly progress: Progress;
+  /** Where the indexes of former versions are. */
+  readonly published: string;
+}
+
+/** Publishes into a directory of this machine. */
+async function publishInto(context: PublishContext): Promise<Pick<PublishResult, "artifacts" | "changed">> {
+  const { family, name, destination, signal } = context;
   await mkdir(destination, { recursive: true });
   const listPath = join(destination, `${family}.versions.json`);
   const list = await readVersionList(listPath, family);
-  const context = {
-    ...options,
-    store: options.store ?? join(destination, "default.castr"),
-    progress: options.progress ?? silentProgress,
-  };
 
   const published: PublishedArtifact[] = [];
   let changed = false;
-  for (const artifact of options.artifacts) {
+  for (const artifact of context.artifacts) {
     throwIfAborted(signal);
     if (artifact.kind === "file") {
       const { file, copied } = await publishFile(artifact, destination);
@@ -92,13 +141,16 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
       continue;
     }
     const index = indexName(artifact);
-    const previous = await previousIndex(destination, versionBefore(list, name), artifact);
+    const previous = await previousIndex(context.published, versionBefore(list, name), artifact, context.key);
     const made = await publishChunks(artifact, context);
-    const next = await readIndex(join(destination, index));
+    const next = await readIndex(join(destination, index), { key: context.key });
     const update =
       previous === undefined
         ? undefined
-        : { from: previous.name, ...(await updateCost(previous.index, next, context.store, signal)) };
+        : {
+            from: previous.name,
+            ...(await updateCost(previous.index, next, context.store, signal)),
+          };
     published.push({
       file: index,
       kind: artifact.kind,
@@ -112,9 +164,9 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
     changed ||= made.newChunks > 0;
   }
   const files = published.map(({ file, kind, digest, size }): PublishedFile => ({ file, kind, digest, size }));
-  const version = { name, ...(options.version === undefined ? {} : { version: options.version }), files };
+  const version = { name, ...(context.version === undefined ? {} : { version: context.version }), files };
   const written = await writeVersionList(listPath, withVersion(list, version));
-  return { destination, store: context.store, artifacts: published, changed: changed || written };
+  return { artifacts: published, changed: changed || written };
 }
 
 /** The newest version before the one with this name. */
@@ -130,18 +182,19 @@ function indexName({ name, kind }: PublishArtifact): string {
 /** Cuts, stores and indexes one artifact. */
 async function publishChunks(
   artifact: PublishArtifact,
-  context: PublishOptions & { readonly store: string; readonly progress: Progress },
+  context: PublishContext,
 ): Promise<{
   readonly size: number;
   readonly chunks: number;
   readonly newChunks: number;
   readonly newBytes: number;
 }> {
-  const { compression, durable, signal, progress, store } = context;
+  const { compression, durable, signal, progress, store, key } = context;
   const shared = {
     source: artifact.path,
     index: join(context.destination, indexName(artifact)),
     store,
+    key,
     progress,
     ...(compression === undefined ? {} : { compression }),
     ...(durable === undefined ? {} : { durable }),
@@ -166,9 +219,10 @@ async function publishFile(
 
 /** The index of the like artifact (kind and suffix are the same) in an earlier version. */
 async function previousIndex(
-  destination: string,
+  published: string,
   version: PublishedVersion | undefined,
   artifact: PublishArtifact,
+  key: StoreKey | undefined,
 ): Promise<{ readonly name: string; readonly index: ChunkIndex } | undefined> {
   const wanted = extname(artifact.name);
   const like = version?.files.find(
@@ -176,12 +230,16 @@ async function previousIndex(
   );
   if (version === undefined || like === undefined) return undefined;
   try {
-    return { name: version.name, index: await readIndex(join(destination, like.file)) };
+    return { name: version.name, index: await readIndex(fileIn(published, like.file), { key }) };
   } catch (error) {
     // Somebody may have deleted an old index; the list still tells of the version.
     if (error instanceof NotFoundError) return undefined;
     throw error;
   }
+}
+
+function fileIn(destination: string, name: string): string {
+  return isStoredFile(destination) ? storedFileBelow(destination, name) : join(destination, name);
 }
 
 function requireFileName(name: string): void {

@@ -4,6 +4,8 @@
  * @module
  */
 export { borrowCompressed, compressChunk, decompressChunk, type Compression } from "./codecs.ts";
+export { isSealedChunk, maxSealedBytes, StoreCipher } from "./encrypted/cipher.ts";
+export { openSyncStore, type SyncStore } from "./encrypted/sync-store.ts";
 export { maxChunkBytes, maxStoredBytes } from "./limits.ts";
 export { listFolder, type ListedRoot, listRoot } from "./local-list.ts";
 export { openChunk } from "./read-chunk.ts";

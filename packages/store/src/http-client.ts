@@ -5,9 +5,10 @@
  */
 import { writeSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { abortedError, concatBytes, ImgtoolError, throwIfAborted, type NetworkError } from "@imgtool/core";
+import { concatBytes, ImgtoolError, throwIfAborted, type NetworkError } from "@imgtool/core";
 import { makeAtomically } from "@imgtool/host";
 import type { Agent, Dispatcher } from "undici";
+import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
 import { exchange, type BodySink, type ExchangeResult, type HttpMethod } from "./http-exchange.ts";
 import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
@@ -16,7 +17,10 @@ import { storeError } from "./local-errors.ts";
 import { parseHttpUrl, redirected, type HttpTarget } from "./http-target.ts";
 
 export interface HttpClientOptions extends RetryOptions {
-  /** Most requests under way at once; with HTTP/1.1 also the most connections. Default 32. */
+  /**
+   * Most requests under way at once; with HTTP/1.1 also the most connections. Default 32. A server that
+   * answers 503 or 429 gets half as many, and more again as it answers.
+   */
   readonly concurrency?: number;
   /** Milliseconds to wait for a connection. Default 10000. */
   readonly connectTimeout?: number;
@@ -28,6 +32,8 @@ export interface HttpClientOptions extends RetryOptions {
   readonly http2?: boolean;
   /** Whether HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment count. Default true. */
   readonly proxy?: boolean;
+  /** Most redirections that are followed. Default 5. */
+  readonly redirects?: number;
   /** Certificates in PEM form that are trusted, instead of those of Node.js. */
   readonly certificateAuthority?: string;
   /** The client's own certificate and its key, in PEM form, for servers that ask for one. */
@@ -83,8 +89,6 @@ export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const maxRedirects = 5;
-
 /**
  * After a request has failed for good, others to the same client are not repeated for so long: with
  * a server that is down, thousands of chunks would otherwise each wait for all their repetitions.
@@ -96,13 +100,12 @@ export class HttpClient {
   readonly #options: HttpClientOptions;
   #dispatcher: Promise<Dispatcher> | undefined;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #waiting: (() => void)[] = [];
-  #free: number;
+  readonly #limit: AdaptiveLimit;
   #downUntil = 0;
 
   constructor(options: HttpClientOptions = {}) {
     this.#options = options;
-    this.#free = Math.max(options.concurrency ?? 32, 1);
+    this.#limit = new AdaptiveLimit(options.concurrency ?? 32);
     // compressed transfer would only cost time: chunks are compressed already
     this.#headers = { "user-agent": "imgtool", "accept-encoding": "identity", ...options.headers };
   }
@@ -190,7 +193,7 @@ export class HttpClient {
   }
 
   async #request(first: HttpTarget, call: SendOptions, makeSink: () => BodySink): Promise<ExchangeResult | undefined> {
-    await this.#enter(call.signal);
+    await this.#limit.enter(call.signal);
     try {
       let target = first;
       for (let redirects = 0; ; redirects++) {
@@ -206,11 +209,12 @@ export class HttpClient {
         const location = headers["location"];
         const next =
           status >= 301 && status <= 308 && typeof location === "string" ? redirected(target, location) : undefined;
-        if (next === undefined || redirects === maxRedirects) throw statusError(target, status, call.method);
+        if (next === undefined || redirects >= (this.#options.redirects ?? 5))
+          throw statusError(target, status, call.method, result.errorCode);
         target = next;
       }
     } finally {
-      this.#leave();
+      this.#limit.leave();
     }
   }
 
@@ -230,6 +234,7 @@ export class HttpClient {
       throwIfAborted(signal);
       let failure: NetworkError;
       let retryAfter: string | undefined;
+      const sentAt = performance.now();
       try {
         const headers = sign === undefined ? plain : await sign({ method, target, headers: plain, body });
         this.statistics.requests++;
@@ -238,9 +243,11 @@ export class HttpClient {
         this.statistics.bytes += result.received;
         if (!isTransientStatus(result.status)) {
           this.#downUntil = 0;
+          this.#limit.succeeded();
           return result;
         }
-        failure = statusError(target, result.status, method);
+        if (result.status === 503 || result.status === 429) this.#limit.slowDown(sentAt);
+        failure = statusError(target, result.status, method, result.errorCode);
         const header = result.headers["retry-after"];
         if (typeof header === "string") retryAfter = header;
       } catch (error) {
@@ -255,33 +262,6 @@ export class HttpClient {
       await wait(retryDelay(attempt, this.#options, retryAfter), signal);
       this.statistics.retries++;
     }
-  }
-
-  /** Waits for one of the `concurrency` places. */
-  async #enter(signal: AbortSignal | undefined): Promise<void> {
-    throwIfAborted(signal);
-    if (this.#free > 0) {
-      this.#free--;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
-        if (signal !== undefined) reject(abortedError(signal));
-      };
-      const enter = (): void => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.push(enter);
-    });
-  }
-
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next();
   }
 }
 

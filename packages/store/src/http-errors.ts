@@ -15,10 +15,18 @@ export function notFound(target: HttpTarget): NotFoundError {
   });
 }
 
-/** An answer that is neither what was asked for nor that there is nothing. */
-export function statusError(target: HttpTarget, status: number, method: HttpMethod = "GET"): NetworkError {
+/**
+ * An answer that is neither what was asked for nor that there is nothing.
+ * @param errorCode what a storage service calls the error
+ */
+export function statusError(
+  target: HttpTarget,
+  status: number,
+  method: HttpMethod = "GET",
+  errorCode?: string,
+): NetworkError {
   const hints: Readonly<Record<number, string>> = {
-    401: "write user name and password into the URL: https://user:password@host/",
+    401: "check the credentials; for a web server, write them into the URL: https://user:password@host/",
     403: isReading(method)
       ? "check that the server lets you read; object storage answers 403 for what is missing unless it may be listed"
       : "check that these credentials may write",
@@ -26,13 +34,25 @@ export function statusError(target: HttpTarget, status: number, method: HttpMeth
     407: "write the proxy's user name and password into HTTPS_PROXY",
     507: "the server has no space left",
   };
-  const hint = hints[status] ?? (status >= 500 ? "try again later" : undefined);
+  const isLate = errorCode !== undefined && /Skewed|Expired/.test(errorCode);
+  const hint = isLate
+    ? "check this machine's clock"
+    : (hints[status] ?? (status >= 500 ? "try again later" : undefined));
   const request = isReading(method) ? target.shown : `${method} ${target.shown}`;
-  return new NetworkError(`the server answers ${request} with status ${status}, expected 200`, {
-    code: "http-status",
-    data: { url: target.shown, method, expected: 200, found: status },
-    ...(hint === undefined ? {} : { hint }),
-  });
+  return new NetworkError(
+    `the server answers ${request} with status ${status}${errorCode === undefined ? "" : ` (${errorCode})`}, expected 200`,
+    {
+      code: "http-status",
+      data: {
+        url: target.shown,
+        method,
+        expected: 200,
+        found: status,
+        ...(errorCode === undefined ? {} : { errorCode }),
+      },
+      ...(hint === undefined ? {} : { hint }),
+    },
+  );
 }
 
 /** The stored form would be lost: a chunk's compression is told from its own bytes. */

@@ -37,10 +37,15 @@ export interface ExchangeResult {
   readonly headers: Headers;
   /** Bytes of body that came in. */
   readonly received: number;
+  /** What a storage service calls the error, such as `SignatureDoesNotMatch`. */
+  readonly errorCode?: string | undefined;
 }
 
 /** Error pages are read to keep the connection, but not further than this. */
 const maxErrorPage = 65_536;
+
+/** In how much of an error page the error's code is looked for: it stands at the beginning. */
+const errorHead = 1024;
 
 /** What setTimeout() takes, in milliseconds. */
 const longestTimer = 2 ** 31 - 1;
@@ -66,7 +71,8 @@ export function exchange(
     dispatcher.dispatch(
       {
         origin: target.origin,
-        path: target.path + target.query,
+        // the root of a host: a bucket that has one of its own
+        path: (target.path || "/") + target.query,
         method: request.method,
         headers: { ...request.headers },
         ...(request.body === undefined ? {} : { body: request.body }),
@@ -93,6 +99,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   #headers: Headers = {};
   #announced: number | undefined;
   #received = 0;
+  #error = "";
   /** Runs while the connection is not read. */
   #pause: NodeJS.Timeout | undefined;
 
@@ -137,6 +144,7 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     if (this.settled) return;
     this.#received += piece.length;
     if (!hasContent(this.#status)) {
+      if (this.#error.length < errorHead) this.#error += piece.toString("latin1", 0, errorHead);
       if (this.#received > maxErrorPage) {
         this.#end();
         controller.abort(new Error("the error page is too long"));
@@ -175,7 +183,9 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
         return;
       }
     }
-    if (this.#settle()) this.#resolve({ status: this.#status, headers: this.#headers, received: this.#received });
+    if (!this.#settle()) return;
+    const errorCode = /<Code>([A-Za-z]{1,64})<\/Code>/.exec(this.#error)?.[1];
+    this.#resolve({ status: this.#status, headers: this.#headers, received: this.#received, errorCode });
   }
 
   #failTooLarge(found: number): void {

@@ -92,8 +92,11 @@ class HttpObjects implements ObjectWriter {
 export function factsOf(headers: Readonly<Record<string, string | string[] | undefined>>): ObjectFacts {
   const length = headers["content-length"];
   const modified = Date.parse(String(headers["last-modified"]));
+  const etag = headers["etag"];
   return {
     bytes: typeof length === "string" && /^\d+$/.test(length) ? Number(length) : undefined,
     lastUsed: Number.isNaN(modified) ? undefined : modified,
+    // a weak one is of no use to conditions (RFC 9110, 13.1.1)
+    version: typeof etag === "string" && !etag.startsWith("W/") ? etag : undefined,
   };
 }

@@ -2,6 +2,7 @@
  * Chunk stores: one interface, one driver per file; compression of chunks.
  * @module
  */
+export { CachedStore, type CachedStoreOptions } from "./cached-store.ts";
 export * from "./chunk-path.ts";
 export {
   type Codec,
@@ -14,6 +15,16 @@ export {
 } from "./codecs.ts";
 export { decompressStream } from "./codec-streams.ts";
 export * from "./digest.ts";
+export { isSealedIndex, StoreCipher } from "./encrypted/cipher.ts";
+export { encryptStore } from "./encrypted/encrypted-store.ts";
+export {
+  formatStoreKey,
+  generateStoreKey,
+  type Padding,
+  paddings,
+  readStoreKey,
+  type StoreKey,
+} from "./encrypted/key.ts";
 export { type HttpStore, type HttpStoreOptions, openHttpStore } from "./http.ts";
 export {
   type FetchOptions,
@@ -31,6 +42,12 @@ export { refreshAge } from "./local-refresh.ts";
 export { type LocalStoreOptions, openLocalStore } from "./local.ts";
 export * from "./open.ts";
 export { type Channel, type Connect, type RemoteFiles } from "./remote/connection.ts";
+export { type Announcement, announcePeer, type AnnounceOptions } from "./peers/announce.ts";
+export { peerCheck, type PeerCheckOptions } from "./peers/check.ts";
+export { type PeerAddress, PeerFinder } from "./peers/find-peers.ts";
+export { HeldIndexFiles } from "./peers/held-indexes.ts";
+export { type PeerSource, PeerStore, type PeerStoreOptions } from "./peers/peer-store.ts";
+export { indexDigest, peerStorePath } from "./peers/service.ts";
 export { pullArchive, pullIndex } from "./remote/pull.ts";
 export {
   pushArchive,
@@ -46,10 +63,25 @@ export { sshConnect, type SshOptions } from "./remote/ssh-channel.ts";
 export { isSshLocation, parseSshLocation, sameRemote, type SshLocation } from "./remote/ssh-location.ts";
 export { streamChannel } from "./remote/stream-channel.ts";
 export { RateLimit } from "./rate-limit.ts";
-export { fetchS3Object, openS3Store, type S3Credentials, type S3Store, type S3StoreOptions } from "./s3.ts";
-export { isSftpLocation } from "./sftp/location.ts";
-export { fetchSftpFile, openSftpStore, type SftpStoreOptions } from "./sftp/store.ts";
-export { isS3Location } from "./s3-location.ts";
+export type { AzureCredentials } from "./azure-credentials.ts";
+export { type AzureStoreOptions, openAzureStore } from "./azure.ts";
+export type { HttpObjectStore } from "./http-object-store.ts";
+export type { FtpCredentials } from "./ftp/credentials.ts";
+export { type FtpStoreOptions, openFtpStore } from "./ftp/store.ts";
+export type { GoogleCredentials } from "./google-credentials.ts";
+export { type OciStoreOptions, openOciStore } from "./oci/store.ts";
+export type { RegistryCredentials } from "./oci/credentials.ts";
+export { type GsStoreOptions, openGsStore } from "./gs.ts";
+export { openS3Store, type S3Credentials, type S3StoreOptions } from "./s3.ts";
+export { openSftpStore, type SftpStoreOptions } from "./sftp/store.ts";
+export {
+  fetchStoredFile,
+  isStoredFile,
+  storedFileBelow,
+  type StoredFileOptions,
+  writeStoredFile,
+} from "./stored-file.ts";
 export { openChunk, readChunk, readStoredChunk } from "./read-chunk.ts";
 export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";
 export * from "./store.ts";
+export { limitTime } from "./time-limit.ts";

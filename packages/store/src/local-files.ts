@@ -161,6 +161,11 @@ export class SyncLocalStore implements Disposable {
     this.#touched.clear();
   }
 
+  /** What a chunk takes up in the store, in bytes. */
+  storedBytes({ bytes }: StoredChunk): number {
+    return bytes.length;
+  }
+
   /** Removes what was put and not flushed yet: for a run that ends early. */
   [Symbol.dispose](): void {
     for (const name of this.#pending.keys()) this.#drop(name);

@@ -17,7 +17,7 @@ import { notThere, storeError, temporaryNames } from "./local-errors.ts";
 import { listFolder, listRoot } from "./local-list.ts";
 import { keepChunkFileAsync } from "./local-refresh.ts";
 import { removeFile } from "./local-remove.ts";
-import type { ChunkName, PruneStore, StoredChunk, StoreEntry } from "./store.ts";
+import type { ChunkName, LocalStorePlace, PruneStore, StoredChunk, StoreEntry } from "./store.ts";
 
 export interface LocalStoreOptions {
   /** Whether put() and flush() wait until a crash of the machine could lose nothing. Default true. */
@@ -56,7 +56,7 @@ export async function openLocalStore(path: string, options: LocalStoreOptions = 
 
 class LocalStore implements PruneStore {
   readonly location: string;
-  readonly directory: string;
+  readonly place: LocalStorePlace;
   readonly #durable: boolean;
   readonly #nextTemporary: () => string = temporaryNames();
   readonly #folders = new Set<string>();
@@ -64,7 +64,7 @@ class LocalStore implements PruneStore {
 
   constructor(path: string, durable: boolean) {
     this.location = path;
-    this.directory = path;
+    this.place = { directory: path };
     this.#durable = durable;
   }
 

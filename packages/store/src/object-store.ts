@@ -14,6 +14,8 @@ export interface ObjectFacts {
   readonly bytes: number | undefined;
   /** When it was written or renewed, in milliseconds since 1970; undefined where the server does not say. */
   readonly lastUsed: number | undefined;
+  /** What changes with the object, such as an ETag; undefined where the server does not say. */
+  readonly version?: string | undefined;
 }
 
 /** Paths are relative to the store's root and have passed checkChunkName() or come from list(). */
@@ -39,7 +41,11 @@ export interface ObjectWriter extends ObjectReader {
 export interface ObjectManager extends ObjectWriter {
   /** Every object below the root, with its relative path. */
   list(signal?: AbortSignal): AsyncGenerator<ObjectFacts & { readonly path: string }, void>;
-  delete(path: string): Promise<void>;
+  /**
+   * Removes an object; where the server can be asked to, only if it is still of the version.
+   * @returns false when it has changed or is gone
+   */
+  delete(path: string, version: string | undefined): Promise<boolean>;
 }
 
 /** Which files a store has: what is missing costs two requests when it may be either. */
@@ -59,6 +65,10 @@ class ObjectReadStore<Client extends ObjectReader = ObjectReader> implements Rea
 
   async has(name: ChunkName, signal?: AbortSignal): Promise<boolean> {
     return (await this.find(name, signal)) !== undefined;
+  }
+
+  async storedSize(name: ChunkName, signal?: AbortSignal): Promise<number | undefined> {
+    return (await this.find(name, signal))?.bytes;
   }
 
   async get(name: ChunkName, signal?: AbortSignal, maxBytes?: number): Promise<StoredChunk | undefined> {
@@ -151,8 +161,7 @@ export class ObjectPruneStore extends ObjectWriteStore<ObjectManager> implements
   async remove(entry: Exclude<StoreEntry, { kind: "stray" }>, unusedSince: number): Promise<boolean> {
     const facts = await this.client.stat(entry.path);
     if (facts === undefined || (facts.lastUsed ?? Date.now()) >= unusedSince) return false;
-    await this.client.delete(entry.path);
-    return true;
+    return this.client.delete(entry.path, facts.version);
   }
 }
 

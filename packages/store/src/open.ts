@@ -5,32 +5,67 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "@imgtool/core";
+import { FailoverStore, groupMembers, isFailoverGroup } from "./failover.ts";
 import type { HttpStoreOptions } from "./http.ts";
-import { isHttpUrl } from "./http-target.ts";
+import { isHttpUrl, parseHttpUrl } from "./http-target.ts";
 import type { LocalStoreOptions } from "./local.ts";
-import type { S3StoreOptions } from "./s3.ts";
-import { isS3Location } from "./s3-location.ts";
+import { objectScheme, objectSchemeNames, type ObjectStoreOptions } from "./object-schemes.ts";
 import type { SshOptions } from "./remote/ssh-channel.ts";
 import { isSshLocation, withPath } from "./remote/ssh-location.ts";
-import { isSftpLocation } from "./sftp/location.ts";
-import type { SftpStoreOptions } from "./sftp/store.ts";
 import type { PruneStore, ReadStore, WriteStore } from "./store.ts";
 
-export interface OpenStoreOptions
-  extends LocalStoreOptions, HttpStoreOptions, S3StoreOptions, SftpStoreOptions, SshOptions {}
+export interface OpenStoreOptions extends LocalStoreOptions, HttpStoreOptions, ObjectStoreOptions, SshOptions {}
 
-/** Whether a location is not a path on this machine, but one that a driver for the network takes. */
+/**
+ * Whether a location is no path on this machine, but a group, a URL or another machine's: what openStore() and
+ * its like are for, which refuse URLs that no driver takes.
+ */
 export function isRemoteLocation(location: string): boolean {
-  return isHttpUrl(location) || isS3Location(location) || isSftpLocation(location) || isSshLocation(location);
+  return isFailoverGroup(location) || schemeOf(location) !== undefined || isSshLocation(location);
+}
+
+/** What stands before `://`. */
+function schemeOf(location: string): string | undefined {
+  return /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
 }
 
 /**
- * Opens a store for reading by its location: a path, an http(s) URL, a bucket's s3 URL, an sftp URL,
- * or host:path for ssh.
+ * A location for messages, or the members of a group: without passwords, the user names of all but ssh, and
+ * the queries in which signed URLs have their signatures. It need not be one that a driver takes.
+ */
+export function shownLocation(location: string): string {
+  return location
+    .split(/(^\s+|\s*\|\s*)/)
+    .map(shownMember)
+    .join("");
+}
+
+function shownMember(location: string): string {
+  if (isHttpUrl(location) && URL.canParse(location)) return parseHttpUrl(location).shown;
+  if (/^s(?:sh|ftp):/i.test(location)) return location.replace(/^(s(?:sh|ftp):\/\/[^/:@]*):[^/]*@/i, "$1@");
+  const shown = location.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, "$1");
+  // The keys of objects in buckets can hold question marks.
+  return /^(?:https?|ftps?|azure(?:\+https?)?):\/\//i.test(shown) ? shown.replace(/\?.*/s, "") : shown;
+}
+
+/**
+ * Opens a store for reading by its location: a path, an http(s) URL, a URL that a driver of
+ * object-schemes.ts takes (s3, gs, azure, oci, sftp, ftp, ftps), or host:path for ssh; several with | between them
+ * are places of one store, see failover.ts.
  * @throws ConfigError for a location that no driver takes; as openLocalStore, openHttpStore and
  *   openSshStore
  */
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<ReadStore> {
+  if (isFailoverGroup(location)) {
+    // another member is a better second attempt than a dead one's sixth
+    const memberOptions = { retries: 1, ...options };
+    return new FailoverStore(
+      groupMembers(location).map((member) => ({
+        location: shownLocation(member),
+        open: () => openStore(member, memberOptions),
+      })),
+    );
+  }
   if (isHttpUrl(location)) {
     const { openHttpStore } = await import("./http.ts");
     return openHttpStore(location, options);
@@ -43,24 +78,26 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
 }
 
 /**
- * Opens a store for writing by its location: a path, an http(s) URL, a bucket's s3 URL or
- * an sftp URL.
+ * Opens a store for writing by its location: a path, an http(s) URL, or a URL that a driver of
+ * object-schemes.ts takes.
  * @throws ConfigError `store-read-only`, `store-scheme-unknown`; as openLocalStore
  */
 export async function openWriteStore(location: string, options: OpenStoreOptions = {}): Promise<WriteStore> {
+  refuseGroup(location);
   if (isHttpUrl(location)) {
     const { openHttpStore } = await import("./http.ts");
     return openHttpStore(location, options);
   }
-  return openPruneStore(location, options);
+  return (await objectScheme(location)?.store(location, options)) ?? openPruneStore(location, options);
 }
 
 /**
- * Opens a store for writing, listing and pruning by its location: a path, a bucket's s3 URL or an
- * sftp URL.
+ * Opens a store for writing, listing and pruning by its location: a path, or a URL that a driver
+ * of object-schemes.ts takes.
  * @throws ConfigError `store-read-only` where the store cannot say what it holds; as openWriteStore
  */
 export async function openPruneStore(location: string, options: OpenStoreOptions = {}): Promise<PruneStore> {
+  refuseGroup(location);
   if (isSshLocation(location)) {
     throw new ConfigError("a store on another machine is written by the program there, for an index there", {
       code: "store-read-only",
@@ -75,31 +112,41 @@ export async function openPruneStore(location: string, options: OpenStoreOptions
       data: { expected: ["path"], found: "http" },
     });
   }
-  if (isS3Location(location)) {
-    const { openS3Store } = await import("./s3.ts");
-    return openS3Store(location, options);
+  const driver = objectScheme(location);
+  if (driver?.prune !== undefined) return driver.prune(location, options);
+  if (driver !== undefined) {
+    throw new ConfigError("chunks in a registry are in packs, of which none can be removed alone", {
+      code: "store-read-only",
+      hint: "delete tags that are not needed any more: the registry's garbage collection removes what no tag names",
+      data: { expected: ["path"], found: driver.names[0] },
+    });
   }
-  if (isSftpLocation(location)) {
-    const { openSftpStore } = await import("./sftp/store.ts");
-    return openSftpStore(location, options);
-  }
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(location)?.[1]?.toLowerCase();
+  const scheme = schemeOf(location);
   if (scheme !== undefined && scheme !== "file") {
     throw new ConfigError(`no store driver takes ${scheme}:// locations`, {
       code: "store-scheme-unknown",
-      hint: "give a path, host:path, or a URL that begins with http://, https://, s3:// or sftp://",
-      data: { expected: ["path", "http", "https", "s3", "s3+http", "s3+https", "sftp", "ssh"], found: scheme },
+      hint: "give a path, host:path, or a URL that begins with http://, https://, s3://, gs://, azure://, oci://, sftp://, ftp:// or ftps://",
+      data: { expected: ["path", "http", "https", ...objectSchemeNames, "ssh"], found: scheme },
     });
   }
   const { openLocalStore } = await import("./local.ts");
   return openLocalStore(scheme === "file" ? fileURLToPath(location) : location, options);
 }
 
+function refuseGroup(location: string): void {
+  if (!isFailoverGroup(location)) return;
+  throw new ConfigError("a group of stores is only read", {
+    code: "store-read-only",
+    hint: "name the one store of the group that others are copied from",
+    data: { expected: ["one location"], found: "group" },
+  });
+}
+
 /** The store that belongs to an index unless another is named: `default.castr` beside it. */
 export function defaultStoreLocation(indexLocation: string): string {
   const name = "default.castr";
   if (isSshLocation(indexLocation)) return withPath(indexLocation, (path) => join(dirname(path), name));
-  if (isS3Location(indexLocation) || isSftpLocation(indexLocation))
+  if (objectScheme(indexLocation) !== undefined)
     return `${indexLocation.slice(0, indexLocation.lastIndexOf("/") + 1)}${name}`;
   if (!isHttpUrl(indexLocation)) return join(dirname(indexLocation), name);
   const url = new URL(indexLocation);

@@ -3,6 +3,7 @@
  * @module
  */
 import { FormatError } from "@imgtool/core";
+import { element, elements } from "./xml-element.ts";
 
 interface ListedObject {
   readonly key: string;
@@ -22,7 +23,9 @@ export function parseListing(bytes: Uint8Array, location: string): Listing {
   const text = new TextDecoder().decode(bytes);
   if (!/<ListBucketResult[\s>]/.test(text)) throw invalid(location, "no ListBucketResult");
   const isEncoded = element(text, "EncodingType") === "url";
-  const objects = Array.from(text.matchAll(/<Contents>(.*?)<\/Contents>/gs), ([, content = ""]): ListedObject => {
+  const contents = elements(text, "Contents");
+  if (contents === undefined) throw invalid(location, "Contents without an end");
+  const objects = contents.map((content): ListedObject => {
     const key = element(content, "Key");
     const size = Number(element(content, "Size") ?? Number.NaN);
     const lastModified = Date.parse(element(content, "LastModified") ?? "");
@@ -34,22 +37,6 @@ export function parseListing(bytes: Uint8Array, location: string): Listing {
   if (element(text, "IsTruncated") === "true" && nextToken === undefined)
     throw invalid(location, "a page that is not the last, without NextContinuationToken");
   return { objects, nextToken };
-}
-
-/** The text of the first element of the name. */
-function element(xml: string, name: string): string | undefined {
-  const text = new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
-  return text?.replaceAll(/&(amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-f]{1,6});/gi, (_, entity: string) =>
-    unescape(entity),
-  );
-}
-
-const entities: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
-
-function unescape(entity: string): string {
-  if (!entity.startsWith("#")) return entities[entity.toLowerCase()] ?? "";
-  const code = /^#x/i.test(entity) ? Number.parseInt(entity.slice(2), 16) : Number(entity.slice(1));
-  return code <= 0x10ffff ? String.fromCodePoint(code) : "\uFFFD";
 }
 
 function decodeKey(key: string, location: string): string {

@@ -1,7 +1,7 @@
 /**
  * PUT of chunks, as desync's chunk server has it: the body is stored under the chunk's path in any
  * store below the served directory, unless it is there already. What the server can check, it checks:
- * the name, the size, that a compressed chunk begins as one. The digest is the reader's to verify: only
+ * the name, the size, that a compressed or encrypted chunk begins as one. The digest is the reader's to verify: only
  * an index says which algorithm made the name, and how long the chunk is.
  * @module
  */
@@ -11,6 +11,7 @@ import { access } from "node:fs/promises";
 import { ImgtoolError } from "@imgtool/core";
 import { chunkFolder, compressedSuffix, isChunkName } from "./chunk-path.ts";
 import { sniffCodec } from "./codecs.ts";
+import { isSealedChunk, maxSealedBytes } from "./encrypted/cipher.ts";
 import { maxStoredBytes } from "./limits.ts";
 import { openLocalStore } from "./local.ts";
 import { pathBelow, requestNames } from "./serve-path.ts";
@@ -44,14 +45,14 @@ export async function putChunk(root: string, request: IncomingMessage): Promise<
   const { name, compressed } = target;
   const announced = Number(request.headers["content-length"]);
   if (Number.isNaN(announced)) return 411;
-  if (announced > maxStoredBytes()) return 413;
+  if (announced > maxSealedBytes(maxStoredBytes())) return 413;
   const path = await pathBelow(root, target.store);
   if (path === undefined) return 404;
   const bytes = await bodyOf(request, announced);
   // a body that was cut off has no one left to answer
   if (bytes === undefined) return 400;
   const chunk = { bytes, compressed };
-  if (bytes.length === 0 || (compressed && sniffCodec(bytes) === undefined)) return 422;
+  if (bytes.length === 0 || (compressed && sniffCodec(bytes) === undefined && !isSealedChunk(bytes))) return 422;
   try {
     await access(path, constants.W_OK);
     const store = await openLocalStore(path);

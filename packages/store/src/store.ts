@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { StoreKey } from "./encrypted/key.ts";
+
 /** A chunk's identifier: 64 lower-case hexadecimal digits of its 32-byte digest. */
 export type ChunkName = string;
 
@@ -18,11 +20,18 @@ export interface StoredChunk {
   readonly compressed: boolean;
 }
 
+/** A store that is a directory here: threads open it for themselves, with openSyncStore(). */
+export interface LocalStorePlace {
+  readonly directory: string;
+  /** With which its chunks are encrypted. */
+  readonly key?: StoreKey | undefined;
+}
+
 export interface ReadStore {
   /** Where the store is, for messages: a path or a URL without its credentials. */
   readonly location: string;
-  /** Of a store that is a directory here, its path: threads read its chunks with SyncLocalStore. */
-  readonly directory?: string | undefined;
+  /** Of a store that is a directory here, where it is. */
+  readonly place?: LocalStorePlace | undefined;
   /** Whether the store holds the chunk, without reading it. */
   has(name: ChunkName, signal?: AbortSignal): Promise<boolean>;
   /**
@@ -32,6 +41,14 @@ export interface ReadStore {
    *   NetworkError when the store cannot tell; AbortedError
    */
   get(name: ChunkName, signal?: AbortSignal, maxBytes?: number): Promise<StoredChunk | undefined>;
+  /**
+   * Bytes that the chunk takes up in the store, without reading it; undefined when the store does not hold it
+   * or cannot say. Where the method is missing, only get() tells.
+   * @throws as has()
+   */
+  storedSize?(name: ChunkName, signal?: AbortSignal): Promise<number | undefined>;
+  /** What a chunk takes up in the store, in bytes, where that is not its length: encrypted, it is longer. */
+  storedBytes?(chunk: StoredChunk): number;
   /** Ends connections; a closed store is not used again. */
   close(): Promise<void>;
 }
@@ -89,6 +106,8 @@ export interface ListStore extends ReadStore {
    * @throws EnvironmentError, AbortedError
    */
   list(signal?: AbortSignal): AsyncGenerator<StoreEntry, void>;
+  /** What list() calls a chunk, where that is not its name: in an encrypted store. */
+  listedName?(name: ChunkName): ChunkName;
 }
 
 /** A store that chunks can be removed from while others write to it. */

@@ -32,6 +32,7 @@ import {
   type Compression,
   type PruneStore,
   type ReadStore,
+  type StoredChunk,
   type StoreEntry,
   type WriteStore,
 } from "../src/index.ts";
@@ -53,8 +54,16 @@ export interface OpenedStore {
 /** Opens the driver under test over a directory of chunk files. */
 export type OpenDriver = (root: string) => Promise<OpenedStore>;
 
+/** How a store that does not keep chunks as they are has them. */
+export interface Disguise {
+  /** Name of the file that holds a chunk, which has the suffix of compressed ones. */
+  readonly storedName: (name: ChunkName) => ChunkName;
+  readonly storedBytes: (name: ChunkName, chunk: StoredChunk) => Uint8Array;
+}
+
 export interface Driver {
   readonly open: OpenDriver;
+  readonly disguise?: Disguise;
   readonly failures: readonly Failure[];
   readonly writable: boolean;
   readonly prunable?: boolean;
@@ -67,17 +76,31 @@ const name = chunkName(plain);
 const size = plain.length;
 const absent = chunkName(Buffer.from("absent"));
 
-/** Puts a chunk's file where casync would. */
+/** Puts a chunk's file where casync would, or where the store that is tested disguises it. */
 export function layChunk(
   root: string,
   bytes: Uint8Array,
   compression: Compression = "zstd",
   as: ChunkName = chunkName(bytes),
+  disguise?: Disguise,
 ): string {
-  const path = join(root, chunkPath(as, compression !== "none"));
+  const chunk = compressChunk(bytes, compression);
+  const path = join(root, chunkPath(disguise?.storedName(as) ?? as, disguise !== undefined || chunk.compressed));
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, compressChunk(bytes, compression).bytes);
+  writeFileSync(path, disguise?.storedBytes(as, chunk) ?? chunk.bytes);
   return path;
+}
+
+type Lay = (root: string, bytes: Uint8Array, compression?: Compression, as?: ChunkName) => string;
+
+/** The name of a chunk's file, without a suffix. */
+function fileName({ disguise }: Driver, chunk: ChunkName): string {
+  return disguise?.storedName(chunk) ?? chunk;
+}
+
+/** layChunk() for a driver. */
+function layerOf({ disguise }: Driver): Lay {
+  return (root, bytes, compression, as) => layChunk(root, bytes, compression, as, disguise);
 }
 
 const hostileNames: readonly string[] = [
@@ -123,6 +146,9 @@ function opened(driver: Driver, check: (root: string, opened: OpenedStore) => Pr
 }
 
 function readContract(driver: Driver): void {
+  const damaged: unknown =
+    driver.disguise === undefined ? "chunk-altered" : expect.stringMatching(/^chunk-(truncated|too-long)$/);
+  const lay = layerOf(driver);
   test(
     "a chunk that is missing is no error until every store was asked",
     opened(driver, async (_root, { store }) => {
@@ -138,8 +164,9 @@ function readContract(driver: Driver): void {
   test(
     "a chunk that is marked as missing is missing",
     opened(driver, async (root, { store }) => {
-      mkdirSync(join(root, absent.slice(0, 4)));
-      symlinkSync("/dev/null", join(root, chunkPath(absent, false)));
+      const marked = fileName(driver, absent);
+      mkdirSync(join(root, marked.slice(0, 4)));
+      symlinkSync("/dev/null", join(root, chunkPath(marked, false)));
       expect([await store.has(absent), await store.get(absent)]).toEqual([false, undefined]);
     }),
   );
@@ -149,13 +176,13 @@ function readContract(driver: Driver): void {
     opened(driver, async (root, { store }) => {
       for (const compression of compressions) {
         const bytes = Buffer.concat([plain, Buffer.from(compression)]);
-        layChunk(root, bytes, compression);
+        lay(root, bytes, compression);
         expect(await store.has(chunkName(bytes))).toBe(true);
         expect((await store.get(chunkName(bytes)))?.compressed).toBe(compression !== "none");
         expect(Buffer.compare(await readChunk([store], chunkName(bytes), bytes.length), bytes)).toBe(0);
       }
       const sha256 = chunkName(plain, "sha256");
-      layChunk(root, plain, "zstd", sha256);
+      lay(root, plain, "zstd", sha256);
       expect(Buffer.compare(await readChunk([store], sha256, size, "sha256"), plain)).toBe(0);
     }),
   );
@@ -165,7 +192,7 @@ function readContract(driver: Driver): void {
     opened(driver, async (root, { store }) => {
       const other = Buffer.from(plain);
       other[100] = (other[100] ?? 0) ^ 1;
-      layChunk(root, other, "zstd", name);
+      lay(root, other, "zstd", name);
       const error = { code: "chunk-altered", exitCode: 3 };
       await expect(readChunk([store], name, size)).rejects.toMatchObject({
         ...error,
@@ -186,19 +213,19 @@ function readContract(driver: Driver): void {
     opened(driver, async (root, { store }) => {
       for (const compression of ["zstd", "xz", "gzip", "none"] as const) {
         const bytes = Buffer.concat([plain, Buffer.from(`truncated ${compression}`)]);
-        const path = layChunk(root, bytes, compression);
+        const path = lay(root, bytes, compression);
         const length = readFileSync(path).length;
         for (const shorter of [length - 1, length >> 1, 5]) {
           truncateSync(path, shorter);
           await expect(readChunk([store], chunkName(bytes), bytes.length)).rejects.toMatchObject({
-            code: "chunk-altered",
+            code: damaged,
           });
         }
         truncateSync(path, 0);
         await expect(readChunk([store], chunkName(bytes), bytes.length)).rejects.toMatchObject({ name: /Error$/ });
       }
-      appendFileSync(layChunk(root, plain, "none"), "more");
-      await expect(readChunk([store], name, size)).rejects.toMatchObject({ code: "chunk-altered" });
+      appendFileSync(lay(root, plain, "none"), "more");
+      await expect(readChunk([store], name, size)).rejects.toMatchObject({ code: damaged });
     }),
   );
 
@@ -206,10 +233,10 @@ function readContract(driver: Driver): void {
     "a chunk that is larger than declared is refused before it is read",
     opened(driver, async (root, { store }) => {
       const large = randomBytes(3_000_000, "large");
-      layChunk(root, large, "none");
+      lay(root, large, "none");
       await expect(store.get(chunkName(large), undefined, 100_000)).rejects.toMatchObject({ exitCode: 3 });
       await expect(readChunk([store], chunkName(large), 65_536)).rejects.toMatchObject({ exitCode: 3 });
-      layChunk(root, new Uint8Array(64 * 1024 ** 2), "zstd", name);
+      lay(root, new Uint8Array(64 * 1024 ** 2), "zstd", name);
       await expect(readChunk([store], name, 65_536)).rejects.toMatchObject({ code: "chunk-altered" });
     }),
   );
@@ -231,7 +258,7 @@ function readContract(driver: Driver): void {
     "many reads at once are all answered",
     opened(driver, async (root, { store }) => {
       const chunks = Array.from({ length: 120 }, (_, i) => randomBytes(2000 + i, `many ${i}`));
-      for (const bytes of chunks) layChunk(root, bytes);
+      for (const bytes of chunks) lay(root, bytes);
       const read = await Promise.all(chunks.map((bytes) => readChunk([store], chunkName(bytes), bytes.length)));
       for (const [i, bytes] of chunks.entries()) expect(read[i]).toHaveLength(bytes.length);
     }),
@@ -240,7 +267,7 @@ function readContract(driver: Driver): void {
   test(
     "a signal that has fired ends a read",
     opened(driver, async (root, { store }) => {
-      layChunk(root, plain);
+      lay(root, plain);
       const signal = AbortSignal.abort();
       await expect(store.has(name, signal)).rejects.toBeInstanceOf(AbortedError);
       await expect(store.get(name, signal)).rejects.toBeInstanceOf(AbortedError);
@@ -252,7 +279,7 @@ function readContract(driver: Driver): void {
   test.each(only(driver, "slow"))(
     "a read that is %s can be cancelled, and the store goes on",
     opened(driver, async (root, { store, fail }) => {
-      layChunk(root, plain);
+      lay(root, plain);
       fail?.(name, "slow");
       const controller = new AbortController();
       const started = performance.now();
@@ -262,7 +289,7 @@ function readContract(driver: Driver): void {
       );
       expect(performance.now() - started).toBeLessThan(1500);
       const bytes = Buffer.from("another chunk");
-      layChunk(root, bytes);
+      lay(root, bytes);
       expect(await readChunk([store], chunkName(bytes), bytes.length)).toHaveLength(bytes.length);
     }),
   );
@@ -270,7 +297,7 @@ function readContract(driver: Driver): void {
   test.each(only(driver, "once"))(
     "a read that fails %s is repeated",
     opened(driver, async (root, { store, fail }) => {
-      layChunk(root, plain);
+      lay(root, plain);
       fail?.(name, "once");
       expect(Buffer.compare(await readChunk([store], name, size), plain)).toBe(0);
     }),
@@ -279,7 +306,7 @@ function readContract(driver: Driver): void {
   test.each(only(driver, "always"))(
     "a store that fails %s is passed over; its error is told when no other has the chunk",
     opened(driver, async (root, { store, fail }) => {
-      layChunk(root, plain);
+      lay(root, plain);
       fail?.(name, "always");
       const failure: unknown = await readChunk([store], name, size).catch((error: unknown) => error);
       expect(failure).toMatchObject({ name: /^(Network|Environment|Format)Error$/ });
@@ -337,13 +364,14 @@ function writeContract(driver: Driver): void {
 }
 
 function renewContract(driver: Driver): void {
+  const lay = layerOf(driver);
   const chunk = compressChunk(plain);
 
   test(
     "a chunk that a writer keeps or puts again counts as just used, unless it does already",
     opened(driver, async (root, { writable }) => {
       expect(await writable?.keep(absent)).toBe(false);
-      const path = layChunk(root, plain);
+      const path = lay(root, plain);
       const now = Date.now();
       setLastUsed(path, now - 2 * refreshAge);
       expect(await writable?.has(name)).toBe(true);
@@ -390,29 +418,36 @@ async function pruneUntil(store: PruneStore | undefined, stop: AbortSignal): Pro
 }
 
 function pruneContract(driver: Driver): void {
+  const lay = layerOf(driver);
+  const stored = fileName(driver, name);
   test(
     "everything in the store is listed with its size and last use; what does not belong there, as such",
     opened(driver, async (root, { prunable }) => {
       expect(await listAll(prunable)).toEqual([]);
-      const path = layChunk(root, plain);
+      const path = lay(root, plain);
       setLastUsed(path, 1_500_000_000_000);
-      const uncompressed = layChunk(root, Buffer.from("plain"), "none");
+      const uncompressed = lay(root, Buffer.from("plain"), "none");
       const folder = dirname(path);
       writeFileSync(join(root, "README"), "");
       mkdirSync(join(root, "ffff-not"));
       symlinkSync("/etc", join(root, "abcd"));
       writeFileSync(join(folder, "notes.txt"), "");
       writeFileSync(join(folder, `${"f".repeat(64)}.cacnk`), "");
-      mkdirSync(join(folder, `${name.slice(0, 4)}${"0".repeat(60)}.cacnk`));
-      symlinkSync("/etc/passwd", join(folder, `${name.slice(0, 4)}${"1".repeat(60)}.cacnk`));
-      symlinkSync("/dev/null", join(folder, `${name.slice(0, 4)}${"2".repeat(60)}`));
+      mkdirSync(join(folder, `${stored.slice(0, 4)}${"0".repeat(60)}.cacnk`));
+      symlinkSync("/etc/passwd", join(folder, `${stored.slice(0, 4)}${"1".repeat(60)}.cacnk`));
+      symlinkSync("/dev/null", join(folder, `${stored.slice(0, 4)}${"2".repeat(60)}`));
       writeFileSync(join(folder, ".tmp-0123456789abcdef-0"), "1");
-      writeFileSync(join(folder, `${name}.0123456789abcdef.tmp`), "12");
+      writeFileSync(join(folder, `${stored}.0123456789abcdef.tmp`), "12");
       const entries = await listAll(prunable);
       expect(entries.filter(({ kind }) => kind === "chunk").sort((a, b) => (a.path < b.path ? -1 : 1))).toMatchObject(
         [
-          { path, name, compressed: true, bytes: statSync(path).size, lastUsed: 1_500_000_000_000 },
-          { path: uncompressed, name: chunkName(Buffer.from("plain")), compressed: false, bytes: 5 },
+          { path, name: stored, compressed: true, bytes: statSync(path).size, lastUsed: 1_500_000_000_000 },
+          {
+            path: uncompressed,
+            name: fileName(driver, chunkName(Buffer.from("plain"))),
+            compressed: driver.disguise !== undefined,
+            bytes: statSync(uncompressed).size,
+          },
         ].sort((a, b) => (a.path < b.path ? -1 : 1)),
       );
       expect(entries.filter(({ kind }) => kind === "stray")).toHaveLength(7);
@@ -428,7 +463,7 @@ function pruneContract(driver: Driver): void {
   test(
     "a chunk is removed unless it was used since, and can be stored again",
     opened(driver, async (root, { prunable }) => {
-      const path = layChunk(root, plain);
+      const path = lay(root, plain);
       const old = Date.now() - 2 * refreshAge;
       setLastUsed(path, old);
       const entry = await theOnly(prunable, "chunk");
@@ -448,14 +483,14 @@ function pruneContract(driver: Driver): void {
   test(
     "a removal that was cut short is ended, or undone when the chunk was used",
     opened(driver, async (root, { prunable }) => {
-      const path = layChunk(root, plain);
-      const aside = join(dirname(path), `.gc-0123456789abcdef-${name}.cacnk`);
+      const path = lay(root, plain);
+      const aside = join(dirname(path), `.gc-0123456789abcdef-${stored}.cacnk`);
       renameSync(path, aside);
       expect(await prunable?.has(name)).toBe(false);
       expect(await prunable?.remove(await theOnly(prunable, "leaving"), Date.now() - 1000)).toBe(false);
       expect([await prunable?.has(name), existsSync(aside)]).toEqual([true, false]);
       renameSync(path, aside);
-      layChunk(root, plain);
+      lay(root, plain);
       expect(await prunable?.remove(await theOnly(prunable, "leaving"), Date.now() - 1000)).toBe(false);
       expect([await prunable?.has(name), existsSync(aside)]).toEqual([true, false]);
       renameSync(path, aside);
@@ -467,7 +502,7 @@ function pruneContract(driver: Driver): void {
   test(
     "a signal that has fired ends a listing",
     opened(driver, async (root, { prunable }) => {
-      layChunk(root, plain);
+      lay(root, plain);
       await expect(prunable?.list(AbortSignal.abort()).next()).rejects.toBeInstanceOf(AbortedError);
     }),
   );
@@ -482,7 +517,7 @@ function pruneContract(driver: Driver): void {
       try {
         for (let round = 0; round < 5; round++) {
           for (const bytes of chunks) {
-            const path = layChunk(root, bytes);
+            const path = lay(root, bytes);
             setLastUsed(path, Date.now() - 2 * refreshAge);
             if ((await first.writable?.keep(chunkName(bytes))) !== true) {
               await first.writable?.put(chunkName(bytes), compressChunk(bytes));

@@ -5,16 +5,21 @@ import { join } from "node:path";
 import { throwIfAborted } from "@imgtool/core";
 import {
   chunkPath,
+  encryptStore,
+  generateStoreKey,
   openHttpStore,
   openLocalStore,
   openRemoteStore,
+  openStore,
   type ReadStore,
   serveDirectory,
   servePull,
+  StoreCipher,
   SyncLocalStore,
   type WriteStore,
 } from "../src/index.ts";
-import { type Failure, storeContract } from "./contract.ts";
+import { openSyncStore, type SyncStore } from "../src/blocking.ts";
+import { type Disguise, type Failure, storeContract } from "./contract.ts";
 import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
 import { connectTo } from "./remote-peer.ts";
 
@@ -47,6 +52,54 @@ storeContract("local directory, synchronous", {
   },
 });
 
+const key = generateStoreKey();
+const cipher = new StoreCipher(key);
+const disguise: Disguise = {
+  storedName: (name) => cipher.storedName(name),
+  storedBytes: (name, chunk) => cipher.sealChunk(cipher.storedName(name), chunk),
+};
+
+storeContract("local directory, encrypted", {
+  writable: true,
+  prunable: true,
+  disguise,
+  failures: ["always"],
+  open: async (root) => {
+    const store = encryptStore(await openLocalStore(root), key);
+    return {
+      store,
+      writable: store,
+      prunable: store,
+      fail(name) {
+        const path = join(root, chunkPath(cipher.storedName(name)));
+        rmSync(path);
+        mkdirSync(path);
+      },
+    };
+  },
+});
+
+storeContract("local directory, synchronous, encrypted", {
+  writable: true,
+  disguise,
+  failures: [],
+  open: async (root) => {
+    const store = asynchronous(openSyncStore({ directory: root, key }));
+    return { store, writable: store };
+  },
+});
+
+storeContract("HTTP from serveDirectory, writable, encrypted", {
+  writable: true,
+  disguise,
+  failures: [],
+  open: async (root) => {
+    const server = await serveDirectory(root, { writable: true });
+    const store = encryptStore(openHttpStore(server.url), key);
+    return { store, writable: store, close: () => server.close() };
+  },
+});
+
 storeContract("HTTP from serveDirectory", {
   writable: false,
   failures: [],
@@ -74,6 +127,32 @@ storeContract("HTTP through a bad network", {
     const proxy = await startFaultProxy(server.url);
     return {
       store: openHttpStore(proxy.url, { retryDelay: 5, retries: 3, http2: false }),
+      fail(name, failure) {
+        const once = firstTimes(1, { kind: "drop" });
+        proxy.decide = ({ url }) => {
+          if (!url.includes(name)) return undefined;
+          if (failure === "once") return once();
+          return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
+        };
+      },
+      close: async () => {
+        await proxy.close();
+        await server.close();
+      },
+    };
+  },
+});
+
+storeContract("a group whose first member is dead", {
+  writable: false,
+  failures: ["once", "always", "slow"],
+  open: async (root) => {
+    const dead = await serveDirectory(root);
+    await dead.close();
+    const server = await serveDirectory(root);
+    const proxy = await startFaultProxy(server.url);
+    return {
+      store: await openStore(`${dead.url}|${proxy.url}`, { retryDelay: 5, http2: false }),
       fail(name, failure) {
         const once = firstTimes(1, { kind: "drop" });
         proxy.decide = ({ url }) => {
@@ -121,8 +200,8 @@ storeContract("casync's remote protocol", {
   },
 });
 
-/** A SyncLocalStore behind the asynchronous interface, as the chunk pipeline has it in its threads. */
-function asynchronous(store: SyncLocalStore): WriteStore {
+/** What threads have of a store behind the asynchronous interface, as the chunk pipeline has it in its threads. */
+function asynchronous(store: SyncStore): WriteStore {
   return {
     location: store.location,
     async has(name, signal) {

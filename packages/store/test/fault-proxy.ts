@@ -41,6 +41,8 @@ export interface FaultProxy {
   readonly requests: ProxiedRequest[];
   /** Most requests that were open at once. */
   peak: number;
+  /** Requests that are open. */
+  open(): number;
   close(): Promise<void>;
 }
 
@@ -67,8 +69,18 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     if (fault?.kind === "duplicate") body = Buffer.concat([body, body]);
     if (fault?.kind === "alter") body[half] = (body[half] ?? 0) ^ 4;
     response.statusCode = answered.status;
-    const { "last-modified": modified } = answered.headers;
-    if (modified !== undefined) response.setHeader("last-modified", modified);
+    for (const name of [
+      "last-modified",
+      "etag",
+      "x-goog-generation",
+      "location",
+      "link",
+      "www-authenticate",
+      "content-range",
+    ]) {
+      const value = answered.headers[name];
+      if (value !== undefined) response.setHeader(name, value);
+    }
     const length = seen.method === "HEAD" ? (answered.headers["content-length"] ?? "0") : body.length;
     if (fault?.kind !== "short" && fault?.kind !== "endless") response.setHeader("content-length", length);
     if (fault?.kind === "endless") {
@@ -86,6 +98,7 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     decide: () => undefined,
     requests: [],
     peak: 0,
+    open: () => open,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

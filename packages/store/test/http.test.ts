@@ -10,6 +10,7 @@ import {
   chunkPath,
   fetchBytes,
   fetchFile,
+  HttpClient,
   openHttpStore,
   type HttpStore,
   RateLimit,
@@ -202,6 +203,34 @@ test("Retry-After is honoured", async () => {
   expect(await store.has(name)).toBe(true);
   expect(performance.now() - started).toBeGreaterThan(950);
   await store.close();
+});
+
+test("a server that asks for less gets less, until it answers again", async () => {
+  let refused = 0;
+  proxy.decide = () => {
+    if (proxy.open() <= 4) return { kind: "delay", milliseconds: 10 };
+    refused++;
+    return { kind: "status", status: 503 };
+  };
+  const store = openHttpStore(proxy.url, { ...quick, retries: 12, concurrency: 32 });
+  await Promise.all(Array.from({ length: 300 }, () => store.has(name)));
+  proxy.peak = 0;
+  await Promise.all(Array.from({ length: 100 }, () => store.has(name)));
+  // without, all 32 come at once again
+  expect(proxy.peak).toBeLessThan(16);
+  expect(refused).toBeGreaterThan(0);
+  proxy.decide = () => ({ kind: "delay", milliseconds: 20 });
+  await Promise.all(Array.from({ length: 700 }, () => store.has(name)));
+  expect(proxy.peak).toBeGreaterThan(16);
+  await store.close();
+});
+
+test("the root of a host can be asked with a query: a bucket that has a host of its own is listed so", async () => {
+  const client = new HttpClient({ proxy: false });
+  const target = { ...parseHttpUrl(proxy.url), path: "", query: "?list-type=2" };
+  expect(await client.send(target, { method: "GET", maxBytes: 65_536 })).toMatchObject({ status: 200 });
+  expect(proxy.requests.map(({ url }) => url)).toEqual(["/?list-type=2"]);
+  await client.close();
 });
 
 test("a request is cancelled while it waits for its turn, its answer, its body and its repetition", async () => {

@@ -1,28 +1,29 @@
 // @module-tag system
 /** The S3 driver against OpenStack Swift, and against Amazon's published signatures. */
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
-import { findProgram, randomBytes } from "@imgtool/testkit";
+import { basename } from "node:path";
+import { needPrograms, randomBytes } from "@imgtool/testkit";
 import * as fc from "fast-check";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import {
   chunkName,
   compressChunk,
-  fetchS3Object,
+  fetchStoredFile,
   openS3Store,
   readChunk,
   type PruneStore,
   type S3StoreOptions,
   type StoreEntry,
+  writeStoredFile,
 } from "../src/index.ts";
 import { HttpClient } from "../src/http-client.ts";
 import { parseHttpUrl } from "../src/http-target.ts";
 import { refreshAge } from "../src/local-refresh.ts";
-import { signer } from "../src/s3.ts";
+import { amazonWords, signerV4 } from "../src/signature-v4.ts";
 import { parseListing } from "../src/s3-listing.ts";
 import { parseS3Location } from "../src/s3-location.ts";
 import { storeContract } from "./contract.ts";
 import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+import { mirror, mirrored } from "./mirror.ts";
 import { startSwift, type SwiftServer } from "./swift-server.ts";
 
 /** The one server of this file, with an empty bucket; started when it is first asked for. */
@@ -42,7 +43,7 @@ afterAll(async () => {
 
 /** A request past the driver. */
 async function send(to: SwiftServer, method: "PUT" | "DELETE", path: string, body?: Uint8Array): Promise<number> {
-  const client = new HttpClient({ sign: signer(to.credentials, "us-east-1"), proxy: false });
+  const client = new HttpClient({ sign: signerV4(amazonWords, to.credentials, "us-east-1"), proxy: false });
   try {
     const target = parseHttpUrl(`${to.endpoint}${path}`);
     return (await client.send(target, { method, body, accept: [204], maxBytes: 65_536 }))?.status ?? 404;
@@ -51,39 +52,10 @@ async function send(to: SwiftServer, method: "PUT" | "DELETE", path: string, bod
   }
 }
 
-/** Copies what is new below the directory to the bucket: the contract lays chunks as files. */
-function mirror(to: SwiftServer, root: string): () => Promise<void> {
-  const seen = new Map<string, string>();
-  let last: Promise<void> = Promise.resolve();
-  const copy = async (): Promise<void> => {
-    for (const path of readdirSync(root, { recursive: true }) as string[]) {
-      const stats = lstatSync(join(root, path));
-      const version = `${stats.size} ${stats.mtimeMs}`;
-      if (!stats.isFile() || seen.get(path) === version) continue;
-      seen.set(path, version);
-      await send(to, "PUT", `/bucket/${basename(root)}/${path}`, readFileSync(join(root, path)));
-    }
-  };
-  return () => (last = last.then(copy));
-}
-
-/** The store, whose reads see what lies in the directory. */
-function mirrored(store: PruneStore, refresh: () => Promise<void>): PruneStore {
-  const after = async <T>(call: () => Promise<T>): Promise<T> => {
-    await refresh();
-    return call();
-  };
-  return {
-    location: store.location,
-    has: (name, signal) => after(() => store.has(name, signal)),
-    get: (name, signal, maxBytes) => after(() => store.get(name, signal, maxBytes)),
-    keep: (name, signal) => store.keep(name, signal),
-    put: (name, chunk, signal) => store.put(name, chunk, signal),
-    flush: () => store.flush(),
-    list: (signal) => store.list(signal),
-    remove: (entry, unusedSince) => store.remove(entry, unusedSince),
-    close: () => store.close(),
-  };
+/** How the contract's files get into the bucket. */
+async function toBucket(prefix: string): Promise<(path: string, bytes: Uint8Array) => Promise<unknown>> {
+  const to = await server();
+  return (path, bytes) => send(to, "PUT", `/bucket/${prefix}/${path}`, bytes);
 }
 
 async function open(prefix: string, options: S3StoreOptions = {}, endpoint?: string): Promise<PruneStore> {
@@ -92,7 +64,9 @@ async function open(prefix: string, options: S3StoreOptions = {}, endpoint?: str
   return openS3Store(`s3+http://${host}/bucket/${prefix}`, { credentials, proxy: false, retryDelay: 5, ...options });
 }
 
-describe.skipIf(findProgram("swift-proxy-server") === undefined)("OpenStack Swift", { timeout: 120_000 }, () => {
+describe("OpenStack Swift", { timeout: 120_000 }, () => {
+  beforeEach((context) => needPrograms(context, "swift-proxy-server"));
+
   storeContract("S3 from Swift, through a bad network", {
     writable: true,
     renews: false,
@@ -100,7 +74,7 @@ describe.skipIf(findProgram("swift-proxy-server") === undefined)("OpenStack Swif
     open: async (root) => {
       const proxy = await startFaultProxy(`${(await server()).endpoint}/`);
       const opened = await open(basename(root), { retries: 3 }, proxy.url);
-      const store = mirrored(opened, mirror(await server(), root));
+      const store = mirrored(opened, mirror(root, await toBucket(basename(root))));
       return {
         store,
         writable: store,
@@ -140,9 +114,12 @@ describe.skipIf(findProgram("swift-proxy-server") === undefined)("OpenStack Swif
     await expect(all(store, AbortSignal.abort())).rejects.toMatchObject({ code: "aborted" });
     const { endpoint, credentials } = await server();
     const location = `s3+http://${new URL(endpoint).host}/bucket/pages and more`;
-    const fetched = await fetchS3Object(`${location}/x+&<é.caibx`, 100, { credentials, proxy: false });
+    const fetched = await fetchStoredFile(`${location}/x+&<é.caibx`, 100, { credentials, proxy: false });
     expect(Buffer.from(fetched ?? []).toString()).toBe("index");
-    expect(await fetchS3Object(`${location}/missing`, 100, { credentials, proxy: false })).toBeUndefined();
+    await writeStoredFile(`${location}/x+&<é.caibx`, Buffer.from("other"), { credentials, proxy: false });
+    const again = await fetchStoredFile(`${location}/x+&<é.caibx`, 100, { credentials, proxy: false });
+    expect(Buffer.from(again ?? []).toString()).toBe("other");
+    expect(await fetchStoredFile(`${location}/missing`, 100, { credentials, proxy: false })).toBeUndefined();
     await store.close();
   });
 
@@ -205,6 +182,31 @@ describe.skipIf(findProgram("swift-proxy-server") === undefined)("OpenStack Swif
     await proxy.close();
   });
 
+  test("a chunk is removed as it was found: what the server says has changed stays", async () => {
+    const proxy = await startFaultProxy(`${(await server()).endpoint}/`);
+    const store = await open("changed", {}, proxy.url);
+    const bytes = randomBytes(500, "changed");
+    await store.put(chunkName(bytes), compressChunk(bytes));
+    const [entry] = await all(store);
+    if (entry?.kind !== "chunk") throw new Error("no chunk");
+    const answerConditional = (status: number): void => {
+      proxy.decide = ({ method, headers }) =>
+        method === "DELETE" && headers["if-match"] !== undefined ? { kind: "status", status } : undefined;
+    };
+    answerConditional(412);
+    expect(await store.remove(entry, Date.now() + 300_000)).toBe(false);
+    // the ETag is that of the answer to HEAD
+    const deletes = proxy.requests.filter(({ method }) => method === "DELETE");
+    expect(deletes.map(({ headers }) => headers["if-match"])).toEqual([expect.stringMatching(/^"[0-9a-f]{32}"$/)]);
+    expect(await store.has(chunkName(bytes))).toBe(true);
+    // a server that knows no conditions is asked without, from then on
+    answerConditional(400);
+    expect(await store.remove(entry, Date.now() + 300_000)).toBe(true);
+    expect(await store.has(chunkName(bytes))).toBe(false);
+    await store.close();
+    await proxy.close();
+  });
+
   test("an empty object is none; a wrong key and a bucket that is not there say so, without the key", async () => {
     const bytes = randomBytes(500, "empty");
     const name = chunkName(bytes);
@@ -216,6 +218,7 @@ describe.skipIf(findProgram("swift-proxy-server") === undefined)("OpenStack Swif
     const wrong = await open("empty", { credentials: { accessKeyId: "test:tester", secretAccessKey: "se-cret" } });
     const refused: unknown = await wrong.put(name, compressChunk(bytes)).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: "http-status", data: { found: 403 } });
+    await expect(wrong.get(name)).rejects.toThrow(/status 403 \(SignatureDoesNotMatch\)/);
     expect(JSON.stringify(refused)).not.toContain("se-cret");
     const { endpoint, credentials } = await server();
     const missing = openS3Store(`s3+http://${new URL(endpoint).host}/nobucket/x`, { credentials, proxy: false });
@@ -239,7 +242,7 @@ test.each([
     accessKeyId: "AKIAIOSFODNN7EXAMPLE",
     secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
   };
-  const sign = signer(credentials, "us-east-1", "20130524T000000Z");
+  const sign = signerV4(amazonWords, credentials, "us-east-1", "20130524T000000Z");
   const target = parseHttpUrl(`https://examplebucket.s3.amazonaws.com/${query}`);
   const headers = await sign({ method: "GET", target, headers: { range: "bytes=0-9" }, body: undefined });
   expect(headers["authorization"]).toContain(`Signature=${signature}`);
@@ -264,6 +267,13 @@ test("credentials in the URL of a bucket are refused and not repeated", () => {
   const location = "s3+http://key:hidden@host/bucket";
   expect(() => parseS3Location(location, "us-east-1")).toThrow(expect.objectContaining({ code: "credentials-in-url" }));
   expect(() => parseS3Location(location, "us-east-1")).not.toThrow(/hidden/);
+});
+
+test("a listing of elements that never end is refused at once", () => {
+  const text = `<ListBucketResult>${"<Contents>".repeat(500_000)}</ListBucketResult>`;
+  const started = performance.now();
+  expect(() => parseListing(Buffer.from(text), "s3://b")).toThrow(/without an end/);
+  expect(performance.now() - started).toBeLessThan(2000);
 });
 
 test("a listing that is none is a FormatError, whatever it holds", () => {

@@ -7,11 +7,12 @@ import {
   chunkName,
   compressChunk,
   defaultStoreLocation,
-  fetchSftpFile,
+  fetchStoredFile,
   openPruneStore,
   openSftpStore,
   openStore,
   readChunk,
+  writeStoredFile,
 } from "../src/index.ts";
 import { layChunk, storeContract } from "./contract.ts";
 
@@ -87,14 +88,16 @@ test("a store is listed, and chunks that nobody used lately are removed", async 
   await store.close();
 });
 
-test("files are fetched, missing ones are none, larger ones are refused", async () => {
+test("files are written and fetched, missing ones are none, larger ones are refused", async () => {
   using folder = temporaryFolder();
   const ssh = sshTo(folder);
   writeFileSync(folder.join("a file"), "content");
   const url = `sftp://host${folder.path}/a%20file`;
-  expect(Buffer.from((await fetchSftpFile(url, 100, { ssh })) ?? []).toString()).toBe("content");
-  expect(await fetchSftpFile(`${url}s`, 100, { ssh })).toBeUndefined();
-  await expect(fetchSftpFile(url, 6, { ssh })).rejects.toThrow(expect.objectContaining({ code: "remote-too-large" }));
+  expect(Buffer.from((await fetchStoredFile(url, 100, { ssh })) ?? []).toString()).toBe("content");
+  expect(await fetchStoredFile(`${url}s`, 100, { ssh })).toBeUndefined();
+  await writeStoredFile(url, Buffer.from("other"), { ssh });
+  expect(readFileSync(folder.join("a file"), "utf8")).toBe("other");
+  await expect(fetchStoredFile(url, 4, { ssh })).rejects.toThrow(expect.objectContaining({ code: "remote-too-large" }));
 });
 
 test("a server that fails, lies or says too much is told of, and the next call connects anew", async () => {

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { EnvironmentError, errorMessage, NetworkError } from "@imgtool/core";
+import { shellWord } from "@imgtool/host";
 import { type Channel, type Connect, PeerGoneError, printable, type RemoteFiles } from "./connection.ts";
 import type { SshLocation } from "./ssh-location.ts";
 
@@ -61,7 +62,7 @@ function remoteArguments({ archive, index, stores = [] }: RemoteFiles): readonly
 function remotePath(path: string): string {
   // Neither "-", which means none, nor an option.
   const safe = path.startsWith("-") ? `./${path}` : path;
-  return /^[\w@%+=:,./-]+$/.test(safe) ? safe : `'${safe.replaceAll("'", "'\\''")}'`;
+  return /^[\w@%+=:,./-]+$/.test(safe) ? safe : shellWord(safe);
 }
 
 /** What ssh and the other end say of themselves, up to this length, is shown when they fail. */

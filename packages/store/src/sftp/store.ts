@@ -32,21 +32,12 @@ export interface SftpStoreOptions extends SshOptions {
 
 /** Opens a store by its sftp URL; it is connected to when it is used first. @throws ConfigError `ssh-location-invalid` */
 export function openSftpStore(location: string, options: SftpStoreOptions = {}): PruneStore {
-  return new ObjectPruneStore(new SftpFiles(location, options), options.chunks);
+  return new ObjectPruneStore(openSftpFiles(location, options), options.chunks);
 }
 
-/** The file at an sftp URL; undefined when there is none. @throws as openSftpStore(); FormatError `remote-too-large` */
-export async function fetchSftpFile(
-  location: string,
-  maxBytes: number,
-  { signal, ...options }: SftpStoreOptions & { readonly signal?: AbortSignal | undefined } = {},
-): Promise<Uint8Array | undefined> {
-  const files = new SftpFiles(location, options);
-  try {
-    return await files.read("", maxBytes, signal);
-  } finally {
-    await files.close();
-  }
+/** The files at a location, one by one. @throws as openSftpStore() */
+export function openSftpFiles(location: string, options: SftpStoreOptions = {}): ObjectManager {
+  return new SftpFiles(location, options);
 }
 
 /** Bytes of a READ or WRITE: what every server takes. */
@@ -80,7 +71,7 @@ class SftpFiles implements ObjectManager {
     const attributes = await this.#attributes(path, signal);
     if (attributes === undefined || !isKind(attributes, typeFile)) return undefined;
     return this.#run("read", path, signal, async (session) => {
-      const handle = await this.#open(session, path, openMode.read);
+      const handle = await this.#open(session, this.#path(path), openMode.read);
       if (handle === undefined) return undefined;
       try {
         const { size = 0 } = (await session.request(packetType.fstat, handle)).attributes();
@@ -96,10 +87,11 @@ class SftpFiles implements ObjectManager {
   }
 
   async create(path: string, bytes: Uint8Array, replace: boolean, signal?: AbortSignal): Promise<boolean> {
-    const folder = path.slice(0, path.lastIndexOf("/"));
-    const temporary = `${folder}/${this.#nextTemporary()}`;
+    const full = this.#path(path);
+    const temporary = `${full.slice(0, full.lastIndexOf("/") + 1)}${this.#nextTemporary()}`;
     return this.#run("write", path, signal, async (session) => {
-      await this.#makeFolder(session, folder);
+      // of a location that is one file, the folder is there
+      if (path !== "") await this.#makeFolder(session, path.slice(0, path.lastIndexOf("/")));
       const mode = openMode.write | openMode.create | openMode.exclusive;
       const handle = await this.#open(session, temporary, mode, modeAttributes(0o444));
       if (handle === undefined) throw new SftpStatusError(statusCode.noSuchFile, "the folder is gone");
@@ -113,7 +105,7 @@ class SftpFiles implements ObjectManager {
         await session.request(packetType.close, handle);
         return await this.#rename(session, temporary, path, replace);
       } catch (error) {
-        await session.request(packetType.remove, this.#path(temporary)).catch(() => {});
+        await session.request(packetType.remove, temporary).catch(() => {});
         throw error;
       }
     });
@@ -138,8 +130,8 @@ class SftpFiles implements ObjectManager {
     }
   }
 
-  async delete(path: string): Promise<void> {
-    await this.#run("write", path, undefined, (session) =>
+  async delete(path: string): Promise<boolean> {
+    return this.#run("write", path, undefined, (session) =>
       isThere(session.request(packetType.remove, this.#path(path))),
     );
   }
@@ -215,7 +207,7 @@ class SftpFiles implements ObjectManager {
     attributes: readonly number[] = [0],
   ): Promise<Buffer | undefined> {
     try {
-      return (await session.request(packetType.open, this.#path(path), mode, ...attributes)).bytes();
+      return (await session.request(packetType.open, path, mode, ...attributes)).bytes();
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -251,7 +243,7 @@ class SftpFiles implements ObjectManager {
 
   /** Gives a file its name; false, and the file removed, when another has it. */
   async #rename(session: SftpSession, temporary: string, path: string, replace: boolean): Promise<boolean> {
-    const [from, to] = [this.#path(temporary), this.#path(path)];
+    const [from, to] = [temporary, this.#path(path)];
     if (replace) {
       if (session.knows(replacingRename)) await session.request(packetType.extended, replacingRename, from, to);
       else {
