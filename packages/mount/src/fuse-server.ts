@@ -1,72 +1,86 @@
 /**
- * Answers the kernel's requests about an archive. Nodes go by the offsets of their ENTRY records, so that
- * nothing has to be remembered but where the nodes are that the kernel knows.
+ * Answers the kernel's requests about an archive. Nodes go by the offsets of their ENTRY records, and places
+ * in a directory by numbers, so that nothing is opened and little is remembered.
  * @module
  */
-import { close, read, writeSync } from "node:fs";
+import { close, read, writevSync } from "node:fs";
 import { promisify } from "node:util";
-import { errorMessage, systemErrorCode } from "@imgtool/core";
+import { concatBytes, errorMessage, systemErrorCode } from "@imgtool/core";
 import type { ArchiveBrowser, BrowsedNode } from "@imgtool/sync";
+import { FuseNodes, nodeNumber } from "./fuse-nodes.ts";
 import * as fuse from "./fuse-protocol.ts";
 
 const readAsync = promisify(read);
 const closeAsync = promisify(close);
 
+/**
+ * Requests that are waited for at once: while one is answered, the next one comes in. Each takes one of
+ * the four threads that Node.js has for such waits.
+ */
+const loops = 2;
+/** Pieces that one call writes; the kernel takes an answer whole or not at all. */
+const mostPieces = 512;
+
 export interface FuseServerOptions {
   readonly archive: ArchiveBrowser;
   /** Length of the archive in bytes. */
   readonly size: number;
+  /**
+   * Whether the kernel checks permissions and access control lists. Not for whoever is the only one that
+   * sees the mount: he can read the archive. Default true.
+   */
+  readonly checksPermissions?: boolean;
   /** Told what could not be read, for people. */
   readonly onError?: ((message: string) => void) | undefined;
 }
 
-/** A node that the kernel knows, and how many of its lookups it has not taken back. */
-interface KnownNode {
-  readonly node: BrowsedNode;
-  lookups: bigint;
-}
+type Answer = { readonly error: number } | { readonly pieces: readonly Uint8Array[] } | "none";
 
-interface OpenDirectory {
-  readonly entries: readonly { readonly name: Buffer; readonly node: bigint; readonly type: number }[];
-}
-
-type Answer = { readonly error: number; readonly bytes?: Uint8Array } | "none";
+/** SELinux's label, which ls(1) asks of every file, twice. */
+const labelName = "security.selinux";
 
 export class FuseServer {
   readonly #descriptor: number;
   readonly #options: FuseServerOptions;
-  readonly #nodes = new Map<bigint, KnownNode>();
-  readonly #directories = new Map<bigint, OpenDirectory>();
-  #handles = 1n;
+  readonly #root: BrowsedNode;
+  readonly #nodes: FuseNodes;
+  /** What the kernel and this server have agreed on. */
+  #flags = 0;
+  #isOver = false;
 
   /** @param descriptor of /dev/fuse; run() closes it */
-  constructor(descriptor: number, options: FuseServerOptions) {
+  constructor(descriptor: number, root: BrowsedNode, options: FuseServerOptions) {
     this.#descriptor = descriptor;
     this.#options = options;
+    this.#root = root;
+    this.#nodes = new FuseNodes(options.archive, root);
   }
 
   /** Serves until the file system is unmounted. @throws SystemCallError when the kernel does not go on */
   async run(): Promise<void> {
-    const root = await this.#options.archive.root();
-    this.#nodes.set(fuse.rootNode, { node: root, lookups: 1n });
-    const buffer = Buffer.allocUnsafeSlow(fuse.requestSize);
     try {
-      for (;;) {
-        let count = 0;
-        try {
-          count = (await readAsync(this.#descriptor, buffer, 0, buffer.length, null)).bytesRead;
-        } catch (error) {
-          const code = systemErrorCode(error);
-          // unmounted; or a request that was taken back, or a signal
-          if (code === "ENODEV") return;
-          if (code === "ENOENT" || code === "EINTR" || code === "EAGAIN") continue;
-          throw error;
-        }
-        if (count === 0) return;
-        void this.#serve(fuse.parseRequest(buffer.subarray(0, count)));
-      }
+      await Promise.all(Array.from({ length: loops }, () => this.#loop()));
     } finally {
+      this.#isOver = true;
       await closeAsync(this.#descriptor);
+    }
+  }
+
+  async #loop(): Promise<void> {
+    const buffer = Buffer.allocUnsafeSlow(fuse.requestSize);
+    for (;;) {
+      let count = 0;
+      try {
+        count = (await readAsync(this.#descriptor, buffer, 0, buffer.length, null)).bytesRead;
+      } catch (error) {
+        const code = systemErrorCode(error);
+        // unmounted; or a request that was taken back, or a signal
+        if (code === "ENODEV") return;
+        if (code === "ENOENT" || code === "EINTR" || code === "EAGAIN") continue;
+        throw error;
+      }
+      if (count === 0) return;
+      void this.#serve(fuse.parseRequest(buffer.subarray(0, count)));
     }
   }
 
@@ -77,123 +91,135 @@ export class FuseServer {
       answer = await this.#answer(request);
     } catch (error) {
       this.#options.onError?.(errorMessage(error));
-      answer = { error: fuse.errno.io };
+      answer = failed(fuse.errno.io);
     }
     if (answer === "none") return;
+    // The descriptor's number may be another file's by now.
+    if (this.#isOver) return;
+    const { error, pieces } = "error" in answer ? { ...answer, pieces: [] } : { error: 0, pieces: answer.pieces };
+    const parts = pieces.length > mostPieces ? [concatBytes(pieces)] : pieces;
+    const length = parts.reduce((sum, piece) => sum + piece.length, 0);
     try {
-      writeSync(this.#descriptor, fuse.encodeReply(request.unique, answer.error, answer.bytes));
+      writevSync(this.#descriptor, [fuse.encodeReplyHead(request.unique, error, length), ...parts]);
     } catch {
       // the request was taken back, or the file system is unmounted
     }
   }
 
-  async #answer(request: fuse.FuseRequest): Promise<Answer> {
+  #answer(request: fuse.FuseRequest): Answer | Promise<Answer> {
     const { opcode } = fuse;
+    const { body } = request;
     switch (request.opcode) {
       case opcode.init:
-        return { error: 0, bytes: fuse.encodeInit(request.body) };
+        this.#flags = fuse.chosenFlags(body, this.#options.checksPermissions !== false);
+        return bytes(fuse.encodeInit(body, this.#flags));
       case opcode.destroy:
       case opcode.interrupt:
         return "none";
       case opcode.forget:
-        this.#forget(request.node, request.body.readBigUInt64LE(0));
+        this.#nodes.forget(request.node, Number(body.readBigUInt64LE(0)));
         return "none";
       case opcode.batchForget:
-        for (let i = 0, count = request.body.readUInt32LE(0); i < count; i++)
-          this.#forget(request.body.readBigUInt64LE(8 + i * 16), request.body.readBigUInt64LE(16 + i * 16));
+        for (let i = 0, count = body.readUInt32LE(0); i < count; i++)
+          this.#nodes.forget(fuse.parseNode(body, 8 + i * 16), Number(body.readBigUInt64LE(16 + i * 16)));
         return "none";
       case opcode.statfs:
-        return { error: 0, bytes: fuse.encodeStatistics(this.#options.size) };
+        return bytes(fuse.encodeStatistics(this.#options.size));
+      case opcode.open:
+        return (this.#flags & fuse.noOpen) === 0 ? bytes(fuse.encodeOpen()) : failed(fuse.errno.noSystemCall);
+      case opcode.opendir:
+        return (this.#flags & fuse.noOpenDirectory) === 0 ? bytes(fuse.encodeOpen()) : failed(fuse.errno.noSystemCall);
       case opcode.release:
-        return { error: 0 };
       case opcode.releasedir:
-        this.#directories.delete(fuse.parseRead(request.body).handle);
-        return { error: 0 };
+        return { pieces: [] };
       default: {
-        const known = this.#nodes.get(request.node);
-        if (known === undefined) return { error: fuse.errno.notThere };
-        return this.#answerAbout(known.node, request);
+        const node = this.#nodes.get(request.node);
+        if (node === undefined) return failed(fuse.errno.notThere);
+        if (node instanceof Promise) return node.then((found) => this.#answerAbout(found, request));
+        return this.#answerAbout(node, request);
       }
     }
   }
 
-  async #answerAbout(node: BrowsedNode, { opcode, node: number, body }: fuse.FuseRequest): Promise<Answer> {
-    const { archive } = this.#options;
+  #answerAbout(node: BrowsedNode, { opcode, body }: fuse.FuseRequest): Answer | Promise<Answer> {
     switch (opcode) {
-      case fuse.opcode.lookup: {
-        const found = node.kind === "directory" ? await archive.find(node, fuse.parseName(body)) : undefined;
-        return found === undefined ? { error: fuse.errno.notThere } : { error: 0, bytes: this.#remember(found) };
-      }
+      case fuse.opcode.lookup:
+        return this.#lookUp(node, fuse.parseName(body));
       case fuse.opcode.getattr:
-        return { error: 0, bytes: fuse.encodeAttributes(attributesOf(node, number)) };
+        return bytes(fuse.encodeAttributes(attributesOf(node)));
       case fuse.opcode.readlink:
-        return { error: 0, bytes: node.node.content.kind === "symlink" ? node.node.content.target : new Uint8Array(0) };
-      case fuse.opcode.open:
-        return { error: 0, bytes: fuse.encodeOpen(0n) };
-      case fuse.opcode.read: {
-        const { offset, length } = fuse.parseRead(body);
-        return { error: 0, bytes: await archive.read(node, offset, length) };
-      }
-      case fuse.opcode.opendir: {
-        const handle = this.#handles++;
-        this.#directories.set(handle, await this.#openDirectory(node, number));
-        return { error: 0, bytes: fuse.encodeOpen(handle) };
-      }
-      case fuse.opcode.readdir: {
-        const { handle, offset, length } = fuse.parseRead(body);
-        const entries = this.#directories.get(handle)?.entries ?? [];
-        return { error: 0, bytes: fuse.encodeDirectory(entries, offset, length) };
-      }
+        return bytes(node.node.content.kind === "symlink" ? node.node.content.target : new Uint8Array(0));
+      case fuse.opcode.read:
+        return this.#read(node, body);
+      case fuse.opcode.readdir:
+      case fuse.opcode.readdirplus:
+        return this.#readDirectory(node, body, opcode === fuse.opcode.readdirplus);
       case fuse.opcode.getxattr: {
-        const value = node.xattrs.get(fuse.parseName(body, 8).toString("latin1"));
-        return value === undefined ? { error: fuse.errno.noData } : fuse.answerXattr(body, value);
+        const name = fuse.parseName(body, 8).toString("latin1");
+        const value = node.xattrs.get(name);
+        if (value !== undefined) return fuse.answerXattr(body, value);
+        // Without a label on the root there are none: said this way, ls does not go on asking.
+        const hasNone = name === labelName && !this.#root.xattrs.has(name);
+        return failed(hasNone ? fuse.errno.notSupported : fuse.errno.noData);
       }
       case fuse.opcode.listxattr: {
         const names = [...node.xattrs.keys()].map((name) => `${name}\0`).join("");
         return fuse.answerXattr(body, Buffer.from(names, "latin1"));
       }
       default:
-        return { error: fuse.errno.noSystemCall };
+        return failed(fuse.errno.noSystemCall);
     }
   }
 
-  async #openDirectory(directory: BrowsedNode, number: bigint): Promise<OpenDirectory> {
-    const names = await this.#options.archive.list(directory);
-    const own = [".", ".."].map((name) => ({ name: Buffer.from(name), node: number, type: 4 }));
-    return {
-      entries: [...own, ...names.map(({ name, id, kind }) => ({ name, node: nodeNumber(id), type: types[kind] }))],
-    };
+  async #lookUp(directory: BrowsedNode, name: Buffer): Promise<Answer> {
+    const found = directory.kind === "directory" ? await this.#options.archive.find(directory, name) : undefined;
+    if (found === undefined) return failed(fuse.errno.notThere);
+    this.#nodes.remember(found);
+    return bytes(fuse.encodeEntry(attributesOf(found)));
   }
 
-  #remember(node: BrowsedNode): Buffer {
-    const number = nodeNumber(node.id);
-    const known = this.#nodes.get(number);
-    if (known === undefined) this.#nodes.set(number, { node, lookups: 1n });
-    else known.lookups++;
-    return fuse.encodeEntry(attributesOf(node, number));
+  async #read(node: BrowsedNode, body: Buffer): Promise<Answer> {
+    const { offset, length } = fuse.parseRead(body);
+    return { pieces: await this.#options.archive.read(node, offset, length) };
   }
 
-  #forget(number: bigint, lookups: bigint): void {
-    const known = this.#nodes.get(number);
-    if (known === undefined || number === fuse.rootNode) return;
-    known.lookups -= lookups;
-    if (known.lookups <= 0n) this.#nodes.delete(number);
+  /** Position 0 is the directory itself, 1 the one above, and from 2 on come the names in it. */
+  async #readDirectory(directory: BrowsedNode, body: Buffer, isPlus: boolean): Promise<Answer> {
+    const { archive } = this.#options;
+    const { offset, length } = fuse.parseRead(body);
+    const reply = new fuse.DirectoryReply(length, isPlus);
+    const own = { node: nodeNumber(directory), type: types.directory };
+    const end = 2 + (await archive.count(directory));
+    for (let at = offset; at < end; at++) {
+      if (at < 2) {
+        if (!reply.add({ name: Buffer.from(at === 0 ? "." : ".."), ...own }, at + 1)) break;
+        continue;
+      }
+      const { name, node } = await archive.child(directory, at - 2);
+      const entry = { name, node: nodeNumber(node), type: types[node.kind] };
+      if (!reply.add(isPlus ? { ...entry, attributes: attributesOf(node) } : entry, at + 1)) break;
+      if (isPlus) this.#nodes.remember(node);
+    }
+    return bytes(reply.bytes());
   }
 }
 
-/** Offsets of ENTRY records are at least 64, but for the root's. */
-function nodeNumber(id: number): bigint {
-  return id === 0 ? fuse.rootNode : BigInt(id);
+function bytes(piece: Uint8Array): Answer {
+  return { pieces: [piece] };
+}
+
+function failed(error: number): Answer {
+  return { error };
 }
 
 /** Types as getdents(2) tells them. */
 const types = { fifo: 1, character: 2, directory: 4, block: 6, file: 8, symlink: 10, socket: 12 } as const;
 
-function attributesOf(browsed: BrowsedNode, number: bigint): fuse.FuseAttributes {
+function attributesOf(browsed: BrowsedNode): fuse.FuseAttributes {
   const { metadata, content } = browsed.node;
   const isDevice = content.kind === "block" || content.kind === "character";
   return {
-    node: number,
+    node: nodeNumber(browsed),
     mode: metadata.mode,
     size: content.kind === "file" ? content.size : content.kind === "symlink" ? content.target.length : 0,
     uid: browsed.uid,

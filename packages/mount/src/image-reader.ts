@@ -3,16 +3,32 @@
  * next ones meanwhile, and kept within a bounded memory. Every chunk is verified before its bytes are seen.
  * @module
  */
-import { abortedError, throwIfAborted } from "@imgtool/core";
-import type { ChunkSource } from "@imgtool/sync";
+import { abortedError, concatBytes, throwIfAborted } from "@imgtool/core";
+import { type ChunkSource, ChunkThreads } from "@imgtool/sync";
 
 export interface ImageReaderOptions {
   /** Bytes of chunks that are kept. Default 64 MiB; never less than two chunks. */
   readonly cacheSize?: number | undefined;
-  /** Chunks that are fetched ahead of a reader who goes on where he was. Default 8. */
+  /** Chunks that are fetched ahead of a reader who has gone on for a while where he was. Default 32. */
   readonly readAhead?: number | undefined;
   /** Ends everything that waits. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Chunks that are fetched ahead at first; twice as many with each read that goes on. */
+const firstAhead = 4;
+/** Readers in order that are known at once. */
+const mostStreams = 8;
+/** Bytes that are read in order before threads take over, which takes them 30 ms. */
+const worthThreads: number = 4 * 1024 ** 2;
+
+/** Somebody who reads in order. */
+interface Stream {
+  /** The chunk that he asks for next. */
+  expected: number;
+  /** Chunks that are fetched ahead for him, and bytes that he has read. */
+  ahead: number;
+  bytes: number;
 }
 
 /** A range of an image: bytes, and whether they are known to be zeros without having been read. */
@@ -22,7 +38,7 @@ export interface ImageExtent {
   readonly isZero: boolean;
 }
 
-export class ImageReader {
+export class ImageReader implements AsyncDisposable {
   readonly #source: ChunkSource;
   readonly #cacheSize: number;
   readonly #readAhead: number;
@@ -30,13 +46,17 @@ export class ImageReader {
   /** Chunks that are there or on their way, the least recently used first. */
   readonly #chunks = new Map<number, Promise<Uint8Array>>();
   #cached = 0;
-  /** The chunk behind the last one that was read: who asks for it reads in order. */
-  #expected = -1;
+  /** The least recently active first. */
+  readonly #streams: Stream[] = [];
+  #threads: ChunkThreads | undefined;
+  #waiting = 0;
 
   constructor(source: ChunkSource, options: ImageReaderOptions = {}) {
     this.#source = source;
     this.#cacheSize = Math.max(options.cacheSize ?? 64 * 1024 ** 2, 2 * source.index.sizes.max);
-    this.#readAhead = options.readAhead ?? 8;
+    // Of what is kept the half may be ahead of its readers.
+    const most = Math.floor(this.#cacheSize / 2 / source.index.sizes.max);
+    this.#readAhead = Math.min(options.readAhead ?? 32, Math.max(most, 1));
     this.#signal = options.signal;
   }
 
@@ -50,27 +70,36 @@ export class ImageReader {
    * @throws as ChunkSource.get(); AbortedError; RangeError
    */
   async read(offset: number, length: number): Promise<Uint8Array> {
+    const pieces = await this.pieces(offset, length);
+    const [first] = pieces;
+    return pieces.length === 1 && first !== undefined ? first : concatBytes(pieces);
+  }
+
+  /** As read(), in pieces: views of chunks, which are not to be changed. */
+  async pieces(offset: number, length: number): Promise<readonly Uint8Array[]> {
     throwIfAborted(this.#signal);
     this.#check(offset, length);
     const { index } = this.#source;
-    const bytes = new Uint8Array(length);
-    if (length === 0) return bytes;
+    if (length === 0) return [];
     const [first, last] = [index.find(offset), index.find(offset + length - 1)];
-    const isInOrder = first === this.#expected || first === this.#expected - 1;
-    this.#expected = last + 1;
-    const end = Math.min(index.count, last + 1 + (isInOrder ? this.#readAhead : 0));
+    const stream = this.#stream(first, last, length);
     const wanted: Promise<Uint8Array>[] = [];
-    for (let i = first; i < end; i++) {
-      const chunk = this.#fetch(i);
-      if (i <= last) wanted.push(chunk);
+    for (let i = first; i <= last; i++) wanted.push(this.#fetch(i, false));
+    if (stream.ahead > 0) {
+      const end = Math.min(index.count, last + 1 + stream.ahead);
+      const isLong = stream.bytes >= worthThreads;
+      for (let i = last + 1; i < end; i++) void this.#fetch(i, isLong);
     }
-    for (const [k, chunk] of wanted.entries()) {
-      const start = index.start(first + k);
-      const from = Math.max(offset - start, 0);
-      const part = (await chunk).subarray(from, offset + length - start);
-      bytes.set(part, start + from - offset);
+    this.#waiting++;
+    try {
+      const chunks = await Promise.all(wanted);
+      return chunks.map((chunk, k) => {
+        const start = index.start(first + k);
+        return chunk.subarray(Math.max(offset - start, 0), offset + length - start);
+      });
+    } finally {
+      this.#waiting--;
     }
-    return bytes;
   }
 
   /** What a range consists of, in order; neighbours of a kind are joined. Nothing is read. */
@@ -93,12 +122,38 @@ export class ImageReader {
     if (extent !== undefined) yield extent;
   }
 
+  /** Whether somebody waits for a chunk. */
+  get isBusy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** Ends the threads. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#threads?.[Symbol.asyncDispose]();
+  }
+
+  /** Who reads these chunks. Reads that are under way at once come in about the order that they were meant in. */
+  #stream(first: number, last: number, length: number): Stream {
+    const reach = (stream: Stream): boolean =>
+      first >= stream.expected - 1 - stream.ahead && first <= stream.expected + stream.ahead;
+    const at = this.#streams.findLastIndex(reach);
+    const stream = this.#streams.splice(at, at < 0 ? 0 : 1)[0] ?? { expected: 0, ahead: 0, bytes: 0 };
+    if (at >= 0) {
+      stream.ahead = Math.min(Math.max(stream.ahead * 2, firstAhead), this.#readAhead);
+      stream.bytes += length;
+    }
+    stream.expected = Math.max(stream.expected, last + 1);
+    this.#streams.push(stream);
+    if (this.#streams.length > mostStreams) this.#streams.shift();
+    return stream;
+  }
+
   #check(offset: number, length: number): void {
     if (offset >= 0 && length >= 0 && offset + length <= this.size) return;
     throw new RangeError(`${length} bytes at ${offset} are outside of the image of ${this.size} bytes`);
   }
 
-  #fetch(i: number): Promise<Uint8Array> {
+  #fetch(i: number, byThreads: boolean): Promise<Uint8Array> {
     const known = this.#chunks.get(i);
     if (known !== undefined) {
       this.#chunks.delete(i);
@@ -106,7 +161,7 @@ export class ImageReader {
       return known;
     }
     const size = this.#source.index.size(i);
-    const chunk = this.#get(i);
+    const chunk = this.#get(i, byThreads);
     this.#chunks.set(i, chunk);
     this.#cached += size;
     for (const old of this.#chunks.keys()) {
@@ -118,11 +173,16 @@ export class ImageReader {
     return chunk;
   }
 
-  async #get(i: number): Promise<Uint8Array> {
+  async #get(i: number, byThreads: boolean): Promise<Uint8Array> {
     const signal = this.#signal;
+    const source = this.#source;
     if (signal?.aborted === true) throw abortedError(signal);
-    if (this.#source.isZero(i)) return new Uint8Array(this.#source.index.size(i));
-    return this.#source.getNow(i) ?? (await this.#source.get(i, signal));
+    if (source.isZero(i)) return new Uint8Array(source.index.size(i));
+    if (byThreads && ChunkThreads.canHelp(source)) {
+      this.#threads ??= new ChunkThreads(source, signal);
+      return this.#threads.get(i);
+    }
+    return source.getNow(i) ?? (await source.get(i, signal));
   }
 
   #forget(i: number): void {

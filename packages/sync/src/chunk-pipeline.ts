@@ -9,7 +9,13 @@
 import { availableParallelism } from "node:os";
 import { abortedError, throwIfAborted, toHex } from "@imgtool/core";
 import { type ChunkSizes, Cutter, CutterMemory, type DigestAlgorithm, digestLength } from "@imgtool/chunker";
-import { type Compression, compressionLevel, openLocalStore, type WriteStore } from "@imgtool/store";
+import {
+  type Compression,
+  compressionLevel,
+  type LocalStorePlace,
+  openLocalStore,
+  type WriteStore,
+} from "@imgtool/store";
 import {
   allocateRing,
   ChunkRing,
@@ -34,10 +40,10 @@ export interface ChunkPipelineOptions {
   readonly sizes: ChunkSizes;
   readonly digest: DigestAlgorithm;
   /**
-   * Where new chunks go: the path of a local store, which the workers write themselves and which is
-   * made when it is not there, or an open store. None: chunks are only cut and digested.
+   * Where new chunks go: a local store (its path, or with a key), which the workers write themselves and
+   * which is made when it is not there, or an open store. None: chunks are only cut and digested.
    */
-  readonly store?: string | WriteStore | undefined;
+  readonly store?: string | LocalStorePlace | WriteStore | undefined;
   /** Default "zstd". */
   readonly compression?: Compression | undefined;
   /** Default: the codec's own. */
@@ -117,15 +123,16 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
 
   private constructor(options: ChunkPipelineOptions) {
     this.#options = options;
-    const { store, sizes, digest } = options;
+    const { sizes, digest } = options;
+    const { open: store, local } = whereTo(options.store);
     // Two of the largest chunks: one is filled while another is worked on.
     const capacity = Math.max(minimumRing, 2 * sizes.max + 4 * sliceSize);
     const cutterMemory = new CutterMemory(Math.ceil(capacity / 65536) * 65536);
     const memory = allocateRing(cutterMemory.bytes);
     this.#ring = new ChunkRing(memory);
     this.#cutter = new Cutter(sizes, cutterMemory);
-    this.#orderKind = typeof store === "string" ? orderStore : orderDigest;
-    if (store !== undefined && typeof store !== "string") this.#uploader = this.#makeUploader(store);
+    this.#orderKind = local === undefined ? orderDigest : orderStore;
+    if (store !== undefined) this.#uploader = this.#makeUploader(store);
     this.#onAbort = () => {
       if (options.signal !== undefined) this.#fail(abortedError(options.signal));
     };
@@ -137,7 +144,7 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
         digest,
         compression: options.compression ?? "zstd",
         level: options.level,
-        store: typeof store === "string" ? store : undefined,
+        store: local,
         durable: options.durable ?? true,
         placer: options.copyTo && {
           plan: options.copyTo.plan,
@@ -161,7 +168,8 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
   static async open(options: ChunkPipelineOptions): Promise<ChunkPipeline> {
     throwIfAborted(options.signal);
     compressionLevel(options.compression ?? "zstd", options.level);
-    if (typeof options.store === "string") await (await openLocalStore(options.store, { create: true })).close();
+    const { local } = whereTo(options.store);
+    if (local !== undefined) await (await openLocalStore(local.directory, { create: true })).close();
     return new ChunkPipeline(options);
   }
 
@@ -190,8 +198,9 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     this.#settle();
     const offset = this.#written % this.#ring.capacity;
     const used = this.#written - this.#free;
-    const length = Math.min(this.#ring.capacity - used, this.#ring.capacity - offset, sliceSize);
-    return length <= 0 ? undefined : this.#ring.bytes.subarray(offset, offset + length);
+    const length = Math.min(this.#ring.capacity - offset, sliceSize);
+    // Whole slices alone: what one chunk gives back would be read with a system call and a turn of its own.
+    return used + length > this.#ring.capacity ? undefined : this.#ring.bytes.subarray(offset, offset + length);
   }
 
   /** Takes the first `count` bytes of the view that space() gave as the stream's next. Then cut() them. */
@@ -275,10 +284,9 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
    * @returns false when the store does not have it: nothing is taken then
    */
   async skipChunk(size: number, id: Uint8Array): Promise<boolean> {
-    const { store } = this.#options;
+    const { open, local } = whereTo(this.#options.store);
     const name = toHex(id);
-    if (store !== undefined && !(typeof store === "string" ? this.#crew.keep(name) : await store.keep(name)))
-      return false;
+    if (local !== undefined ? !this.#crew.keep(name) : (await open?.keep(name)) === false) return false;
     this.rewind();
     await this.#orderSkipped(size, 1, id);
     return true;
@@ -461,4 +469,15 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     this.#ring.setEnd(endDrop);
     this.#ring.signalDone();
   }
+}
+
+interface Destination {
+  readonly open?: WriteStore;
+  readonly local?: LocalStorePlace;
+}
+
+function whereTo(store: ChunkPipelineOptions["store"]): Destination {
+  if (typeof store === "string") return { local: { directory: store } };
+  if (store === undefined) return {};
+  return "directory" in store ? { local: store } : { open: store };
 }

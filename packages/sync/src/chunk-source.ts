@@ -5,8 +5,8 @@
 import { hash } from "node:crypto";
 import { abortedError, compareBytes, ImgtoolError, systemErrorCode } from "@imgtool/core";
 import type { ChunkIndex } from "@imgtool/chunker";
-import { readChunk, type ReadStore, type StoredChunk } from "@imgtool/store";
-import { maxStoredBytes, openChunk, SyncLocalStore } from "@imgtool/store/blocking";
+import { type LocalStorePlace, readChunk, type ReadStore, type StoredChunk } from "@imgtool/store";
+import { maxStoredBytes, openChunk, openSyncStore, type SyncStore } from "@imgtool/store/blocking";
 import type { Seed, SeedPlace } from "./seed.ts";
 
 export interface ChunkSourceOptions {
@@ -29,8 +29,8 @@ export class ChunkSource {
   readonly index: ChunkIndex;
   readonly #stores: readonly ReadStore[];
   readonly #seeds: Seed[];
-  readonly #localStore: string | undefined;
-  #blocking: SyncLocalStore | undefined;
+  readonly #localStore: LocalStorePlace | undefined;
+  #blocking: SyncStore | undefined;
   #fromSeeds = 0;
   #fromStores = 0;
   #bytesFetched = 0;
@@ -40,7 +40,7 @@ export class ChunkSource {
   constructor(options: ChunkSourceOptions) {
     this.index = options.index;
     this.#seeds = [...(options.seeds ?? [])];
-    this.#localStore = options.stores[0]?.directory;
+    this.#localStore = options.stores[0]?.place;
     this.#stores = options.stores.map((store) => this.#counted(store));
   }
 
@@ -67,8 +67,8 @@ export class ChunkSource {
     return bytes;
   }
 
-  /** Directory of the first store, when it is one that threads can read. */
-  get localStore(): string | undefined {
+  /** Where the first store is, when it is one that threads can read. */
+  get localStore(): LocalStorePlace | undefined {
     return this.#localStore;
   }
 
@@ -97,12 +97,12 @@ export class ChunkSource {
     if (this.#localStore === undefined || this.#seeds.length > 0) return undefined;
     const size = this.index.size(i);
     const name = this.index.name(i);
-    this.#blocking ??= new SyncLocalStore(this.#localStore);
+    this.#blocking ??= openSyncStore(this.#localStore);
     try {
       const chunk = this.#blocking.get(name, maxStoredBytes(size));
       if (chunk === undefined) return undefined;
-      const bytes = openChunk(chunk, name, size, this.index.digest, this.#localStore);
-      this.addFromStores(1, chunk.bytes.length);
+      const bytes = openChunk(chunk, name, size, this.index.digest, this.#blocking.location);
+      this.addFromStores(1, this.#blocking.storedBytes(chunk));
       return bytes;
     } catch (error) {
       // get() knows the other stores, and how to report it
@@ -153,7 +153,7 @@ export class ChunkSource {
       has: (name, signal) => store.has(name, signal),
       get: async (name, ...rest) => {
         const chunk = await store.get(name, ...rest);
-        this.#bytesFetched += chunk?.bytes.length ?? 0;
+        if (chunk !== undefined) this.#bytesFetched += store.storedBytes?.(chunk) ?? chunk.bytes.length;
         return chunk;
       },
       close: () => store.close(),

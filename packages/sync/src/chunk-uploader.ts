@@ -87,6 +87,6 @@ export class ChunkUploader {
     const chunk = await promise;
     signal.throwIfAborted();
     const isNew = await this.#store.put(name, { bytes: chunk.bytes, compressed: chunk.compressed }, signal);
-    return isNew ? chunk.bytes.length : undefined;
+    return isNew ? (this.#store.storedBytes?.(chunk) ?? chunk.bytes.length) : undefined;
   }
 }

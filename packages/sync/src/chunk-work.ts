@@ -5,7 +5,8 @@
  */
 import { hash } from "node:crypto";
 import type { DigestAlgorithm } from "@imgtool/chunker";
-import { borrowCompressed, type Compression, SyncLocalStore } from "@imgtool/store/blocking";
+import type { LocalStorePlace } from "@imgtool/store";
+import { borrowCompressed, type Compression, openSyncStore, type SyncStore } from "@imgtool/store/blocking";
 import { ChunkPlacer, type PlacerOptions } from "./chunk-placer.ts";
 import { type ChunkRing, type Job, orderCompress, orderPlace, orderStore, type RingMemory } from "./chunk-ring.ts";
 import { endDrop } from "./order-queue.ts";
@@ -15,8 +16,8 @@ export interface ChunkWorkOptions {
   readonly digest: DigestAlgorithm;
   readonly compression: Compression;
   readonly level: number | undefined;
-  /** Directory of a local store. */
-  readonly store: string | undefined;
+  /** A local store. */
+  readonly store: LocalStorePlace | undefined;
   readonly durable: boolean;
   /** Where chunks are placed that are wanted. */
   readonly placer: PlacerOptions | undefined;
@@ -33,7 +34,7 @@ export interface CompressedChunk {
 export class ChunkWork implements Disposable {
   readonly #ring: ChunkRing;
   readonly #options: ChunkWorkOptions;
-  readonly #store: SyncLocalStore | undefined;
+  readonly #store: SyncStore | undefined;
   readonly #placer: ChunkPlacer | undefined;
   readonly #onCompressed: (chunk: CompressedChunk) => void;
 
@@ -42,7 +43,7 @@ export class ChunkWork implements Disposable {
     this.#options = options;
     this.#onCompressed = onCompressed;
     if (options.placer !== undefined) this.#placer = new ChunkPlacer(options.placer);
-    if (options.store !== undefined) this.#store = new SyncLocalStore(options.store, { durable: options.durable });
+    if (options.store !== undefined) this.#store = openSyncStore(options.store, { durable: options.durable });
   }
 
   /** Carries out one order. */
@@ -83,7 +84,7 @@ export class ChunkWork implements Disposable {
   #put(slot: number, name: string, chunk: Uint8Array): void {
     if (this.#store === undefined || this.#store.keep(name)) return this.#ring.setOutcome(slot, 0, false);
     const stored = this.#compress(chunk);
-    return this.#ring.setOutcome(slot, stored.bytes.length, this.#store.put(name, stored));
+    return this.#ring.setOutcome(slot, this.#store.storedBytes(stored), this.#store.put(name, stored));
   }
 
   #compress(chunk: Uint8Array): ReturnType<typeof borrowCompressed> {

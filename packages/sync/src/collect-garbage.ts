@@ -65,7 +65,7 @@ export async function collectGarbage(options: CollectGarbageOptions): Promise<Co
   } = options;
   // Before anything is looked at: what is used from now on is never removed.
   const unusedSince = Date.now() - gracePeriod;
-  const named = namedChunks(indexes);
+  const named = namedChunks(indexes, store);
   await checkBelongs(indexes, store, signal);
   const count = {
     named: named.count,
@@ -107,7 +107,8 @@ export async function collectGarbage(options: CollectGarbageOptions): Promise<Co
   return count;
 }
 
-function namedChunks(indexes: readonly ChunkIndex[]): IdTable {
+/** The chunks that the indexes name, by the names that the store lists them with. */
+function namedChunks(indexes: readonly ChunkIndex[], store: PruneStore): IdTable {
   if (indexes.length === 0) {
     throw new ConfigError("without an index every chunk would be removed", {
       code: "gc-without-index",
@@ -115,7 +116,12 @@ function namedChunks(indexes: readonly ChunkIndex[]): IdTable {
     });
   }
   const named = new IdTable(indexes.reduce((sum, index) => sum + index.count, 0));
-  for (const index of indexes) for (let i = 0; i < index.count; i++) named.add(index.id(i));
+  for (const index of indexes) {
+    for (let i = 0; i < index.count; i++) {
+      const listed = store.listedName?.(index.name(i));
+      named.add(listed === undefined ? index.id(i) : fromHex(listed));
+    }
+  }
   return named;
 }
 

@@ -9,12 +9,19 @@ import {
   writeFileSync,
 } from "node:fs";
 import { AbortedError, IntegrityError, NotFoundError } from "@imgtool/core";
-import { needPrograms, needRoot, randomBytes, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import {
+  needPrograms,
+  needRoot,
+  randomBytes,
+  run,
+  temporaryFolder,
+  type TemporaryFolder,
+  attachLoopDevice,
+} from "@imgtool/testkit";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { chunkPath, openLocalStore, type ReadStore } from "@imgtool/store";
 import { expect, test } from "vitest";
 import { extractBlob } from "./extract-blob.ts";
-import { attachLoopDevice } from "../test/loop-device.ts";
 import { blobSeed, indexSeed } from "./file-seed.ts";
 import { readIndex } from "./read-index.ts";
 import { makeBlob } from "./make-blob.ts";

@@ -14,6 +14,7 @@ import { ChunkSource, type ChunkSourceCounts } from "./chunk-source.ts";
 import { concurrently, requestLimit } from "./concurrently.ts";
 import { type ExtractPlan, placesOf, planExtraction } from "./extract-plan.ts";
 import { extractWithThreads } from "./extract-threads.ts";
+import type { ExtractProgress } from "./extract-work.ts";
 import { lazyBlobSeed } from "./file-seed.ts";
 import { findInPlace, type InPlaceOptions, resumeFile } from "./in-place.ts";
 import { makeResumably, type PartialOutput } from "./partial-output.ts";
@@ -187,7 +188,7 @@ async function fetchFromStore(target: BlobOutput, job: Job): Promise<void> {
   const { index, signal } = options;
   const { localStore } = source;
   if (localStore === undefined || index.totalSize <= shortBlob || !plan.done.includes(0)) return;
-  const onProgress = (written: number, chunks: number, bytesFetched: number): void => {
+  const onProgress = ({ written, chunks, bytesFetched }: ExtractProgress): void => {
     task.advance(written);
     source.addFromStores(chunks, bytesFetched);
   };

@@ -1,13 +1,14 @@
 /**
- * Runs the worker threads of an extraction from a local store.
+ * Runs an extraction from a local store by threads, this one among them.
  * @module
  */
-import type { ExtractWorkerData, ExtractWorkerMessage } from "./extract-worker.ts";
+import { type ExtractProgress, extractWork, type ExtractWorkOptions } from "./extract-work.ts";
+import type { ExtractWorkerMessage } from "./extract-worker.ts";
 import { runThreads } from "./run-threads.ts";
 
-export interface ExtractThreadsOptions extends ExtractWorkerData {
-  /** Called as chunks are in their places: bytes written, chunks read, bytes read from the store. */
-  readonly onProgress: (written: number, chunks: number, bytesFetched: number) => void;
+export interface ExtractThreadsOptions extends ExtractWorkOptions {
+  /** Called as chunks are in their places. */
+  readonly onProgress: (progress: ExtractProgress) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -20,7 +21,8 @@ export async function extractWithThreads(options: ExtractThreadsOptions): Promis
   await runThreads<Exclude<ExtractWorkerMessage, { type: "failed" }>>("extract-worker", {
     workerData,
     counters: workerData.plan.counters,
-    onMessage: ({ written, chunks, bytesFetched }) => onProgress(written, chunks, bytesFetched),
+    onMessage: onProgress,
+    work: () => extractWork(workerData, onProgress),
     signal,
   });
 }

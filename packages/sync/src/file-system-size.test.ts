@@ -9,10 +9,9 @@ import {
   writeSync,
 } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { needPrograms, needRoot, randomBytes, run, temporaryFolder } from "@imgtool/testkit";
+import { needPrograms, needRoot, randomBytes, run, temporaryFolder, attachLoopDevice } from "@imgtool/testkit";
 import { array, assert, constantFrom, nat, property, tuple, uint8Array } from "fast-check";
 import { expect, test } from "vitest";
-import { attachLoopDevice } from "../test/loop-device.ts";
 import { blobSeed } from "./file-seed.ts";
 import { fileSystemHeadSize, fileSystemSize } from "./file-system-size.ts";
 import { makeBlob } from "./make-blob.ts";

@@ -3,9 +3,10 @@
  * @module
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 import { EnvironmentError, errorMessage, FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
 import { type ChunkSizes, IndexEncoder } from "@imgtool/chunker";
+import { StoreCipher, type StoreKey } from "@imgtool/store";
 
 const entrySize = 40;
 const bufferedEntries = 2048;
@@ -80,8 +81,20 @@ export class IndexFileWriter implements Disposable {
   }
 }
 
+/** Encrypts an index file in its place: for files that have no final name yet. */
+export async function sealIndexFile(path: string, key: StoreKey): Promise<void> {
+  await writeFile(path, new StoreCipher(key).sealIndex(await readIndexBytes(path)));
+}
+
 /** Largest index that is read: some 13 million chunks, 800 GiB of content at casync's chunk sizes. */
 export const maxIndexBytes: number = 512 * 1024 ** 2;
+
+function tooLarge(path: string, found: number): FormatError {
+  return new FormatError(`${path}: the index has ${found} bytes or more, expected at most ${maxIndexBytes}`, {
+    code: "index-too-large",
+    data: { file: path, expected: maxIndexBytes, found },
+  });
+}
 
 /**
  * The bytes of an index file.
@@ -101,13 +114,19 @@ export async function readIndexBytes(path: string): Promise<Uint8Array> {
   }
   try {
     const { size } = await handle.stat();
-    if (size > maxIndexBytes) {
-      throw new FormatError(`${path}: the index has ${size} bytes, expected at most ${maxIndexBytes}`, {
-        code: "index-too-large",
-        data: { file: path, expected: maxIndexBytes, found: size },
-      });
+    if (size > maxIndexBytes) throw tooLarge(path, size);
+    // Devices and pipes have no size to tell, and may never end.
+    const pieces: Buffer[] = [];
+    let length = 0;
+    for await (const piece of handle.createReadStream({
+      autoClose: false,
+      highWaterMark: 1024 ** 2,
+    }) as AsyncIterable<Buffer>) {
+      length += piece.length;
+      if (length > maxIndexBytes) throw tooLarge(path, length);
+      pieces.push(piece);
     }
-    return await handle.readFile();
+    return Buffer.concat(pieces);
   } catch (error) {
     if (systemErrorCode(error) === "EISDIR") throw unreadable(path, error);
     throw error;

@@ -5,6 +5,7 @@
 export type { ByteSource } from "./byte-source.ts";
 export { type ChunkedStream, ChunkPipeline, type ChunkPipelineOptions } from "./chunk-pipeline.ts";
 export { ChunkSource, type ChunkSourceCounts, type ChunkSourceOptions } from "./chunk-source.ts";
+export { ChunkThreads } from "./chunk-threads.ts";
 export {
   collectGarbage,
   type CollectGarbageOptions,
@@ -19,7 +20,14 @@ export { blobSeed, type BlobSeedOptions, indexSeed } from "./file-seed.ts";
 export { type MadeBlob, makeBlob, type MakeBlobOptions } from "./make-blob.ts";
 export { chunkStream, type ChunkStreamOptions } from "./make-stream.ts";
 export { openSeed, type OpenSeedOptions } from "./open-seed.ts";
-export { parseIndex, readIndex, type ReadIndexOptions } from "./read-index.ts";
+export {
+  fetchIndex,
+  type FetchedIndex,
+  type FetchIndexOptions,
+  parseIndex,
+  readIndex,
+  type ReadIndexOptions,
+} from "./read-index.ts";
 export { readStream, type ReadStreamOptions } from "./read-stream.ts";
 export type { Seed } from "./seed.ts";
 export { storedSeed } from "./stored-seed.ts";
@@ -58,7 +66,8 @@ export {
 export { defaultIdRange, type IdShift, shiftOfDirectory } from "./tree/id-shift.ts";
 export { mtreeLines } from "./tree/mtree.ts";
 export { formatStatus, type NodeStatus, statTree } from "./tree/stat.ts";
-export { ArchiveBrowser, type BrowsedName, type BrowsedNode, type RandomAccess } from "./tree/browse.ts";
+export { ArchiveBrowser, type BrowsedChild, type BrowsedNode, type RandomAccess } from "./tree/browse.ts";
+export type { Place } from "./tree/directory-table.ts";
 export { fileReader } from "./tree/archive-reader.ts";
 export { openSubtree, type Subtree } from "./tree/subtree.ts";
 export { treeSeed, type TreeSeedOptions } from "./tree/tree-seed.ts";

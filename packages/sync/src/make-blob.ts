@@ -4,7 +4,7 @@
  */
 import { type Progress, silentProgress } from "@imgtool/core";
 import { blobFlags, type ChunkSizes, chunkSizes, type DigestAlgorithm } from "@imgtool/chunker";
-import type { Compression, WriteStore } from "@imgtool/store";
+import type { Compression, LocalStorePlace, StoreKey, WriteStore } from "@imgtool/store";
 import { type ByteSource, feedSource } from "./byte-source.ts";
 import type { ChunkedStream } from "./chunk-pipeline.ts";
 import { chunkStream } from "./make-stream.ts";
@@ -15,7 +15,9 @@ export interface MakeBlobOptions {
   /** Path of the `.caibx` to write. */
   readonly index: string;
   /** The path of a local store, made when it is not there, or an open store. */
-  readonly store: string | WriteStore;
+  readonly store: string | LocalStorePlace | WriteStore;
+  /** With which the index is encrypted; the store is handed in with its own. */
+  readonly key?: StoreKey | undefined;
   /** Default: casync's, 64 KiB on average. */
   readonly chunkSizes?: Partial<ChunkSizes>;
   /** Default "sha512-256". */

@@ -4,14 +4,17 @@
  */
 import { makeAtomically } from "@imgtool/host";
 import { digestOfFlags } from "@imgtool/chunker";
+import type { StoreKey } from "@imgtool/store";
 import { type ChunkedStream, ChunkPipeline, type ChunkPipelineOptions } from "./chunk-pipeline.ts";
-import { IndexFileWriter } from "./index-file.ts";
+import { IndexFileWriter, sealIndexFile } from "./index-file.ts";
 
 export interface ChunkStreamOptions extends Omit<ChunkPipelineOptions, "digest"> {
   /** Path of the `.caibx` or `.caidx` to write. It is replaced when every chunk is stored. */
   readonly index: string;
   /** The index's feature flags; they name the digest. */
   readonly flags: bigint;
+  /** With which the index is encrypted. */
+  readonly key?: StoreKey | undefined;
 }
 
 /**
@@ -35,6 +38,7 @@ export async function chunkStream(
     await feed(pipeline);
     const result = await pipeline.finish();
     index.finish();
+    if (options.key !== undefined) await sealIndexFile(temporary, options.key);
     return result;
   };
   return makeAtomically(options.index, make, { keepEqual: true });

@@ -6,7 +6,7 @@
 import { open, stat } from "node:fs/promises";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress, systemErrorCode } from "@imgtool/core";
-import { defaultStoreLocation, openStore } from "@imgtool/store";
+import { defaultStoreLocation, encryptStore, isSealedIndex, openStore, type StoreKey } from "@imgtool/store";
 import { blobSeed, lazyBlobSeed } from "./file-seed.ts";
 import { readIndex } from "./read-index.ts";
 import type { Seed } from "./seed.ts";
@@ -21,6 +21,8 @@ export interface OpenSeedOptions {
   readonly idShift?: IdShift | undefined;
   /** Store of a seed that is an index. Default: `default.castr` beside it. */
   readonly store?: string | undefined;
+  /** For a seed that is an encrypted index, with its store. */
+  readonly key?: StoreKey | undefined;
   /** Whether the caller scans the seed: it holds nothing until then. Default false. */
   readonly lazy?: boolean | undefined;
   readonly progress?: Progress | undefined;
@@ -45,17 +47,20 @@ export async function openSeed(path: string, options: OpenSeedOptions): Promise<
   }
   if (kind === "content")
     return (lazy ? lazyBlobSeed : blobSeed)(path, { sizes: index.sizes, digest: index.digest, progress, signal });
-  const seedIndex = await readIndex(path, { signal });
+  // A seed on this machine may be as it was before there was a key.
+  const key = kind === "encrypted index" ? options.key : undefined;
+  const seedIndex = await readIndex(path, { key, signal });
   if (seedIndex.digest !== index.digest) {
     progress?.log(
       "warning",
       `the seed ${path} is of no use: its chunks have ${seedIndex.digest} digests, those wanted ${index.digest}`,
     );
   }
-  return storedSeed(seedIndex, await openStore(options.store ?? defaultStoreLocation(path)));
+  const store = await openStore(options.store ?? defaultStoreLocation(path));
+  return storedSeed(seedIndex, key === undefined ? store : encryptStore(store, key));
 }
 
-async function seedKind(path: string): Promise<"directory" | "content" | "index"> {
+async function seedKind(path: string): Promise<"directory" | "content" | "index" | "encrypted index"> {
   try {
     const stats = await stat(path);
     if (stats.isDirectory()) return "directory";
@@ -69,6 +74,7 @@ async function seedKind(path: string): Promise<"directory" | "content" | "index"
     await using handle = await open(path, "r");
     const head = Buffer.alloc(indexMagic.length);
     await handle.read(head, 0, head.length, 0);
+    if (isSealedIndex(head)) return "encrypted index";
     return head.equals(indexMagic) ? "index" : "content";
   } catch (error) {
     if (systemErrorCode(error) !== "ENOENT") throw error;

@@ -6,7 +6,7 @@
  */
 
 /** Int32 words of the counters; all wrap. */
-const [wordGiven, wordTaken, wordSignal, wordEnd] = [0, 1, 2, 3];
+const [wordGiven, wordTaken, wordSignal, wordEnd, wordWaiting] = [0, 1, 2, 3, 4];
 
 /** How the orders end: all of them are carried out, or no more is begun. 0 while they go on. */
 export const endFinish = 1;
@@ -21,7 +21,7 @@ export interface OrderMemory {
 export function allocateOrders(most: number): OrderMemory {
   // A power of two, so that the counters may wrap around 2^32.
   const length = 2 ** Math.ceil(Math.log2(Math.max(most, 1)));
-  return { orders: new SharedArrayBuffer(length * 4), counters: new SharedArrayBuffer(4 * 4) };
+  return { orders: new SharedArrayBuffer(length * 4), counters: new SharedArrayBuffer(5 * 4) };
 }
 
 /** One thread's view of the queue. */
@@ -44,7 +44,8 @@ export class OrderQueue {
   /** Wakes all threads: each waits for an order of its own, and the first to wait need not be the one. */
   signal(): void {
     Atomics.add(this.#counters, wordSignal, 1);
-    Atomics.notify(this.#counters, wordSignal);
+    // One that is about to wait sees that the signal has changed.
+    if (Atomics.load(this.#counters, wordWaiting) > 0) Atomics.notify(this.#counters, wordSignal);
   }
 
   /** Waits for the next order; undefined when there is none to come. Worker threads only. */
@@ -56,7 +57,9 @@ export class OrderQueue {
       if (end === endDrop) return undefined;
       if (this.#given(ticket)) return this.#orders[this.#at(ticket)];
       if (end === endFinish) return undefined;
+      Atomics.add(this.#counters, wordWaiting, 1);
       Atomics.wait(this.#counters, wordSignal, signal);
+      Atomics.sub(this.#counters, wordWaiting, 1);
     }
   }
 

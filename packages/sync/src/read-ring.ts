@@ -11,6 +11,9 @@ const recordWords = 8;
 const [wordState, wordSize, wordOrder, wordDescriptor, wordStored, wordStaged, wordCompressed] = [0, 1, 2, 3, 4, 5, 6];
 const [wordWanted, wordDone] = [0, 1];
 
+/** Stands for all tickets where one is waited for. One that wraps to it wakes too often, not too rarely. */
+const anyTicket = -1;
+
 /** What a thread does for a chunk. Whatever comes out is verified. */
 export type ReadOrder = typeof orderStored | typeof orderRange | typeof orderVerify | typeof orderStaged;
 /** Read it from the local store. */
@@ -23,7 +26,7 @@ export const orderVerify = 2;
 export const orderStaged = 3;
 
 /** A slot's state: under way, whole, or not to be had this way. */
-const stateWaiting = 0;
+export const stateWaiting = 0;
 export const stateWhole = 1;
 export const stateFailed = 2;
 
@@ -130,17 +133,34 @@ export class ReadRing {
   }
   /** Gives the ticket to the threads, in any order; each is given once. */
   give(ticket: number, order: ReadOrder, descriptor = -1, offset = 0): void {
+    this.giveUnsignalled(ticket, order, descriptor, offset);
+    this.signal();
+  }
+  /** As give(), without waking a thread: signal() does that for several. */
+  giveUnsignalled(ticket: number, order: ReadOrder, descriptor = -1, offset = 0): void {
     this.#records[this.#word(ticket, wordOrder)] = order;
     this.#records[this.#word(ticket, wordDescriptor)] = descriptor;
     this.#offsets[this.#slot(ticket)] = offset;
     this.#orders.give(ticket);
+  }
+  signal(): void {
     this.#orders.signal();
   }
   /** Resolves when the ticket may be done; whoever waits looks again. */
   async done(ticket: number): Promise<void> {
-    const seen = Atomics.load(this.#counters, wordDone);
+    const seen = this.changes;
     Atomics.store(this.#counters, wordWanted, ticket | 0);
-    if (this.state(ticket) !== stateWaiting) return;
+    if (this.state(ticket) === stateWaiting) await this.changed(seen);
+  }
+  /** From now on the reader is woken by whatever is done. */
+  wantAny(): void {
+    Atomics.store(this.#counters, wordWanted, anyTicket);
+  }
+  /** Counts what was done, and changed() resolves when there is more than was seen. */
+  get changes(): number {
+    return Atomics.load(this.#counters, wordDone);
+  }
+  async changed(seen: number): Promise<void> {
     const wait = Atomics.waitAsync(this.#counters, wordDone, seen);
     if (wait.async) await wait.value;
   }
@@ -175,6 +195,7 @@ export class ReadRing {
   finish(ticket: number, state: typeof stateWhole | typeof stateFailed, storedBytes = 0): void {
     this.#records[this.#word(ticket, wordStored)] = storedBytes;
     Atomics.store(this.#records, this.#word(ticket, wordState), state);
-    if (Atomics.load(this.#counters, wordWanted) === (ticket | 0)) this.wake();
+    const wanted = Atomics.load(this.#counters, wordWanted);
+    if (wanted === (ticket | 0) || wanted === anyTicket) this.wake();
   }
 }

@@ -2,25 +2,21 @@
  * Chunks of an index in order, read ahead with threads: from stores and from seeds.
  * @module
  */
-import { availableParallelism } from "node:os";
 import { throwIfAborted } from "@imgtool/core";
 import { maxStoredBytes } from "@imgtool/store/blocking";
 import { Breather } from "./breathe.ts";
 import type { ChunkSource } from "./chunk-source.ts";
-import { unpackError } from "./packed-error.ts";
+import { ReadCrew } from "./read-crew.ts";
 import {
   allocateReadRing,
   orderRange,
   orderStaged,
   orderStored,
   orderVerify,
-  ReadRing,
+  type ReadRing,
   stateFailed,
   stateWhole,
 } from "./read-ring.ts";
-import { ReadWork, type ReadWorkOptions } from "./read-work.ts";
-import type { ReadWorkerMessage } from "./read-worker.ts";
-import { startWorker } from "./start-worker.ts";
 
 /** Memory for chunks that are read ahead. */
 const ringSize: number = 32 * 1024 ** 2;
@@ -124,6 +120,7 @@ class Orders {
   readonly #ring: ReadRing;
   readonly #signal: AbortSignal;
   readonly #underWay = new Set<Promise<unknown>>();
+  #isSignalDue = false;
 
   constructor(source: ChunkSource, ring: ReadRing, signal: AbortSignal) {
     this.#source = source;
@@ -158,9 +155,19 @@ class Orders {
   /** Fetches a chunk; what cannot be had this way is asked for once more, and told, when it is its turn. */
   async #fetch(i: number, ticket: number): Promise<void> {
     const chunk = await this.#source.fetchStored(i, this.#signal).catch(() => undefined);
-    if (chunk !== undefined && this.#ring.stage(ticket, chunk.bytes, chunk.compressed))
-      this.#ring.give(ticket, orderStaged);
+    if (chunk !== undefined && this.#ring.stage(ticket, chunk.bytes, chunk.compressed)) this.#give(ticket);
     else this.#ring.finish(ticket, stateFailed);
+  }
+
+  /** Waking a thread takes as long as the work on an answer: it is done once for all that came together. */
+  #give(ticket: number): void {
+    this.#ring.giveUnsignalled(ticket, orderStaged);
+    if (this.#isSignalDue) return;
+    this.#isSignalDue = true;
+    setImmediate(() => {
+      this.#isSignalDue = false;
+      this.#ring.signal();
+    });
   }
 
   /** An error is thrown when it is its chunk's turn; until then it is not unhandled. */
@@ -171,57 +178,5 @@ class Orders {
       .finally(() => this.#underWay.delete(work))
       .catch(() => {});
     return work;
-  }
-}
-
-/** The threads; disposing ends them. */
-class ReadCrew implements AsyncDisposable {
-  readonly ring: ReadRing;
-  readonly #exits: Promise<unknown>[] = [];
-  readonly #signal: AbortSignal | undefined;
-  readonly #wake: () => void;
-  readonly #options: ReadWorkOptions;
-  #work: ReadWork | undefined;
-  #error: Error | undefined;
-
-  constructor(options: ReadWorkOptions & { readonly workers?: number | undefined }, signal: AbortSignal | undefined) {
-    this.ring = new ReadRing(options.memory);
-    this.#options = options;
-    this.#signal = signal;
-    this.#wake = () => this.ring.wake();
-    signal?.addEventListener("abort", this.#wake, { once: true });
-    // With this thread, which helps when it has to wait, as many as processors.
-    const { workers = availableParallelism() - 1 } = options;
-    for (let i = 0; i < Math.max(1, workers); i++) {
-      const worker = startWorker("read-worker", options);
-      worker.on("message", ({ error }: ReadWorkerMessage) => this.#fail(unpackError(error)));
-      worker.on("error", (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
-      this.#exits.push(new Promise((resolve) => worker.once("exit", resolve)));
-    }
-  }
-
-  /** Carries out one order in this thread, if there is one that no other has taken. */
-  help(): boolean {
-    const ticket = this.ring.takeNow();
-    if (ticket === undefined) return false;
-    this.#work ??= new ReadWork(this.#options);
-    this.#work.do(ticket);
-    return true;
-  }
-
-  /** Throws what has ended a thread. */
-  check(): void {
-    if (this.#error !== undefined) throw this.#error;
-  }
-
-  #fail(error: Error): void {
-    this.#error ??= error;
-    this.ring.wake();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#signal?.removeEventListener("abort", this.#wake);
-    this.ring.end();
-    await Promise.all(this.#exits);
   }
 }

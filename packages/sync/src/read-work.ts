@@ -8,8 +8,8 @@ import { hash } from "node:crypto";
 import { readSync } from "node:fs";
 import { FormatError, IntegrityError, toHex } from "@imgtool/core";
 import type { DigestAlgorithm } from "@imgtool/chunker";
-import type { StoredChunk } from "@imgtool/store";
-import { maxStoredBytes, openChunk, SyncLocalStore } from "@imgtool/store/blocking";
+import type { LocalStorePlace, StoredChunk } from "@imgtool/store";
+import { maxStoredBytes, openChunk, openSyncStore, type SyncStore } from "@imgtool/store/blocking";
 import {
   orderRange,
   orderStaged,
@@ -23,21 +23,21 @@ import {
 export interface ReadWorkOptions {
   readonly memory: ReadRingMemory;
   readonly digest: DigestAlgorithm;
-  /** Directory of the local store, where there is one. */
-  readonly store: string | undefined;
+  /** The local store, where there is one. */
+  readonly store: LocalStorePlace | undefined;
 }
 
 export class ReadWork {
   readonly #ring: ReadRing;
   readonly #digest: DigestAlgorithm;
-  readonly #store: SyncLocalStore | undefined;
+  readonly #store: SyncStore | undefined;
   /** Memory that each chunk is read into: new memory for each costs as much as the work. */
   readonly #stored: Uint8Array;
 
   constructor({ memory, digest, store }: ReadWorkOptions) {
     this.#ring = new ReadRing(memory);
     this.#digest = digest;
-    this.#store = store === undefined ? undefined : new SyncLocalStore(store);
+    this.#store = store === undefined ? undefined : openSyncStore(store);
     this.#stored = Buffer.allocUnsafeSlow(store === undefined ? 0 : maxStoredBytes(memory.largest));
   }
 
@@ -75,7 +75,7 @@ export class ReadWork {
     try {
       const plain = openChunk(chunk, name, target.length, this.#digest, this.#store?.location ?? "", target);
       if (plain.buffer !== target.buffer) target.set(plain);
-      return chunk.bytes.length;
+      return this.#store?.storedBytes(chunk) ?? chunk.bytes.length;
     } catch (error) {
       if (error instanceof IntegrityError || error instanceof FormatError) return undefined;
       throw error;

@@ -1,9 +1,16 @@
 import { copyFileSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { chunkPath, openLocalStore, type ReadStore } from "@imgtool/store";
-import { needPrograms, needRoot, randomBytes, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import {
+  needPrograms,
+  needRoot,
+  randomBytes,
+  run,
+  temporaryFolder,
+  type TemporaryFolder,
+  attachLoopDevice,
+} from "@imgtool/testkit";
 import { expect, test } from "vitest";
-import { attachLoopDevice } from "../test/loop-device.ts";
 import { makeFixture } from "../test/trees.ts";
 import { extractBlob } from "./extract-blob.ts";
 import { makeBlob } from "./make-blob.ts";

@@ -1,8 +1,7 @@
 import { closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { openLocalStore } from "@imgtool/store";
-import { randomBytes, temporaryFolder } from "@imgtool/testkit";
+import { randomBytes, temporaryFolder, mountFileSystem, sharedBytes } from "@imgtool/testkit";
 import { expect, test } from "vitest";
-import { mountFileSystem, sharedBytes } from "../test/loop-device.ts";
 import { extractBlob } from "./extract-blob.ts";
 import { blobSeed } from "./file-seed.ts";
 import { makeBlob } from "./make-blob.ts";

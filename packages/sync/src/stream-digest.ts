@@ -17,6 +17,8 @@ import { fillZeros, type StreamSink, tryWriteBytes, writeBytes } from "./stream-
 const ringSize: number = 8 * 1024 ** 2;
 /** The longest view that is handed out: what the other thread gets to do while the next one is filled. */
 const sliceSize: number = 512 * 1024;
+/** Bytes after which the other thread is told of them: an archive of small files has a few in each record. */
+const tellEvery: number = 64 * 1024;
 
 /** Write the stream, then finish(). Disposing before that ends the thread. */
 export class StreamDigest implements StreamSink, AsyncDisposable {
@@ -29,6 +31,8 @@ export class StreamDigest implements StreamSink, AsyncDisposable {
   #exit: Promise<unknown> | undefined;
   #digest: string | undefined;
   #written = 0;
+  /** How far the other thread has been told. */
+  #told = 0;
   #error: Error | undefined;
 
   constructor(algorithm: DigestAlgorithm, signal?: AbortSignal) {
@@ -48,6 +52,7 @@ export class StreamDigest implements StreamSink, AsyncDisposable {
       const seen = this.#ring.doneSignal;
       const view = this.trySpace();
       if (view !== undefined) return view;
+      this.#tell();
       this.#start();
       await this.#ring.done(seen);
     }
@@ -63,7 +68,7 @@ export class StreamDigest implements StreamSink, AsyncDisposable {
 
   advance(count: number): void {
     this.#written += count;
-    this.#ring.setWritten(this.#written);
+    if (this.#written - this.#told >= tellEvery) this.#tell();
     // A short stream is digested at its end: starting a thread takes longer.
     if (this.#written > 2 * sliceSize) this.#start();
   }
@@ -89,6 +94,7 @@ export class StreamDigest implements StreamSink, AsyncDisposable {
   /** Ends the stream; its digest, hexadecimal. @throws AbortedError */
   async finish(): Promise<string> {
     if (this.#error !== undefined) throw this.#error;
+    this.#tell();
     this.#ring.setEnd(endFinish);
     if (this.#exit === undefined)
       return createHash(this.#algorithm).update(this.#ring.bytes.subarray(0, this.#written)).digest("hex");
@@ -102,6 +108,11 @@ export class StreamDigest implements StreamSink, AsyncDisposable {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     if (this.#digest === undefined) this.#ring.setEnd(endDrop);
     await this.#exit;
+  }
+
+  #tell(): void {
+    this.#told = this.#written;
+    this.#ring.setWritten(this.#written);
   }
 
   #start(): void {

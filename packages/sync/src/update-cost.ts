@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
 import { type ChunkIndex, IdTable } from "@imgtool/chunker";
-import { chunkPath, maxStoredBytes, type ReadStore } from "@imgtool/store";
+import { chunkPath, type LocalStorePlace, maxStoredBytes, type ReadStore, StoreCipher } from "@imgtool/store";
 import { concurrently } from "./concurrently.ts";
 
 export interface UpdateCost {
@@ -21,14 +21,14 @@ export interface UpdateCost {
 /**
  * What a device that has the previous version transfers to get the next one.
  * @param previous undefined when there is no former version: everything is new
- * @param store the path of a local store, whose files are only measured, or an open store, which has
- *   to hand them out
+ * @param store a local store, whose files are only measured, or an open store, which has to hand them out
+ *   unless it can say how large they are
  * @throws what the store throws
  */
 export async function updateCost(
   previous: ChunkIndex | undefined,
   next: ChunkIndex,
-  store: string | ReadStore,
+  store: string | LocalStorePlace | ReadStore,
   signal?: AbortSignal,
 ): Promise<UpdateCost> {
   const known = new IdTable(next.count + (previous?.count ?? 0));
@@ -45,22 +45,37 @@ export async function updateCost(
     added.push(i);
     newBytes += next.size(i);
   }
+  const measure = measurer(store);
   let storedBytes = 0;
   await concurrently(added.length, 16, signal, async (position, signal) => {
     const i = added[position] ?? 0;
-    const stored = await storedSize(store, next.name(i), next.size(i), signal);
+    const stored = await measure(next.name(i), next.size(i), signal);
     // Not in one statement with the await: the sum would be read before it, and lose what others add.
     storedBytes += stored;
   });
   return { newChunks: added.length, newBytes, storedBytes };
 }
 
-/** Bytes that a chunk takes up in a store; 0 when the store lacks it. */
-async function storedSize(store: string | ReadStore, name: string, size: number, signal: AbortSignal): Promise<number> {
-  if (typeof store !== "string") return (await store.get(name, signal, maxStoredBytes(size)))?.bytes.length ?? 0;
+type Measure = (name: string, size: number, signal: AbortSignal) => Promise<number>;
+
+/** What tells how many bytes a chunk takes up in a store; 0 when the store lacks it. */
+function measurer(store: string | LocalStorePlace | ReadStore): Measure {
+  if (typeof store !== "string" && "get" in store) {
+    return async (name, size, signal) => {
+      if (store.storedSize !== undefined) return (await store.storedSize(name, signal)) ?? 0;
+      const chunk = await store.get(name, signal, maxStoredBytes(size));
+      return chunk === undefined ? 0 : (store.storedBytes?.(chunk) ?? chunk.bytes.length);
+    };
+  }
+  const { directory, key }: LocalStorePlace = typeof store === "string" ? { directory: store } : store;
+  const cipher = key === undefined ? undefined : new StoreCipher(key);
+  return (name) => storedSize(directory, cipher?.storedName(name) ?? name);
+}
+
+async function storedSize(directory: string, name: string): Promise<number> {
   for (const compressed of [true, false]) {
     try {
-      return (await stat(join(store, chunkPath(name, compressed)))).size;
+      return (await stat(join(directory, chunkPath(name, compressed)))).size;
     } catch (error) {
       if (systemErrorCode(error) !== "ENOENT") throw error;
     }

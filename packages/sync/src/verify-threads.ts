@@ -1,12 +1,11 @@
 /**
- * Runs the worker threads of a verification.
+ * Runs a verification by threads, this one among them.
  * @module
  */
 import { runThreads } from "./run-threads.ts";
+import { verifyItems, type VerifyOptions, type VerifyReport } from "./verify-items.ts";
 import type { VerifyJob } from "./verify-work.ts";
-import type { VerifyWorkerData, VerifyWorkerMessage } from "./verify-worker.ts";
-
-export type VerifyReport = Extract<VerifyWorkerMessage, { type: "checked" }>;
+import type { VerifyWorkerMessage } from "./verify-worker.ts";
 
 /**
  * Checks every item of a job.
@@ -18,6 +17,12 @@ export async function verifyWithThreads(
   signal?: AbortSignal,
 ): Promise<void> {
   const counters = new Int32Array(new SharedArrayBuffer(8));
-  const workerData: VerifyWorkerData = { job, counters };
-  await runThreads<VerifyReport>("verify-worker", { workerData, counters, onMessage: onReport, signal });
+  const workerData: VerifyOptions = { job, counters };
+  await runThreads<Exclude<VerifyWorkerMessage, { type: "failed" }>>("verify-worker", {
+    workerData,
+    counters,
+    onMessage: onReport,
+    work: () => verifyItems(workerData, onReport),
+    signal,
+  });
 }

@@ -4,15 +4,20 @@
  */
 import { hash } from "node:crypto";
 import { readSync } from "node:fs";
-import { errorMessage, ImgtoolError, toHex } from "@imgtool/core";
+import { ConfigError, errorMessage, ImgtoolError, toHex } from "@imgtool/core";
 import type { DigestAlgorithm } from "@imgtool/chunker";
+import type { LocalStorePlace } from "@imgtool/store";
 import {
   decompressChunk,
+  isSealedChunk,
   listFolder,
   maxChunkBytes,
+  maxSealedBytes,
   maxStoredBytes,
   openChunk,
+  type StoreCipher,
   type SyncLocalStore,
+  type SyncStore,
 } from "@imgtool/store/blocking";
 import type { ExtractPlan } from "./extract-plan.ts";
 import type { Problem } from "./verify-problem.ts";
@@ -20,7 +25,12 @@ import type { Problem } from "./verify-problem.ts";
 /** What the threads are to check; each takes the next item that no other has taken. */
 export type VerifyJob =
   /** Every different chunk of an index in a local store. */
-  | { readonly kind: "chunks"; readonly plan: ExtractPlan; readonly digest: DigestAlgorithm; readonly store: string }
+  | {
+      readonly kind: "chunks";
+      readonly plan: ExtractPlan;
+      readonly digest: DigestAlgorithm;
+      readonly store: LocalStorePlace;
+    }
   /** Every chunk's bytes in a file, or those of some chunks. */
   | {
       readonly kind: "file";
@@ -30,7 +40,7 @@ export type VerifyJob =
       readonly chunks?: Int32Array<SharedArrayBuffer>;
     }
   /** Everything in the folders of a local store. */
-  | { readonly kind: "store"; readonly store: string; readonly folders: readonly string[] };
+  | { readonly kind: "store"; readonly store: LocalStorePlace; readonly folders: readonly string[] };
 
 /** What the check of an item came to. */
 export interface Checked {
@@ -70,7 +80,7 @@ export function chunkProblem(error: unknown, place: Place): Problem {
 /** Checks chunk `firsts[item]` of an index in a store. */
 export function checkStored(
   job: Extract<VerifyJob, { kind: "chunks" }>,
-  store: SyncLocalStore,
+  store: SyncStore,
   item: number,
 ): Checked | "missing" {
   const place = placeOf(job.plan, job.plan.firsts[item] ?? 0);
@@ -109,11 +119,16 @@ export function checkInFile(job: Extract<VerifyJob, { kind: "file" }>, descripto
 const usualChunk = 1024 ** 2;
 
 /** Checks everything in a folder of a store. Without an index either digest may be a chunk's name. */
-export function checkFolder(job: Extract<VerifyJob, { kind: "store" }>, store: SyncLocalStore, item: number): Checked {
+export function checkFolder(
+  job: Extract<VerifyJob, { kind: "store" }>,
+  store: SyncLocalStore,
+  cipher: StoreCipher | undefined,
+  item: number,
+): Checked {
   const folder = job.folders[item] ?? "";
   const problems: Problem[] = [];
   let [chunks, bytes] = [0, 0];
-  for (const entry of listFolder(job.store, folder)) {
+  for (const entry of listFolder(job.store.directory, folder)) {
     if (entry.kind === "stray") {
       problems.push({
         code: "stray",
@@ -132,9 +147,11 @@ export function checkFolder(job: Extract<VerifyJob, { kind: "store" }>, store: S
       continue;
     }
     try {
-      const stored = store.read(chunk, entry.compressed);
+      const found = store.read(chunk, entry.compressed, maxSealedBytes(maxStoredBytes()));
       // gone since the folder was read
-      if (stored === undefined) continue;
+      if (found === undefined) continue;
+      const stored = cipher?.openStored(chunk, found, { what: "the chunk", data: { chunk, path } }) ?? found;
+      if (cipher === undefined && isSealedChunk(found.bytes)) throw encryptedStore(job.store.directory);
       let plain: Uint8Array;
       try {
         plain = decompressChunk(stored, usualChunk);
@@ -143,9 +160,10 @@ export function checkFolder(job: Extract<VerifyJob, { kind: "store" }>, store: S
         plain = decompressChunk(stored, maxChunkBytes);
       }
       bytes += plain.length;
-      const found = hash("sha512-256", plain, "hex");
-      if (found !== chunk && hash("sha256", plain, "hex") !== chunk) {
-        bad("chunk-altered", `expected content with the digest ${chunk}, found ${found} (sha512-256)`);
+      const digest = hash("sha512-256", plain, "hex");
+      const nameOf = (name: string): string => cipher?.storedName(name) ?? name;
+      if (nameOf(digest) !== chunk && nameOf(hash("sha256", plain, "hex")) !== chunk) {
+        bad("chunk-altered", `expected content with the digest ${chunk}, found ${nameOf(digest)} (sha512-256)`);
       }
     } catch (error) {
       if (!(error instanceof ImgtoolError) || error.exitCode !== 3) throw error;
@@ -153,4 +171,12 @@ export function checkFolder(job: Extract<VerifyJob, { kind: "store" }>, store: S
     }
   }
   return { chunks, bytes, problems };
+}
+
+function encryptedStore(store: string): ConfigError {
+  return new ConfigError(`the store ${store} is encrypted`, {
+    code: "store-encrypted",
+    hint: "name its key: --key",
+    data: { store },
+  });
 }

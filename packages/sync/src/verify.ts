@@ -6,12 +6,13 @@
 import { open } from "node:fs/promises";
 import { NotFoundError, type Progress, silentProgress, systemErrorCode } from "@imgtool/core";
 import type { ChunkIndex } from "@imgtool/chunker";
-import { openLocalStore, readChunk, type ReadStore } from "@imgtool/store";
+import { type LocalStorePlace, openLocalStore, readChunk, type ReadStore, type StoreKey } from "@imgtool/store";
 import { listRoot } from "@imgtool/store/blocking";
 import { concurrently, requestLimit } from "./concurrently.ts";
 import { planExtraction } from "./extract-plan.ts";
 import type { Problem, Verified } from "./verify-problem.ts";
-import { verifyWithThreads, type VerifyReport } from "./verify-threads.ts";
+import type { VerifyReport } from "./verify-items.ts";
+import { verifyWithThreads } from "./verify-threads.ts";
 import { chunkProblem } from "./verify-work.ts";
 
 export interface VerifyOptions {
@@ -53,7 +54,7 @@ class VerifyCount {
 export interface VerifyChunksOptions extends VerifyOptions {
   readonly index: ChunkIndex;
   /**
-   * Asked in this order: paths of local stores, or open stores. When the first is a path, worker threads
+   * Asked in this order: paths of local stores, or open stores. When the first is local, worker threads
    * read from it; chunks that it holds altered are problems, those that it lacks may be in the others.
    */
   readonly stores: readonly (string | ReadStore)[];
@@ -74,16 +75,16 @@ export async function verifyChunks(options: VerifyChunksOptions): Promise<Verifi
     else stores.push(resources.adopt(await openLocalStore(store), (opened) => opened.close()));
   }
   using task = progress.start({ label: "verify chunks", total: plan.firsts.length });
-  const [first] = options.stores;
+  const place: LocalStorePlace | undefined = stores[0]?.place;
   let left: readonly number[];
-  if (typeof first === "string") {
+  if (place !== undefined) {
     const missing: number[] = [];
     const onReport = (report: VerifyReport): void => {
       count.add(report.chunks, report.bytes, report.problems);
       task.advance(report.items - report.missing.length);
       for (const item of report.missing) missing.push(item);
     };
-    await verifyWithThreads({ kind: "chunks", plan, digest: index.digest, store: first }, onReport, signal);
+    await verifyWithThreads({ kind: "chunks", plan, digest: index.digest, store: place }, onReport, signal);
     left = missing;
   } else {
     left = Array.from({ length: plan.firsts.length }, (_, item) => item);
@@ -106,12 +107,14 @@ export async function verifyChunks(options: VerifyChunksOptions): Promise<Verifi
 export interface VerifyStoreOptions extends VerifyOptions {
   /** Path of a local store. */
   readonly store: string;
+  /** With which it is encrypted. */
+  readonly key?: StoreKey | undefined;
 }
 
 /**
  * Checks that the content of every chunk in a local store is what its name says, and reports what does
  * not belong there.
- * @throws as openLocalStore(); EnvironmentError; AbortedError
+ * @throws as openLocalStore(); ConfigError `store-encrypted`; EnvironmentError; AbortedError
  */
 export async function verifyStore(options: VerifyStoreOptions): Promise<Verified> {
   const { progress = silentProgress, signal } = options;
@@ -126,7 +129,11 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<Verified
     count.add(report.chunks, report.bytes, report.problems);
     task.advance(report.items);
   };
-  await verifyWithThreads({ kind: "store", store: options.store, folders }, onReport, signal);
+  await verifyWithThreads(
+    { kind: "store", store: { directory: options.store, key: options.key }, folders },
+    onReport,
+    signal,
+  );
   task.done(count.summary);
   return count.result;
 }

@@ -1,10 +1,9 @@
 /** Every feature by its name, subvolumes, and what casync writes but cannot read. */
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { CatarEncoder, features, featureSets, parseWith } from "@imgtool/catar";
-import { needPrograms, needRoot, run, temporaryFolder, tryRun } from "@imgtool/testkit";
+import { needPrograms, needRoot, run, temporaryFolder, tryRun, mountFileSystem } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { digestTree, extractTree, formatListLine, listTree, type TreeSource } from "../src/index.ts";
-import { mountFileSystem } from "./loop-device.ts";
 import { makeFixture } from "./trees.ts";
 
 async function list(source: TreeSource): Promise<string> {

@@ -17,6 +17,7 @@ import {
   encodeEnclosure,
   encodeName,
   findInTable,
+  parseEntry,
   type Place,
   readEntry,
   readTable,
@@ -32,6 +33,8 @@ export interface RandomAccess {
   readonly size: number;
   /** Exactly `length` bytes. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** The same in pieces, where that saves copying them together. */
+  readonly pieces?: (offset: number, length: number) => Promise<readonly Uint8Array[]>;
 }
 
 export interface BrowsedNode {
@@ -46,15 +49,14 @@ export interface BrowsedNode {
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
   /** Of a file, where its content begins in the archive. */
   readonly contentOffset: number;
-  /** Where it is, for list() and find(). */
+  /** Where it is, for child(), find() and node(). */
   readonly place: Place;
 }
 
-/** A name in a directory. */
-export interface BrowsedName {
+/** A name in a directory, and its node. */
+export interface BrowsedChild {
   readonly name: Buffer;
-  readonly id: number;
-  readonly kind: NodeKind;
+  readonly node: BrowsedNode;
 }
 
 /** Records of a node are read in pieces of this size; few have more. */
@@ -83,29 +85,40 @@ export class ArchiveBrowser {
     return place === undefined ? undefined : this.#describe(place);
   }
 
-  /** The names in a directory, in the archive's order. @throws CatarError; what reading throws */
-  async list({ place }: BrowsedNode): Promise<readonly BrowsedName[]> {
-    const reader = this.#reader;
-    const children = [...(await this.#table(place)).children.values()].flat().sort((a, b) => a.start - b.start);
-    const names: BrowsedName[] = [];
-    for (const child of children) {
-      const bytes = Buffer.from(await reader.read(child.start, Math.min(longestName, child.end - child.start)));
-      const size = bytes.length < headerSize + 2 ? 0n : bytes.readBigUInt64LE(0);
-      const isName = size >= BigInt(headerSize + 2) && size <= BigInt(bytes.length);
-      if (!isName || bytes.readBigUInt64LE(8) !== recordTypes.filename) {
-        throw new CatarError("catar-goodbye", "GOODBYE names a place where no name is", {
-          offset: child.start,
-          expected: "filename",
-          found: `${size} bytes of something else`,
-        });
-      }
-      const length = Number(size);
-      const name = bytes.subarray(headerSize, length - 1);
-      checkFileName(name, child.start);
-      const entry = await readEntry(reader, child.start + length, child.end);
-      names.push({ name, id: entry.entryStart, kind: entry.kind });
+  /** How many names a directory has. @throws CatarError; what reading throws */
+  async count({ place }: BrowsedNode): Promise<number> {
+    return (await this.#table(place)).inOrder.length;
+  }
+
+  /**
+   * Name number `i` of a directory in the archive's order, with its node: they lie one behind the other.
+   * @throws CatarError; what reading throws
+   */
+  async child({ place: directory }: BrowsedNode, i: number): Promise<BrowsedChild> {
+    const child = (await this.#table(directory)).inOrder[i];
+    if (child === undefined) throw new RangeError(`the directory has no name number ${i}`);
+    const { start, end } = child;
+    const bytes = await this.#reader.read(start, Math.min(lookSize, end - start));
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const size = view.length < headerSize + 2 ? 0n : view.readBigUInt64LE(0);
+    const isName = size >= BigInt(headerSize + 2) && size <= BigInt(Math.min(view.length, longestName));
+    if (!isName || view.readBigUInt64LE(8) !== recordTypes.filename) {
+      throw new CatarError("catar-goodbye", "GOODBYE names a place where no name is", {
+        offset: start,
+        expected: "filename",
+        found: `${size} bytes of something else`,
+      });
     }
-    return names;
+    const length = Number(size);
+    const name = Buffer.from(view.subarray(headerSize, length - 1));
+    checkFileName(name, start);
+    const records = bytes.subarray(length);
+    return { name, node: await this.#describe(parseEntry(records, start + length, end), records) };
+  }
+
+  /** A node at its place. @throws CatarError; what reading throws */
+  async node(place: Place): Promise<BrowsedNode> {
+    return this.#describe(place);
   }
 
   /** Tables of the last directories are kept: who looks up one name looks up its neighbours. */
@@ -120,19 +133,23 @@ export class ArchiveBrowser {
     return table;
   }
 
-  /** Bytes of a file's content: fewer where it ends. @throws what reading throws */
-  async read({ node, contentOffset }: BrowsedNode, offset: number, length: number): Promise<Uint8Array> {
-    const size = node.content.kind === "file" ? node.content.size : 0;
-    const count = Math.max(0, Math.min(length, size - offset));
-    return count === 0 ? new Uint8Array(0) : this.#reader.read(contentOffset + offset, count);
+  /** Bytes of a file's content, in pieces: fewer where it ends. @throws what reading throws */
+  async read(node: BrowsedNode, offset: number, length: number): Promise<readonly Uint8Array[]> {
+    const { content } = node.node;
+    const count = content.kind === "file" ? Math.max(0, Math.min(length, content.size - offset)) : 0;
+    const from = node.contentOffset + offset;
+    if (count === 0) return [];
+    return this.#reader.pieces === undefined
+      ? [await this.#reader.read(from, count)]
+      : this.#reader.pieces(from, count);
   }
 
   /** Reads a node's records, as they stand in a directory that has nothing else, until they are whole. */
-  async #describe(place: Place): Promise<BrowsedNode> {
+  async #describe(place: Place, first?: Uint8Array): Promise<BrowsedNode> {
     const decoder = new CatarDecoder({ flags: place.flags });
     const isRoot = place.entryStart === 0;
     const head = isRoot ? new Uint8Array(0) : encodeEnclosure(place.flags, Buffer.from(" "));
-    for await (const bytes of this.#records(place, head)) {
+    for await (const bytes of this.#records(place, head, first)) {
       for (const event of decoder.push(bytes)) {
         if (event.type !== "entry" || event.depth !== (isRoot ? 0 : 1)) continue;
         const ids = ownerIds(place.flags);
@@ -156,9 +173,11 @@ export class ArchiveBrowser {
     });
   }
 
-  async *#records({ entryStart, end }: Place, head: Uint8Array): AsyncGenerator<Uint8Array, void> {
+  async *#records({ entryStart, end }: Place, head: Uint8Array, first?: Uint8Array): AsyncGenerator<Uint8Array, void> {
     yield head;
-    for (let at = entryStart; at < end; at += lookSize) yield await this.#reader.read(at, Math.min(lookSize, end - at));
+    if (first !== undefined) yield first;
+    for (let at = entryStart + (first?.length ?? 0); at < end; at += lookSize)
+      yield await this.#reader.read(at, Math.min(lookSize, end - at));
     // FIFOs and sockets end where the next record begins.
     yield encodeName(Buffer.from("~"));
   }

@@ -35,6 +35,8 @@ export interface Place {
 export interface DirectoryTable {
   readonly directory: Place;
   readonly children: ReadonlyMap<bigint, readonly GoodbyeChild[]>;
+  /** The children as they stand in the archive. */
+  readonly inOrder: readonly GoodbyeChild[];
 }
 
 /** Reads a directory's GOODBYE table. @throws CatarError; what reading throws */
@@ -49,7 +51,12 @@ export async function readTable(reader: Readable, directory: Place): Promise<Dir
     });
   }
   const record = await reader.read(tail.start, end - tail.start);
-  return { directory, children: Map.groupBy(listGoodbye(record, tail.start, entryStart), ({ hash }) => hash) };
+  const children = listGoodbye(record, tail.start, entryStart);
+  return {
+    directory,
+    children: Map.groupBy(children, ({ hash }) => hash),
+    inOrder: children.toSorted((a, b) => a.start - b.start),
+  };
 }
 
 /** The node of a name in a directory. @throws CatarError; what reading throws */
@@ -71,7 +78,12 @@ const entrySize = 64;
 
 /** What the ENTRY at an offset says. @throws CatarError */
 export async function readEntry(reader: Readable, entryStart: number, end: number): Promise<Place> {
-  const bytes = await readInside(reader, entryStart, entrySize, { entryStart, end });
+  return parseEntry(await readInside(reader, entryStart, entrySize, { entryStart, end }), entryStart, end);
+}
+
+/** What an ENTRY says, of which the bytes are. @throws CatarError */
+export function parseEntry(bytes: Uint8Array, entryStart: number, end: number): Place {
+  if (bytes.length < entrySize) throw truncated(entryStart, entrySize, end);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [size, type] = [view.getBigUint64(0, true), view.getBigUint64(8, true)];
   const kind = kindOfMode(Number(view.getBigUint64(headerSize + 8, true) & 0xffff_ffffn));
@@ -92,14 +104,16 @@ async function readInside(
   length: number,
   limits: { readonly entryStart: number; readonly end: number },
 ): Promise<Uint8Array> {
-  if (offset < limits.entryStart || offset + length > limits.end) {
-    throw new CatarError("catar-truncated", "the archive ends early", {
-      offset: limits.end,
-      expected: `${length} bytes at ${offset}`,
-      found: `${Math.max(limits.end - offset, 0)} bytes`,
-    });
-  }
+  if (offset < limits.entryStart || offset + length > limits.end) throw truncated(offset, length, limits.end);
   return reader.read(offset, length);
+}
+
+function truncated(offset: number, length: number, end: number): CatarError {
+  return new CatarError("catar-truncated", "the archive ends early", {
+    offset: end,
+    expected: `${length} bytes at ${offset}`,
+    found: `${Math.max(end - offset, 0)} bytes`,
+  });
 }
 
 /** A FILENAME record. */

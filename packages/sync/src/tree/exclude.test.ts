@@ -53,7 +53,9 @@ test("rules hold where casync says", async () => {
   const all = await left("");
   expect(all.split(" ")).toHaveLength(names.length + 6);
   expect(await left("*\n")).toBe(".hidden");
-  expect(await left("# all\n\n  [!b]*  \r\n!x*")).toBe(".hidden b b/x x~");
+  expect(await left("# all\n\n  [!b]*  \n!x*")).toBe(".hidden b b/x x~");
+  // A carriage return is a part of the name, as with casync.
+  expect(await left("a\r\n")).toBe(all);
   expect(await left("a/\nb/c\n")).toBe(".hidden b b/a b/a/file b/x c file sp\\040ace x~");
   expect(await left("/c\nfile\n!b/*/file\n.?*")).toBe(
     "a a/b a/b/a a/b/a/x a/x b b/a b/a/file b/c b/c/x~ b/x sp\\040ace x~",

@@ -41,7 +41,7 @@ export class ExcludeRules {
     // Latin-1 keeps the bytes: names and patterns need not be text.
     const lines = Buffer.from(content).toString("latin1").split("\n");
     for (const [index, line] of lines.entries()) {
-      const text = line.replaceAll(/^[ \t\r]+|[ \t\r]+$/g, "");
+      const text = line.replaceAll(/^[ \t]+|[ \t]+$/g, "");
       if (text === "" || text.startsWith("#")) continue;
       const rule = parseRule(text);
       if (rule === undefined) throw invalidPattern(name, index + 1, text);

@@ -8,7 +8,7 @@ import { ConfigError, type Progress, silentProgress, type Task } from "@imgtool/
 import { defaultArchiveFlags } from "@imgtool/catar";
 import { type ChunkSizes, chunkSizes, digestOfFlags } from "@imgtool/chunker";
 import { makeAtomically } from "@imgtool/host";
-import type { Compression, WriteStore } from "@imgtool/store";
+import type { Compression, LocalStorePlace, StoreKey, WriteStore } from "@imgtool/store";
 import type { ChunkedStream, ChunkPipeline } from "../chunk-pipeline.ts";
 import { chunkStream } from "../make-stream.ts";
 import { type ArchiveSourceOptions, openArchiveSource } from "./archive-source.ts";
@@ -23,7 +23,9 @@ export interface MakeTreeOptions {
   /** Path of the `.caidx` to write. */
   readonly index: string;
   /** The path of a local store, made when it is not there, or an open store. */
-  readonly store: string | WriteStore;
+  readonly store: string | LocalStorePlace | WriteStore;
+  /** With which the index is encrypted; the store is handed in with its own. */
+  readonly key?: StoreKey | undefined;
   /**
    * Normalized feature flags, which name the digest too (parseWith() of @imgtool/catar). Default: casync's;
    * an archive brings its own.

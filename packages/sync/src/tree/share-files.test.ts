@@ -13,9 +13,15 @@ import {
 } from "node:fs";
 import { openLocalStore, type ReadStore } from "@imgtool/store";
 import type { ChunkIndex } from "@imgtool/chunker";
-import { randomBytes, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import {
+  randomBytes,
+  run,
+  temporaryFolder,
+  type TemporaryFolder,
+  mountFileSystem,
+  sharedBytes,
+} from "@imgtool/testkit";
 import { expect, test } from "vitest";
-import { mountFileSystem, sharedBytes } from "../../test/loop-device.ts";
 import { readIndex } from "../read-index.ts";
 import { digestTree } from "./digest-tree.ts";
 import { extractTree } from "./extract-tree.ts";
