@@ -76,16 +76,19 @@ export interface BootEntry {
   readonly linux: string;
   readonly initrds: readonly string[];
   readonly options: string;
+  /** Path on the partition of what the kernel shall know of the machine in place of what firmware tells. */
+  readonly devicetree?: string | undefined;
 }
 
 /** The text of a boot entry of type 1. */
-export function formatBootEntry({ title, version, linux, initrds, options }: BootEntry): string {
+export function formatBootEntry({ title, version, linux, initrds, options, devicetree }: BootEntry): string {
   return [
     `title ${title}`,
     `version ${version}`,
     `linux ${linux}`,
     ...(options === "" ? [] : [`options ${options}`]),
     ...initrds.map((path) => `initrd ${path}`),
+    ...(devicetree === undefined ? [] : [`devicetree ${devicetree}`]),
     "",
   ].join("\n");
 }

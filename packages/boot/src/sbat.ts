@@ -10,6 +10,9 @@ const head = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/mai
 /** The line that every unified kernel image has, so that all of them could be revoked. */
 export const ukiSbat: string = `${head}\nuki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/\n`;
 
+/** The line that every addon has. */
+export const addonSbat: string = `${head}\nuki-addon,1,UKI Addon,addon,1,https://www.freedesktop.org/software/systemd/man/latest/systemd-stub.html\n`;
+
 /**
  * Joins SBAT texts: the head once, then the entries of each in order, as ukify does. Ends in a NUL.
  * @throws FormatError `sbat-invalid` for a text that does not begin with the head's field `sbat`

@@ -2,10 +2,12 @@
  * Writes unified kernel images from files: whatever their size, in memory are the stub and the kernel.
  * @module
  */
-import { createReadStream } from "node:fs";
-import { open, readFile, rm, stat, type FileHandle } from "node:fs/promises";
-import { EnvironmentError, throwIfAborted } from "@imgtool/core";
-import { isNxCompatible, layoutUki, ukiSbatSection, ukiSectionNames, type UkiPlacement } from "./uki.ts";
+import { readFile } from "node:fs/promises";
+import { encodePem, type Signer } from "@imgtool/cms";
+import { measuredSections, signPcrPolicies, type MeasuredSection } from "./pcr-signature.ts";
+import { digestContent, writeSections, type SectionContent, type SectionSource } from "./section-file.ts";
+import { formatProfile, mainProfile, type UkiProfile } from "./uki-profile.ts";
+import { isNxCompatible, ukiSbatSection, ukiSectionNames } from "./uki.ts";
 
 export interface WriteUkiOptions {
   /** Path of the image; whatever is there is replaced. Removed again after an error. */
@@ -25,107 +27,92 @@ export interface WriteUkiOptions {
   readonly devicetree?: string;
   readonly splash?: string;
   readonly microcode?: string;
+  /** Further ways to boot the image, which stubs from systemd 257 on offer. */
+  readonly profiles?: readonly UkiProfile[];
+  /** Signs the measurements that are expected of the image and of each of its profiles. */
+  readonly pcrSigner?: Signer | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-type Source = Uint8Array | readonly string[];
-
 /**
  * Writes an image; returns its size in bytes.
- * @throws as layoutUki; EnvironmentError `file-changed` when a part changes while it is copied
+ * @throws as layoutUki and formatProfile; EnvironmentError `file-changed` when a part changes while it is copied
  */
 export async function writeUki(options: WriteUkiOptions): Promise<{ size: number }> {
+  const { profiles = [], pcrSigner, signal } = options;
   const stub = await readFile(options.stub);
   const linux = await readFile(options.linux);
-  const contents: Readonly<Record<string, Source | undefined>> = {
+  const contents: Readonly<Record<string, SectionContent | undefined>> = {
     ".osrel": text(options.osRelease),
-    // Stubs before systemd 252 read on to a NUL.
-    ".cmdline": options.commandLine === undefined ? undefined : text(`${options.commandLine}\0`),
+    ".cmdline": commandLine(options.commandLine),
     ".dtb": file(options.devicetree),
     ".uname": text(options.uname),
     ".splash": file(options.splash),
+    ".pcrpkey": pcrSigner === undefined ? undefined : text(encodePem("PUBLIC KEY", pcrSigner.certificate.publicKey)),
     ".linux": linux,
     ".initrd": options.initrds.length === 0 ? undefined : options.initrds,
     ".ucode": file(options.microcode),
     ".sbat": ukiSbatSection(stub, linux),
+    ".profile": profiles.length === 0 ? undefined : text(mainProfile),
   };
-  const sections: { name: string; source: Source; sizes: readonly number[]; size: number }[] = [];
-  for (const name of ukiSectionNames) {
-    const source = contents[name];
-    if (source === undefined) continue;
-    const sizes = source instanceof Uint8Array ? [source.length] : await fileSizes(source);
-    // What the kernel finds behind an initrd, it wants on a grain of four.
-    const size = sizes.length === 1 ? (sizes[0] ?? 0) : sizes.reduce((sum, one) => sum + roundUp4(one), 0);
-    sections.push({ name, source, sizes, size });
-  }
-  const layout = layoutUki({ stub, sections, nxCompatible: isNxCompatible(linux) });
-  const output = await open(options.output, "w");
-  try {
-    await output.truncate(layout.size);
-    await writeAll(output, layout.head, 0);
-    for (const [index, { source, sizes }] of sections.entries()) {
-      throwIfAborted(options.signal);
-      let { offset } = layout.placements[index] as UkiPlacement;
-      if (source instanceof Uint8Array) {
-        await writeAll(output, source, offset);
-        continue;
-      }
-      for (const [part, path] of source.entries()) {
-        const size = sizes[part] as number;
-        await copyFile(path, size, output, offset, options.signal);
-        offset += roundUp4(size);
-      }
-    }
-    await output.close();
-  } catch (error) {
-    await output.close();
-    await rm(options.output, { force: true });
-    throw error;
-  }
-  return { size: layout.size };
+  const base = ukiSectionNames.flatMap((name): SectionSource[] => {
+    const content = contents[name];
+    return content === undefined ? [] : [{ name, content }];
+  });
+  // What follows a section .profile is that profile's own.
+  const own = profiles.map(({ properties, ...profile }) => {
+    const command = commandLine(profile.commandLine);
+    return [
+      { name: ".profile", content: text(formatProfile(properties)) },
+      ...(command === undefined ? [] : [{ name: ".cmdline", content: command }]),
+    ];
+  });
+  const groups = [base, ...own];
+  const signed = [true, ...profiles.map(({ signExpectedPcr: wanted = true }) => wanted)];
+  const signatures = pcrSigner === undefined ? [] : await signGroups(groups, pcrSigner, signal);
+  const sections = groups.flatMap((group, index) => {
+    const signature = signed[index] === true ? signatures[index] : undefined;
+    return signature === undefined ? group : [...group, { name: ".pcrsig", content: signature }];
+  });
+  return await writeSections({
+    output: options.output,
+    stub,
+    sections,
+    nxCompatible: isNxCompatible(linux),
+    signal,
+  });
 }
 
+/** The signed policies for the image itself and for each profile, which has what it lacks from the image. */
+async function signGroups(
+  groups: readonly (readonly SectionSource[])[],
+  signer: Signer,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array[]> {
+  let base: readonly MeasuredSection[] = [];
+  const signatures: Uint8Array[] = [];
+  for (const group of groups) {
+    const own: MeasuredSection[] = [];
+    for (const { name, content } of group)
+      if (measuredSections.includes(name)) own.push({ name, digest: await digestContent(content, signal) });
+    // The profile's own come first, and the first of a name counts.
+    signatures.push(signPcrPolicies([...own, ...base], signer));
+    if (base.length === 0) base = own;
+  }
+  return signatures;
+}
+
+/** Stubs before systemd 252 read on to a NUL. */
+function commandLine(value: string | undefined): Uint8Array | undefined {
+  return value === undefined ? undefined : text(`${value}\0`);
+}
+
+function text(value: string): Uint8Array;
+function text(value: string | undefined): Uint8Array | undefined;
 function text(value: string | undefined): Uint8Array | undefined {
   return value === undefined ? undefined : new TextEncoder().encode(value);
 }
 
-function file(path: string | undefined): Source | undefined {
+function file(path: string | undefined): SectionContent | undefined {
   return path === undefined ? undefined : [path];
-}
-
-async function fileSizes(paths: readonly string[]): Promise<number[]> {
-  return await Promise.all(paths.map(async (path) => (await stat(path)).size));
-}
-
-async function copyFile(
-  path: string,
-  size: number,
-  output: FileHandle,
-  start: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  let done = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 ** 2 })) {
-    throwIfAborted(signal);
-    const bytes = chunk as Buffer;
-    if (done + bytes.length > size) break;
-    await writeAll(output, bytes, start + done);
-    done += bytes.length;
-  }
-  if (done !== size)
-    throw new EnvironmentError(`${path} changed while it was copied: expected ${size} bytes, found ${done}`, {
-      code: "file-changed",
-      data: { path, expected: size, found: done },
-    });
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
-  }
-}
-
-function roundUp4(size: number): number {
-  return Math.ceil(size / 4) * 4;
 }

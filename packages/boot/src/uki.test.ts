@@ -1,10 +1,13 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { makeSigner } from "@imgtool/cms/node";
 import { ImgtoolError } from "@imgtool/core";
 import {
   makeStub,
   sbatHead,
   stubSections,
+  testCertificate,
   testKernel,
+  testKey,
   needPrograms,
   run,
   tryRun,
@@ -25,13 +28,19 @@ import {
 import { expect, test } from "vitest";
 import { goldenParts } from "../test/parts.ts";
 import { kernelVersion } from "./kernel-version.ts";
+import { measureUki } from "./measure-uki.ts";
 import { peContent, readPe } from "./pe.ts";
 import { assembleUki, layoutUki, stubVersion, ukiSbatSection } from "./uki.ts";
 import { writeUki } from "./uki-file.ts";
 
 const text = (bytes: Uint8Array | undefined): string => new TextDecoder("latin1").decode(bytes);
 
-test("the image has the bytes that ukify writes", async () => {
+const pcrSigner = makeSigner({ key: Buffer.from(testKey), certificate: Buffer.from(testCertificate) });
+
+test.for([
+  ["", "uki.efi", undefined],
+  [", with signed policies for a TPM", "uki-pcr.efi", pcrSigner],
+] as const)("the image has the bytes that ukify writes%s", async ([, name, signer]) => {
   using folder = temporaryFolder();
   const path = (name: string): string => folder.join(name);
   writeFileSync(path("stub"), makeStub());
@@ -47,10 +56,23 @@ test("the image has the bytes that ukify writes", async () => {
     devicetree: path("dtb"),
     splash: path("splash"),
     microcode: path("ucode"),
+    pcrSigner: signer,
   });
-  const golden = readFileSync(new URL("../test/golden/uki.efi", import.meta.url));
+  const golden = readFileSync(new URL(`../test/golden/${name}`, import.meta.url));
   expect(size).toBe(golden.length);
   expect(readFileSync(path("uki.efi")).equals(golden)).toBe(true);
+});
+
+test("an image is measured as systemd-measure measures it, in every bank", async () => {
+  const golden = new URL("../test/golden/", import.meta.url);
+  const measured = await measureUki(new URL("uki.efi", golden).pathname);
+  // The same names in the same order; white space is the file's own.
+  const expected: unknown = JSON.parse(readFileSync(new URL("uki.pcrs.json", golden), "utf8"));
+  expect(JSON.stringify(measured)).toBe(JSON.stringify(expected));
+  // Of an image with several ways to boot, it is the first: the policies that it signs are those of its values.
+  const signed = await measureUki(new URL("profiles.efi", golden).pathname);
+  expect(signed.sha256).toHaveLength(4);
+  expect(signed.sha256).not.toEqual(measured.sha256);
 });
 
 test("what is put into an image is read back, whatever the sizes", () => {

@@ -98,6 +98,8 @@ export interface DefaultLayoutOptions {
   readonly verity?: boolean | "signed";
   /** Add an EFI system partition with what the tree has in /boot and /efi. */
   readonly esp?: boolean;
+  /** Add a partition for GRUB's core image. */
+  readonly bios?: boolean;
   /** Mark the root partition read-only. */
   readonly readOnly?: boolean;
   /** Encrypt /home and /srv ("data"), or the root and swap, too ("all"). */
@@ -130,8 +132,10 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
         { source: "/boot", target: "/", optional: true },
         { source: "/efi", target: "/", optional: true },
       ],
-      ...fixed(sizes.esp ?? espSize),
+      // As mkosi: what GRUB starts is there besides what systemd-boot does.
+      ...fixed(sizes.esp ?? (options.bios === true ? 2 * espSize : espSize)),
     });
+  if (options.bios === true) layout.push({ origin, type: "bios-boot", ...fixed(1024 ** 2) });
   if (sizes.swap !== undefined) layout.push({ origin, type: "swap", format: "swap", ...all, ...fixed(sizes.swap) });
   for (const type of ["home", "srv"] as const) {
     const size = sizes[type];
@@ -245,7 +249,11 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
     if (verity === "data" && definition.copyBlocks === undefined && (format === undefined || format === "empty"))
       refuse("Verity=data needs Format=, CopyFiles= or CopyBlocks=");
     if (definition.encrypt === "key-file") {
-      if (verity !== undefined && verity !== "off") refuse(`Encrypt= cannot be combined with Verity=${verity}`);
+      if (verity !== undefined && verity !== "off")
+        refuse(
+          `Encrypt= cannot be combined with Verity=${verity}`,
+          "choose one of them: what is secret goes onto a partition of its own (Encrypt=data)",
+        );
       if (format === "empty") refuse("Encrypt= has no place with Format=empty");
     } else if (definition.keyFile !== undefined) refuse("KeyFile= needs Encrypt=key-file");
     if (verity !== undefined && verity !== "off") {

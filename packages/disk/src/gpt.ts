@@ -9,9 +9,8 @@
  * ```
  * @module
  */
-import { ConfigError, FormatError } from "@imgtool/core";
+import { ConfigError, FormatError, formatUuid, parseUuid, swapGuid } from "@imgtool/core";
 import { crc32 } from "./crc32.ts";
-import { formatUuid, parseUuid, swapGuid } from "./uuid.ts";
 
 /** Entries of the array; every tool expects 128. */
 export const gptEntries = 128;

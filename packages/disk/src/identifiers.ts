@@ -4,11 +4,9 @@
  * give the same disk.
  * @module
  */
+import { formatUuid, parseUuid } from "@imgtool/core";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { formatUuid, parseUuid } from "./uuid.ts";
-
-export { formatUuid, isUuid, parseUuid } from "./uuid.ts";
 
 function markVersion4(bytes: Uint8Array): Uint8Array {
   const uuid = bytes.slice(0, 16);

@@ -3,12 +3,11 @@
  * defaults.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError, isUuid } from "@imgtool/core";
 import { describeDefinition, type PartitionDefinition } from "./definitions.ts";
 import { gptFlags, gptNameUnits } from "./gpt.ts";
 import { partitionUuid } from "./identifiers.ts";
 import { findPartitionType, type PartitionType } from "./partition-types.ts";
-import { isUuid } from "./uuid.ts";
 
 export interface IdentifiedPartition {
   readonly type: PartitionType;

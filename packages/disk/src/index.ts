@@ -2,6 +2,7 @@
  * Disk images without root: GPT, file systems, dm-verity.
  * @module
  */
+export { burnImage, type BurnOptions } from "./burn.ts";
 export * from "./definitions.ts";
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";

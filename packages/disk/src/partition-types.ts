@@ -4,8 +4,7 @@
  * @module
  */
 import { distance } from "fastest-levenshtein";
-import { ConfigError } from "@imgtool/core";
-import { isUuid } from "./uuid.ts";
+import { ConfigError, isUuid } from "@imgtool/core";
 
 // Per architecture: root, root-verity, root-verity-sig, usr, usr-verity, usr-verity-sig.
 const perArchitecture: Readonly<Record<string, readonly [string, string, string, string, string, string]>> = {

@@ -3,10 +3,9 @@
  * on are errors, not silence: an image without the encryption that was asked for would be a surprise.
  * @module
  */
-import { ConfigError, parseSize } from "@imgtool/core";
+import { ConfigError, parseSize, isUuid } from "@imgtool/core";
 import type { CopyFiles, MakeSymlink, PartitionDefinition, Subvolume } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
-import { isUuid } from "./uuid.ts";
 
 export interface RepartWarning {
   /** With file and line. */

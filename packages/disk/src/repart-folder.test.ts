@@ -64,6 +64,8 @@ test.each([
   [["Type=home\nSupplementFor=other"], "no definition of that name"],
   [["Type=root", "Type=home\nSupplementFor=0", "Type=srv\nSupplementFor=0"], "it has a supplement already"],
   [["Type=root\nCopyBlocks=/x", "Type=home\nSupplementFor=0"], "cannot be combined with CopyBlocks="],
+  [["Type=root\nFormat=ext4", "Type=home\nSupplementFor=0\nEncrypt=key-file"], "cannot be combined with CopyBlocks="],
+  [["Type=root\nFormat=ext4\nEncrypt=key-file", "Type=home\nSupplementFor=0"], "cannot be combined with CopyBlocks="],
 ])("%j is refused", async (sections, message) => {
   using folder = temporaryFolder();
   for (const [index, text] of sections.entries()) writeFileSync(folder.join(`${index}.conf`), `[Partition]\n${text}\n`);

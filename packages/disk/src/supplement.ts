@@ -34,8 +34,8 @@ export function mergeSupplements(definitions: readonly PartitionDefinition[]): P
     if (done.has(name)) refuse("it has a supplement already");
     done.add(name);
     for (const one of [definition, target])
-      if (one.copyBlocks !== undefined || (one.verity ?? "off") !== "off")
-        refuse("cannot be combined with CopyBlocks= or Verity=");
+      if (one.copyBlocks !== undefined || (one.encrypt ?? "off") !== "off" || (one.verity ?? "off") !== "off")
+        refuse("cannot be combined with CopyBlocks=, Encrypt= or Verity=");
     merged[index] = join(target, definition);
   }
   return merged;

@@ -8,9 +8,8 @@
  * level comes first, after the superblock's own block.
  * @module
  */
-import { FormatError } from "@imgtool/core";
+import { FormatError, formatUuid, parseUuid } from "@imgtool/core";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { formatUuid, parseUuid } from "./uuid.ts";
 
 /** Bytes of a data or hash block. */
 export const verityBlockSize = 4096;

@@ -227,6 +227,45 @@ test("Minimize=guess leaves room to write, best none", async (context) => {
   expect((await sized({ minimize: "guess", format: "vfat" })).free).toBeGreaterThan(0.2);
 });
 
+test("partitions of xfs grow, know their sectors, and say what is missing", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "xfs_repair", "xfs_db");
+  using folder = temporaryFolder();
+  const tree = folder.join("tree");
+  mkdirSync(`${tree}/srv`, { recursive: true });
+  writeFileSync(`${tree}/file`, randomBytes(3 * 1024 ** 2, "file"));
+  const definitions: PartitionDefinition[] = [
+    { type: "root", format: "xfs", minimize: "best", copyFiles: [{ source: "/", target: "/" }] },
+    {
+      type: "srv",
+      format: "xfs",
+      minimize: "guess",
+      makeDirectories: ["/x"],
+      label: "more-than-twelve",
+      growFileSystem: false,
+    },
+  ];
+  const disk = await make(tree, folder.join("disk"), definitions, { sectorSize: 4096 });
+  expect(disk.partitions.map(({ size, flags }) => [size, flags])).toEqual([
+    [300 * 1024 ** 2, gptFlags.growFileSystem],
+    [300 * 1024 ** 2, 0n],
+  ]);
+  for (const [index, label] of [
+    [0, "root-x86-64"],
+    [1, "more-than-tw"],
+  ] as const) {
+    const part = extract(disk, index, folder.join("part"));
+    run("xfs_repair", ["-n", part]);
+    const shown = run("xfs_db", ["-r", "-c", "sb 0", "-c", "p fname sectsize uuid", part]);
+    expect(shown).toContain(`fname = "${label}`);
+    expect(shown).toContain("sectsize = 4096");
+    expect(shown).toContain(`uuid = ${fileSystemUuid(disk.partitions[index]?.uuid ?? "")}`);
+  }
+  const small = [{ ...(definitions[0] as PartitionDefinition), sizeMax: 200 * 1024 ** 2 }];
+  await expect(make(tree, folder.join("small"), small)).rejects.toMatchObject({
+    message: expect.stringContaining("104857600 bytes more than SizeMaxBytes=209715200") as string,
+  });
+});
+
 test("a layout of given sizes", async (context) => {
   needPrograms(context, "sgdisk", "veritysetup");
   using folder = temporaryFolder();

@@ -1,9 +1,10 @@
 /** Disks with encrypted partitions: laid out as systemd-repart does, opened by cryptsetup. */
-import { createDecipheriv } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, truncateSync, writeFileSync } from "node:fs";
 import { needPrograms, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { makeDisk, type DiskPartition, type DiskResult, type PartitionDefinition } from "../src/index.ts";
+import { luksDataOffset } from "../src/luks/index.ts";
+import { decryptLuks } from "./decrypt-luks.ts";
 
 const passphrase = "correct horse battery";
 const size = 50 * 1024 ** 2;
@@ -36,26 +37,17 @@ async function make(
   });
 }
 
-/** The partition as a file of its own, decrypted with the key that cryptsetup finds in it. */
+/** The partition as a file of its own, decrypted by cryptsetup. */
 function open(folder: TemporaryFolder, disk: DiskResult, { offset, size }: DiskPartition): string {
   const bytes = Buffer.alloc(size);
   const file = openSync(disk.path, "r");
   readSync(file, bytes, 0, size, offset);
   closeSync(file);
-  const volume = folder.join("volume");
-  writeFileSync(volume, bytes);
-  const [key, volumeKey, plain] = [folder.join("passphrase"), folder.join(`key-${offset}`), folder.join("plain")];
-  run("cryptsetup", ["open", "--test-passphrase", "--key-file", key, volume]);
-  const dump = ["luksDump", "--batch-mode", "--dump-volume-key", "--key-file", key, "--volume-key-file", volumeKey];
-  run("cryptsetup", [...dump, volume]);
-  const data = bytes.subarray(16 * 1024 ** 2);
-  const tweak = Buffer.alloc(16);
-  for (let sector = 0; sector * 4096 < data.length; sector++) {
-    tweak.writeUInt32LE(sector);
-    const decipher = createDecipheriv("aes-256-xts", readFileSync(volumeKey), tweak);
-    decipher.update(data.subarray(sector * 4096, (sector + 1) * 4096)).copy(data, sector * 4096);
-  }
-  writeFileSync(plain, data);
+  const [key, plain] = [folder.join("passphrase"), folder.join("plain")];
+  writeFileSync(plain, bytes);
+  run("cryptsetup", ["open", "--test-passphrase", "--key-file", key, plain]);
+  decryptLuks(plain, key);
+  truncateSync(plain, size - luksDataOffset);
   return plain;
 }
 

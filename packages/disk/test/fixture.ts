@@ -27,6 +27,8 @@ export interface FixtureOptions {
   readonly reverse?: boolean;
   /** Entries of the large directory. Default 1500: some thirty blocks. */
   readonly many?: number;
+  /** Bytes of the longest symbolic link. Default 2501. */
+  readonly longestLink?: number;
 }
 
 /** Seconds since 1970 that the fixture's times are clamped to. */
@@ -83,7 +85,7 @@ export function makeFixture(folder: string, options: FixtureOptions = {}): void 
     () => symlinkSync("os-release", at("usr/lib/short")),
     () => symlinkSync("z".repeat(59), at("usr/lib/link-59")),
     () => symlinkSync("z".repeat(60), at("usr/lib/link-60")),
-    () => symlinkSync(`/${"long/".repeat(500)}`, at("usr/lib/link-long")),
+    () => symlinkSync(`/${"long/".repeat(500)}`.slice(0, options.longestLink), at("usr/lib/link-long")),
     () =>
       mkdirSync(at(`usr/lib/deep/${Array.from({ length: 30 }, (_, index) => `level-${index}`).join("/")}`), {
         recursive: true,

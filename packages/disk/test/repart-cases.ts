@@ -28,6 +28,7 @@ export const repartCases: readonly RepartCase[] = [
       "20.conf": partition("Type=swap", "Format=swap"),
       "30.conf": partition("Type=root", "Format=ext4"),
       "40.conf": partition("Type=srv", "Format=ext4", "SizeMinBytes=4096"),
+      "50.conf": partition("Type=linux-generic", "Format=xfs"),
     },
   },
   {

@@ -5,6 +5,7 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { EnvironmentError, errorMessage, throwIfAborted } from "@imgtool/core";
+import type { BlockWriter } from "../sparse-file.ts";
 
 const window = 1024 ** 2;
 /** Zeros shorter than this stay data. */
@@ -70,5 +71,36 @@ export function readRun(
       filled += read;
     }
     at += target.length;
+  }
+}
+
+/**
+ * Copies a file of `size` bytes to where its extents are, which count in blocks; the rest of its last block
+ * becomes zeros.
+ */
+export function copyExtents(
+  path: Buffer,
+  size: number,
+  extents: readonly { readonly logical: number; readonly start: number; readonly count: number }[],
+  blockSize: number,
+  target: BlockWriter,
+): void {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (error) {
+    throw treeChanged(path, error);
+  }
+  try {
+    for (const { logical, start, count } of extents) {
+      const offset = logical * blockSize;
+      const length = Math.min(count * blockSize, size - offset);
+      const shift = (start - logical) * blockSize;
+      readRun(file, path, { offset, length }, (at, wanted) => target.room(at + shift, wanted));
+      const padding = count * blockSize - length;
+      if (padding > 0) target.write(start * blockSize + length, new Uint8Array(padding));
+    }
+  } finally {
+    closeSync(file);
   }
 }

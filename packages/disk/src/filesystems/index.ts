@@ -13,9 +13,18 @@ import { SparseFile } from "../sparse-file.ts";
 import { squashfs } from "./squashfs.ts";
 import { swap } from "./swap.ts";
 import { vfat } from "./vfat.ts";
+import { xfs } from "./xfs.ts";
 
 /** One driver per format. */
-export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, btrfs, squashfs, erofs, vfat, swap };
+export const filesystems: Readonly<Record<string, FilesystemDriver>> = {
+  ext4,
+  btrfs,
+  xfs,
+  squashfs,
+  erofs,
+  vfat,
+  swap,
+};
 
 /**
  * The driver of a file system.
@@ -24,12 +33,6 @@ export const filesystems: Readonly<Record<string, FilesystemDriver>> = { ext4, b
 export function findFilesystem(name: string): FilesystemDriver {
   const driver = Object.hasOwn(filesystems, name) ? filesystems[name] : undefined;
   if (driver !== undefined) return driver;
-  if (name === "xfs")
-    throw new ConfigError("imgtool cannot make xfs: mkfs.xfs fills it without extended attributes", {
-      code: "filesystem-unknown",
-      hint: "use ext4 or btrfs",
-      data: { found: name },
-    });
   const names = Object.keys(filesystems);
   const nearest = nearestName(name, names);
   throw new ConfigError(`cannot make a file system of the kind "${name}"`, {

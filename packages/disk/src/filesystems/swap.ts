@@ -3,8 +3,7 @@
  * first page, nothing else.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
-import { parseUuid } from "../uuid.ts";
+import { ConfigError, parseUuid } from "@imgtool/core";
 import { doesNotFit, type FilesystemDriver } from "./filesystem.ts";
 
 const pageSize = 4096;

@@ -8,9 +8,9 @@
  * said in docs/encryption.md.
  * @module
  */
+import { parseUuid } from "@imgtool/core";
 import { argon2, createCipheriv, hkdfSync, pbkdf2, randomBytes, type Argon2Parameters } from "node:crypto";
 import { promisify } from "node:util";
-import { parseUuid } from "../uuid.ts";
 import { luksStripes, volumeKeySize, type LuksKdf } from "./header.ts";
 
 /** What all that must not be guessed is made of. */

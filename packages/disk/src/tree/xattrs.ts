@@ -6,7 +6,8 @@ import { EnvironmentError, errorMessage } from "@imgtool/core";
 import { displayPath, getXattr, listXattrs } from "@imgtool/host";
 import type { ExtendedAttribute } from "./node.ts";
 
-const kept = /^(?:user\.|trusted\.|security\.|system\.posix_acl_(?:access|default)$)/;
+/** XFS also lists how it keeps access lists, as trusted.SGI_ACL_FILE and trusted.SGI_ACL_DEFAULT. */
+const kept = /^(?:user\.|trusted\.(?!SGI_ACL_(?:FILE|DEFAULT)$)|security\.|system\.posix_acl_(?:access|default)$)/;
 
 /**
  * The attributes of a path itself (links are not followed) in the namespaces that images keep, sorted by name.

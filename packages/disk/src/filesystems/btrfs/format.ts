@@ -3,8 +3,8 @@
  * superblock. All numbers are little-endian; object ids below zero count down from 2^64.
  * @module
  */
+import { parseUuid } from "@imgtool/core";
 import { crc32c } from "../../crc32.ts";
-import { parseUuid } from "../../uuid.ts";
 
 export const sectorSize = 4096;
 export const nodeSize = 16_384;

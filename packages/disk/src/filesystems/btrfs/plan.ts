@@ -4,10 +4,9 @@
  * laid out again until nothing changes.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError, parseUuid } from "@imgtool/core";
 import { deriveUuid } from "../../identifiers.ts";
 import { walk } from "../../tree/node.ts";
-import { parseUuid } from "../../uuid.ts";
 import type { FilesystemOptions } from "../filesystem.ts";
 import { encodeEntry, nameHash, planSubvolume, type Copy, type Subvolume, type SubvolumePlan } from "./files.ts";
 import {

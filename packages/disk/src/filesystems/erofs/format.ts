@@ -3,10 +3,9 @@
  * superblock, extended inodes, directory blocks, inline extended attributes.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError, parseUuid } from "@imgtool/core";
 import { crc32c } from "../../crc32.ts";
 import { fileTypeBits, type ExtendedAttribute, type NodeKind, type TreeNode } from "../../tree/node.ts";
-import { parseUuid } from "../../uuid.ts";
 
 export const blockSize = 4096;
 export const superblockOffset = 1024;

@@ -4,8 +4,8 @@
  * from its beginning.
  * @module
  */
+import { parseUuid } from "@imgtool/core";
 import { crc32c } from "../../crc32.ts";
-import { parseUuid } from "../../uuid.ts";
 import { blockSize } from "./format.ts";
 
 const entriesAt = 32;

@@ -2,8 +2,8 @@
  * Superblock, group descriptors and the journal's superblock.
  * @module
  */
+import { parseUuid } from "@imgtool/core";
 import { crc32c } from "../../crc32.ts";
-import { parseUuid } from "../../uuid.ts";
 import {
   blockSize,
   blocksPerGroup,

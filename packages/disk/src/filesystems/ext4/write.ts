@@ -2,14 +2,12 @@
  * Writes a planned ext4 file system, front to back as far as the format allows.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
-import { throwIfAborted } from "@imgtool/core";
+import { throwIfAborted, parseUuid } from "@imgtool/core";
 import { crc32c } from "../../crc32.ts";
 import type { BlockWriter } from "../../sparse-file.ts";
-import { fileTypeBits, type TreeNode } from "../../tree/node.ts";
-import { parseUuid } from "../../uuid.ts";
-import { readRun, treeChanged } from "../data-runs.ts";
+import { fileTypeBits } from "../../tree/node.ts";
+import { copyExtents } from "../data-runs.ts";
 import type { FilesystemOptions } from "../filesystem.ts";
 import { encodeDirectory } from "./directory.ts";
 import { encodeExtentLeaf, encodeExtentRoot } from "./extents.ts";
@@ -75,30 +73,10 @@ export class Ext4Writer {
       const bytes = new Uint8Array(blockSize);
       bytes.set(node.target);
       put(first.start, bytes);
-    } else if (node.source !== undefined && first !== undefined) this.#copy(node.source, node, extents);
+    } else if (node.source !== undefined && first !== undefined)
+      copyExtents(node.source, node.size, extents, blockSize, this.#file);
     for (const [index, leaf] of inode.leaves.entries()) put(leaf, encodeExtentLeaf(extents, index, seed));
     if (inode.xattrBlock > 0) put(inode.xattrBlock, encodeXattrBlock(node.xattrs, inode.xattrBlock, this.#seed));
-  }
-
-  #copy(path: Buffer, node: TreeNode, extents: readonly Extent[]): void {
-    let file: number;
-    try {
-      file = openSync(path, "r");
-    } catch (error) {
-      throw treeChanged(path, error);
-    }
-    try {
-      for (const { logical, start, count } of extents) {
-        const offset = logical * blockSize;
-        const length = Math.min(count * blockSize, node.size - offset);
-        const shift = (start - logical) * blockSize;
-        readRun(file, path, { offset, length }, (at, wanted) => this.#file.room(at + shift, wanted));
-        const padding = count * blockSize - length;
-        if (padding > 0) this.#file.write(start * blockSize + length, new Uint8Array(padding));
-      }
-    } finally {
-      closeSync(file);
-    }
   }
 
   #encodeInode(inode: PlannedInode): Uint8Array {
