@@ -9,7 +9,9 @@ export type OutputFormat =
   | "directory"
   | "tar"
   | "cpio"
+  | "uki"
   | "esp"
+  | "addon"
   | "oci"
   | "sysext"
   | "confext"
@@ -17,7 +19,7 @@ export type OutputFormat =
   | "none";
 /** Extensions of other systems, and services that are run off an image: a root and what verifies it. */
 export type ExtensionFormat = Extract<OutputFormat, "sysext" | "confext" | "portable">;
-export type RootFilesystem = "ext4" | "btrfs" | "squashfs" | "erofs";
+export type RootFilesystem = "ext4" | "btrfs" | "xfs" | "squashfs" | "erofs";
 export type Compression = "none" | "zstd" | "xz" | "gzip";
 
 /** A tree to copy into the image: `source` on this machine to the absolute path `target` in the image. */
@@ -28,6 +30,28 @@ export interface TreeSource {
 
 /** A setting that may leave the decision to the build. */
 export type Feature = "enabled" | "disabled" | "auto";
+
+/** A further way to boot a unified kernel image. */
+export interface UkiProfileConfig {
+  /** `ID`, `TITLE` and the like. */
+  readonly properties: Readonly<Record<string, string>>;
+  /** Added to KernelCommandLine=. */
+  readonly commandLine: readonly string[];
+  /** Whether its expected measurements are signed, when the image's are. */
+  readonly signExpectedPcr: boolean;
+}
+
+/** ToolsTree=default: a tree that is built before the image. */
+export interface ToolsTreeConfig {
+  readonly distribution: string;
+  readonly release: string;
+  readonly mirror: string | undefined;
+  readonly repositories: readonly string[];
+  readonly sandboxTrees: readonly TreeSource[];
+  /** Besides those that hold the programs that imgtool runs. */
+  readonly packages: readonly string[];
+  readonly packageDirectories: readonly string[];
+}
 
 export interface ImageConfig {
   /** The project directory, absolute. */
@@ -89,6 +113,14 @@ export interface ImageConfig {
   readonly manifestFormat: readonly string[];
 
   readonly packages: readonly string[];
+  /** Packages that build scripts see, and the image does not get. */
+  readonly buildPackages: readonly string[];
+  /** Packages that are installed after the build scripts, and never kept with the cached tree. */
+  readonly volatilePackages: readonly string[];
+  /** Folders with package files that come before the archives'. */
+  readonly packageDirectories: readonly string[];
+  /** As `packageDirectories`, for what is installed after the build scripts. */
+  readonly volatilePackageDirectories: readonly string[];
   readonly removePackages: readonly string[];
   readonly removeFiles: readonly string[];
   readonly withRecommends: boolean;
@@ -101,6 +133,7 @@ export interface ImageConfig {
   readonly skeletonTrees: readonly TreeSource[];
   readonly extraTrees: readonly TreeSource[];
   /** Absolute paths, in the order they run. A name that ends in `.chroot` runs inside the image. */
+  readonly configureScripts: readonly string[];
   readonly syncScripts: readonly string[];
   readonly prepareScripts: readonly string[];
   readonly buildScripts: readonly string[];
@@ -109,19 +142,32 @@ export interface ImageConfig {
   readonly postOutputScripts: readonly string[];
   readonly cleanScripts: readonly string[];
 
+  /** Settings of systemd-nspawn that go with the image. Absolute. */
+  readonly nspawnSettings: string | undefined;
+
   /** Whether boot loader and kernels are signed, with the key and certificate in these files. */
   readonly secureBoot: boolean;
   readonly secureBootKey: string | undefined;
   readonly secureBootCertificate: string | undefined;
+  /** Whether the boot loader finds the certificate's keys on the ESP, to enroll them in firmware in setup mode. */
+  readonly secureBootAutoEnroll: boolean;
+  /** What signs the TPM measurements of unified kernel images; undefined where they are not signed. */
+  readonly signExpectedPcr: { readonly key: string; readonly certificate: string } | undefined;
   readonly bootable: Feature;
-  readonly bootloader: "none" | "uki" | "systemd-boot";
+  readonly bootloader: "none" | "uki" | "systemd-boot" | "grub";
+  readonly biosBootloader: "none" | "grub";
+  /** Shim before the boot loader: with the distribution's signature, or signed with the project's key. */
+  readonly shimBootloader: "none" | "signed" | "unsigned";
   readonly unifiedKernelImages: Feature;
   /** Name of unified kernel images without `.efi`, with mkosi's `&e`, `&k`, `&h` and `&c` in it. */
   readonly unifiedKernelImageFormat: string | undefined;
+  readonly unifiedKernelImageProfiles: readonly UkiProfileConfig[];
   /** Paths of initrds that take the place of the one that is built. */
   readonly initrds: readonly string[];
   /** Packages of the initrd that is built, besides the usual ones. */
   readonly initrdPackages: readonly string[];
+  /** Those that every build shall take anew. */
+  readonly initrdVolatilePackages: readonly string[];
   readonly kernelCommandLine: readonly string[];
   /**
    * Regular expressions for paths below `/usr/lib/modules/VERSION/kernel/`: after a `-` they leave out, else
@@ -132,6 +178,10 @@ export interface ImageConfig {
   readonly kernelInitrdModules: readonly string[];
   /** Whether the kernel's modules go into an initrd of their own beside the others. */
   readonly kernelModulesInitrd: boolean;
+  /** Patterns of firmware files that stay in the image besides those that its modules need; none keeps all. */
+  readonly firmwareFiles: readonly string[];
+  /** Path of a device tree in the folder of each kernel's: `broadcom/bcm2711-rpi-4-b.dtb`. */
+  readonly devicetree: string | undefined;
   /** Path of a picture (BMP). */
   readonly splash: string | undefined;
   /** The image itself is an initrd. */
@@ -142,8 +192,18 @@ export interface ImageConfig {
 
   /** Whether trees with their packages are kept for the next build; "strict" uses nothing else. */
   readonly incremental: "yes" | "no" | "strict";
+  /** What package managers may not ask the network for. */
+  readonly cacheOnly: "nothing" | "metadata" | "everything";
   readonly cacheDirectory: string | undefined;
+  /** Where the cached trees are kept for other machines, too: a path or a URL. From imgtool.conf. */
+  readonly cacheStore: string | undefined;
   readonly packageCacheDirectory: string | undefined;
+  /** Tree whose programs take the place of this machine's: a path, or what to build it of. */
+  readonly toolsTree: string | ToolsTreeConfig | undefined;
+  /** Whether programs see that tree's certificates. */
+  readonly toolsTreeCertificates: boolean;
+  /** Whether trees are btrfs subvolumes; "auto": where the file system has them. */
+  readonly useSubvolumes: Feature;
   readonly workspaceDirectory: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly withNetwork: boolean;
@@ -159,6 +219,17 @@ export interface ImageConfig {
   readonly hostname: string | undefined;
   readonly timezone: string | undefined;
   readonly locale: string | undefined;
+  readonly localeMessages: string | undefined;
+  readonly keymap: string | undefined;
+  /** Path of the shell in the image. */
+  readonly rootShell: string | undefined;
+  /** UUID text; undefined where every machine makes one of its own at its first boot. */
+  readonly machineId: string | undefined;
+  /** Whether consoles log in as root without a password. */
+  readonly autologin: boolean;
+  /** Whether the image offers SSH to the host of its virtual machine, over VSOCK. */
+  readonly ssh: boolean;
+  readonly selinuxRelabel: Feature;
   /** Plain, or a crypt(5) hash after the prefix `hashed:`. */
   readonly rootPassword: string | undefined;
 }

@@ -2,30 +2,19 @@
  * From resolved settings to ImageConfig: the values that the build takes, in the types it takes them.
  * @module
  */
-import type { Compression, Feature, ImageConfig, OutputFormat, TreeSource } from "./image-config.ts";
+import type { Compression, Feature, ImageConfig, OutputFormat, ToolsTreeConfig, TreeSource } from "./image-config.ts";
 import { textOf } from "./kind.ts";
 import type { SettingValue } from "./kind.ts";
 import { effective } from "./merge.ts";
 import type { Effective } from "./merge.ts";
 import { isBelow, normalizePath } from "./paths.ts";
 import { pairOf } from "./kinds.ts";
-import { diskFormats, formatName } from "./settings/output.ts";
+import { diskFormats, formatName, subvolumeFormat } from "./settings/output.ts";
 import { findSetting } from "./settings.ts";
 import type { State } from "./state.ts";
 import { newestInput } from "./source-date.ts";
+import { readUkiProfiles } from "./uki-profiles.ts";
 
-const buildableFormats: readonly OutputFormat[] = [
-  "disk",
-  "directory",
-  "tar",
-  "cpio",
-  "esp",
-  "oci",
-  "sysext",
-  "confext",
-  "portable",
-  "none",
-];
 const compressionNames: Readonly<Record<string, Compression>> = { none: "none", zstd: "zstd", xz: "xz", gz: "gzip" };
 
 /** The configuration of the image that the state describes. What cannot be built yet becomes an error. */
@@ -50,18 +39,11 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     state.problems.error({ ...get(name).origins[0], code, message: `${name}=: ${message}`, hint });
 
   const formatText = text("Format") ?? "disk";
-  const format = buildableFormats.find((known) => known === formatName(formatText));
-  if (format === undefined)
-    fail(
-      "Format",
-      "format-unsupported",
-      `${formatText} cannot be built yet`,
-      `use one of ${buildableFormats.join(", ")}`,
-    );
+  const format = formatName(formatText);
 
   const compressionText = text("CompressOutput") ?? "none";
   const compression = compressionNames[compressionText];
-  if (compression === undefined && format !== undefined)
+  if (compression === undefined)
     fail(
       "CompressOutput",
       "compression-unsupported",
@@ -92,7 +74,19 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       `yes needs ${secureBootKey === undefined ? "SecureBootKey=" : "SecureBootCertificate="}`,
       "name the files, or put them into mkosi.key and mkosi.crt",
     );
-  const sources = ["Verity", ...(secureBoot ? ["SecureBoot"] : [])];
+  const pcrFeature = featureValue(text("SignExpectedPcr"));
+  const pcrKey = text("SignExpectedPcrKey");
+  const pcrCertificate = text("SignExpectedPcrCertificate");
+  const havePcrKeys = pcrKey !== undefined && pcrCertificate !== undefined;
+  if (pcrFeature === "enabled" && !havePcrKeys)
+    fail(
+      "SignExpectedPcr",
+      "pcr-key-missing",
+      `yes needs ${pcrKey === undefined ? "SignExpectedPcrKey=" : "SignExpectedPcrCertificate="}`,
+      "make mkosi.key and mkosi.crt with: imgtool genkey",
+    );
+  const signsPcrs = pcrFeature !== "disabled" && havePcrKeys;
+  const sources = ["Verity", ...(secureBoot ? ["SecureBoot"] : []), ...(signsPcrs ? ["SignExpectedPcr"] : [])];
   for (const name of sources.flatMap((purpose) => [`${purpose}KeySource`, `${purpose}CertificateSource`])) {
     const { value } = get(name);
     if (typeof value === "object" && value !== null && "Type" in value && value["Type"] !== "file")
@@ -101,15 +95,27 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
 
   const bootloader = text("Bootloader") ?? "systemd-boot";
   if (!isBootloader(bootloader))
-    fail("Bootloader", "bootloader-unsupported", `${bootloader} is not supported`, "use systemd-boot, uki or none");
+    fail(
+      "Bootloader",
+      "bootloader-unsupported",
+      `${bootloader} is not supported`,
+      "use systemd-boot, uki, grub or none",
+    );
   const unified = text("UnifiedKernelImages") ?? "auto";
   if (unified === "signed")
     fail("UnifiedKernelImages", "uki-unsupported", "prebuilt signed images are not supported", "use yes, no or auto");
+
+  const unifiedKernelImageProfiles = readUkiProfiles(
+    strings("UnifiedKernelImageProfiles"),
+    get("UnifiedKernelImageProfiles").origins,
+    state,
+  );
 
   const sandboxTrees = trees("SandboxTrees");
   const skeletonTrees = trees("SkeletonTrees");
   const extraTrees = trees("ExtraTrees");
   const scripts = {
+    configureScripts: strings("ConfigureScripts"),
     syncScripts: strings("SyncScripts"),
     prepareScripts: strings("PrepareScripts"),
     buildScripts: strings("BuildScripts"),
@@ -128,6 +134,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   const isInput = (path: string): boolean => outputs === undefined || !isBelow(path, outputs);
   const sourceDateEpoch =
     number("SourceDateEpoch") ??
+    (flag("Reproducible") ? undefined : Math.floor(Date.now() / 1000)) ??
     defaultSourceDateEpoch ??
     newestInput(
       [
@@ -155,7 +162,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     repositoryKeyCheck: flag("RepositoryKeyCheck"),
     repositoryKeyFetch: flag("RepositoryKeyFetch"),
     sandboxTrees,
-    format: format ?? "none",
+    format,
     diskFile: diskFileOf(formatText),
     rootFilesystem: diskFormats[formatText] ?? "ext4",
     partitionSizes: {
@@ -180,7 +187,8 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     seed: text("Seed") ?? "",
     sectorSize: number("SectorSize") ?? 512,
     repartDirectories,
-    checksum: flag("Checksum"),
+    // What is signed is the checksums.
+    checksum: flag("Checksum") || flag("Sign"),
     sign: flag("Sign"),
     openPgpKey: text("Key"),
     splitArtifacts: strings("SplitArtifacts"),
@@ -188,6 +196,10 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     ociAnnotations: recordOf(get("OciAnnotations").value),
     manifestFormat: strings("ManifestFormat"),
     packages: strings("Packages"),
+    buildPackages: strings("BuildPackages"),
+    volatilePackages: strings("VolatilePackages"),
+    packageDirectories: strings("PackageDirectories"),
+    volatilePackageDirectories: strings("VolatilePackageDirectories"),
     removePackages: strings("RemovePackages"),
     removeFiles: strings("RemoveFiles"),
     withRecommends: flag("WithRecommends"),
@@ -198,26 +210,41 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     skeletonTrees,
     extraTrees,
     ...scripts,
+    nspawnSettings: text("NSpawnSettings"),
     secureBoot,
     secureBootKey,
     secureBootCertificate,
+    secureBootAutoEnroll: flag("SecureBootAutoEnroll"),
+    signExpectedPcr: signsPcrs ? { key: pcrKey, certificate: pcrCertificate } : undefined,
     bootable: featureValue(text("Bootable")),
     bootloader: isBootloader(bootloader) ? bootloader : "none",
+    shimBootloader: shimOf(text("ShimBootloader")),
+    biosBootloader: text("BiosBootloader") === "grub" ? "grub" : "none",
     unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
     unifiedKernelImageFormat: text("UnifiedKernelImageFormat"),
+    unifiedKernelImageProfiles,
     initrds: strings("Initrds"),
     initrdPackages: strings("InitrdPackages"),
+    initrdVolatilePackages: strings("InitrdVolatilePackages"),
     kernelCommandLine: strings("KernelCommandLine"),
     kernelModules: modulePatterns(strings, "KernelModules", "KernelModules"),
     kernelInitrdModules: modulePatterns(strings, "KernelInitrdModules", "KernelModulesInitrd"),
     kernelModulesInitrd: flag("KernelModulesInitrd"),
+    firmwareFiles: strings("FirmwareFiles"),
+    devicetree: text("Devicetree"),
     splash: text("Splash"),
     makeInitrd: flag("MakeInitrd"),
     sourceDateEpoch,
     incremental: incrementalOf(text("Incremental")),
+    cacheOnly: cacheOnlyOf(text("CacheOnly")),
     cacheDirectory: text("CacheDirectory"),
+    // Not mkosi's: resolveConfig() takes it from imgtool.conf.
+    cacheStore: undefined,
     packageCacheDirectory:
       text("PackageCacheDirectory") ?? defaultPackageCache(text("CacheDirectory"), state.environment),
+    toolsTree: text("ToolsTree") === "default" ? toolsTreeConfig({ text, strings, trees }) : text("ToolsTree"),
+    toolsTreeCertificates: flag("ToolsTreeCertificates"),
+    useSubvolumes: formatText === subvolumeFormat ? "enabled" : featureValue(text("UseSubvolumes")),
     workspaceDirectory: text("WorkspaceDirectory"),
     environment: environmentOf(environmentFiles, get("Environment").value, state),
     withNetwork: flag("WithNetwork"),
@@ -229,6 +256,13 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     hostname: text("Hostname"),
     timezone: text("Timezone"),
     locale: text("Locale"),
+    localeMessages: text("LocaleMessages"),
+    keymap: text("Keymap"),
+    rootShell: text("RootShell"),
+    machineId: text("MachineId"),
+    autologin: flag("Autologin"),
+    ssh: flag("Ssh"),
+    selinuxRelabel: featureValue(text("SELinuxRelabel")),
     rootPassword: passwordOf(get("RootPassword").value),
   };
 }
@@ -237,19 +271,23 @@ function encryptOf(value: string | undefined): ImageConfig["encrypt"] {
   return value === "data" || value === "all" ? value : "none";
 }
 
-/** yes signs where there is a key to sign with. */
 /** Whoever takes an extension into a running system wants to know that it is whole. */
-function isExtension(format: OutputFormat | undefined): boolean {
+function isExtension(format: OutputFormat): boolean {
   return format === "sysext" || format === "confext" || format === "portable";
 }
 
+/** yes signs where there is a key to sign with. */
 function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
   if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
   return value === "enabled" || value === "hash" ? "hash" : "no";
 }
 
+function shimOf(value: string | undefined): ImageConfig["shimBootloader"] {
+  return value === "signed" || value === "unsigned" ? value : "none";
+}
+
 function isBootloader(value: string): value is ImageConfig["bootloader"] {
-  return value === "none" || value === "uki" || value === "systemd-boot";
+  return value === "none" || value === "uki" || value === "systemd-boot" || value === "grub";
 }
 
 function featureValue(value: string | undefined): Feature {
@@ -277,7 +315,7 @@ function defaultPackageCache(
 }
 
 /** auto keeps what a package manager needs where the output is a tree that others may build upon. */
-function cleansMetadata(value: string, format: OutputFormat | undefined): boolean {
+function cleansMetadata(value: string, format: OutputFormat): boolean {
   return value === "enabled" || (value === "auto" && format !== "directory" && format !== "tar");
 }
 
@@ -287,6 +325,29 @@ function diskFileOf(format: string): ImageConfig["diskFile"] {
 
 function incrementalOf(value: string | undefined): ImageConfig["incremental"] {
   return value === "yes" || value === "strict" ? value : "no";
+}
+
+/** "auto" and "never" read the lists anew: where nothing has changed, that is one request for each. */
+function cacheOnlyOf(value: string | undefined): ImageConfig["cacheOnly"] {
+  if (value === "always") return "everything";
+  return value === "metadata" ? "metadata" : "nothing";
+}
+
+/** The rows of ToolsTree=default. */
+function toolsTreeConfig(get: {
+  readonly text: (name: string) => string | undefined;
+  readonly strings: (name: string) => string[];
+  readonly trees: (name: string) => TreeSource[];
+}): ToolsTreeConfig {
+  return {
+    distribution: get.text("ToolsTreeDistribution") ?? "debian",
+    release: get.text("ToolsTreeRelease") ?? "",
+    mirror: get.text("ToolsTreeMirror"),
+    repositories: get.strings("ToolsTreeRepositories"),
+    sandboxTrees: get.trees("ToolsTreeSandboxTrees"),
+    packages: get.strings("ToolsTreePackages"),
+    packageDirectories: get.strings("ToolsTreePackageDirectories"),
+  };
 }
 
 function recordOf(value: SettingValue): Record<string, string> {

@@ -4,6 +4,8 @@
  */
 export type { ConfigFiles, FileKind, FileStatus } from "./files.ts";
 export * from "./image-config.ts";
+export { ownSettings } from "./own-config.ts";
+export type { PublishConfig } from "./own-config.ts";
 export { parseIni } from "./ini.ts";
 export type { IniDocument, IniEntry, IniSection } from "./ini.ts";
 export type { SettingValue } from "./kind.ts";
@@ -11,8 +13,9 @@ export { architectures, distributionNames } from "./names.ts";
 export { formatOrigin, formatProblem, nearest } from "./problem.ts";
 export type { Origin, Problem } from "./problem.ts";
 export { settingsReference, settingsSchema } from "./reference.ts";
+export type { ConfiguredImage } from "./configured.ts";
 export { resolveConfig } from "./resolve.ts";
-export type { ConsoleMode, Firmware, RuntimeConfig } from "./runtime-config.ts";
+export type { ConsoleMode, Firmware, RuntimeConfig, RuntimeDrive } from "./runtime-config.ts";
 export type { CommandLineItem, Resolution, ResolvedImage, ResolvedSetting, ResolveOptions } from "./resolve.ts";
 export type {
   DefaultContext,

@@ -48,6 +48,17 @@ test("a project of the first mkosi", () => {
   });
 });
 
+test.each([
+  ["raw_ext4", "ext4"],
+  ["raw_gpt", "ext4"],
+  ["gpt_btrfs", "btrfs"],
+  ["raw_xfs", "xfs"],
+  ["gpt_xfs", "xfs"],
+])("Format=%s is a disk of %s", (format, rootFilesystem) => {
+  const { config } = resolveProject({ "mkosi.conf": `[Output]\nFormat=${format}` });
+  expect(config).toMatchObject({ format: "disk", rootFilesystem });
+});
+
 test("mkosi.conf takes the place of mkosi.default", () => {
   const { config } = resolveProject({ "mkosi.conf": "[Output]\nOutput=new", "mkosi.default": "[Output]\nOutput=old" });
   expect(config).toMatchObject({ output: "new", files: ["/project/mkosi.conf"] });
@@ -127,28 +138,58 @@ test("conditions on the machine and the image", () => {
 test("settings nobody acts on yet: one warning, and none where they ask for nothing", () => {
   const { config, warnings } = resolveProject({
     "mkosi.conf":
-      "[Content]\nMicrocodeHost=yes\nSsh=no\nBootloader=systemd-boot\nAutologin=yes\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
-    "mkosi.configure": { text: "#!/bin/sh\n", mode: 0o755 },
+      "[Content]\nMicrocodeHost=yes\nDevicetrees=\nBootloader=systemd-boot\nInitrdProfiles=lvm\nBiosBootloader=none\n[Runtime]\nRAM=4G\n",
   });
   expect(config).toBeDefined();
   expect(lines(warnings)).toEqual([
-    "mkosi.configure: ConfigureScripts= is not supported yet and has no effect",
-    "mkosi.conf:5: Autologin= is not supported yet and has no effect",
+    "mkosi.conf:5: InitrdProfiles= is not supported yet and has no effect",
     "mkosi.conf:2: MicrocodeHost= is not supported yet and has no effect",
   ]);
 });
 
-test("what cannot be built yet is an error with its place", () => {
-  const { config, errors } = resolveProject({
-    "mkosi.conf": "[Output]\nFormat=uki\nCompressOutput=lz4\n[Validation]\nVerity=signed\n",
+test("the first mkosi's subvolume is a folder that must be one", () => {
+  const { config, values } = resolveProject({ "mkosi.conf": "[Output]\nFormat=subvolume\n" });
+  expect([config?.format, config?.useSubvolumes]).toEqual(["directory", "enabled"]);
+  expect(values.find(({ name }) => name === "Format")?.value).toBe("directory");
+});
+
+test("imgtool.conf holds where an image is published, and its mistakes have a place", () => {
+  const conf = { "mkosi.conf": "[Output]\nFormat=directory\n" };
+  const {
+    publish,
+    files,
+    config: built,
+  } = resolveProject({
+    ...conf,
+    "imgtool.conf":
+      "[Publish]\nDestination=www\nStore=store\nDurable=no\n[Build]\nCacheStore=https://cache.example/trees\n",
+    "imgtool.local.conf": "[Publish]\nStore=\nCompression=xz\n",
+  });
+  expect(publish).toEqual({ destination: "/project/www", store: undefined, compression: "xz", durable: false });
+  expect(built?.cacheStore).toBe("https://cache.example/trees");
+  // Its time is not the image's.
+  expect(files).toEqual(["/project/mkosi.conf"]);
+  const { errors, config } = resolveProject({
+    ...conf,
+    "imgtool.conf": "[Publish]\nDestinatoin=www\nCompression=lz4\n[Pubish]\nDurable=no\n",
   });
   expect(config).toBeUndefined();
   expect(lines(errors)).toEqual([
-    "mkosi.conf:2: Format=: uki cannot be built yet",
-    "mkosi.conf:5: Verity=: signed needs VerityKey=",
+    "imgtool.conf:2: unknown setting Destinatoin=",
+    'imgtool.conf:3: Compression=: expected zstd, xz, gzip, found "lz4"',
+    "imgtool.conf:4: unknown section [Pubish]",
   ]);
-  expect(lines(resolveProject({ "mkosi.conf": "[Output]\nCompressOutput=lz4" }).errors)).toEqual([
+  expect(errors.map(({ hint }) => hint)).toEqual(["did you mean Destination=?", undefined, "did you mean [Publish]?"]);
+});
+
+test("what cannot be built yet is an error with its place", () => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": "[Output]\nCompressOutput=lz4\n[Validation]\nVerity=signed\n",
+  });
+  expect(config).toBeUndefined();
+  expect(lines(errors)).toEqual([
     "mkosi.conf:2: CompressOutput=: lz4 is not supported",
+    "mkosi.conf:4: Verity=: signed needs VerityKey=",
   ]);
 });
 
@@ -168,6 +209,81 @@ test("keys of verity signatures: found in the project, and what Verity= makes of
   expect(errors("VerityKeySource=engine:pkcs11")).toMatchObject([{ code: "key-source-unsupported" }]);
   const open = resolveProject({ "mkosi.conf": "", "mkosi.key": { text: "", mode: 0o644 } });
   expect(open.errors[0]).toMatchObject({ code: "secret-open", hint: "chmod o= /project/mkosi.key" });
+});
+
+const secureBootKeys = (...names: string[]): unknown => {
+  const keys = names.flatMap((name) => [
+    [`${name}.key`, { text: "", mode: 0o600 }],
+    [`${name}.crt`, { text: "", mode: 0o644 }],
+  ]);
+  const { config, errors } = resolveProject({
+    "mkosi.conf": "[Validation]\nSecureBoot=yes\n",
+    ...(Object.fromEntries(keys) as Record<string, { text: string; mode: number }>),
+  });
+  expect(errors).toEqual([]);
+  return [config?.secureBootKey, config?.secureBootCertificate, config?.verityKey];
+};
+
+test("keys for Secure Boot are found under their former names", () => {
+  for (const name of ["mkosi.secure-boot", "mkosi.secureboot"])
+    expect(secureBootKeys(name)).toEqual([`/project/${name}.key`, `/project/${name}.crt`, undefined]);
+  const [key, certificate] = ["/project/mkosi.key", "/project/mkosi.crt"];
+  expect(secureBootKeys("mkosi", "mkosi.secure-boot", "mkosi.secureboot")).toEqual([key, certificate, key]);
+});
+
+const expectedPcr = (value: string, files: object): ReturnType<typeof resolveProject> =>
+  resolveProject({ "mkosi.conf": `[Validation]\nSignExpectedPcr=${value}\n`, ...files });
+
+const ukiProfile = (text: string): string => `[UKIProfile]\n${text}`;
+
+test("expected measurements are signed where there is a key, and where they must be", () => {
+  const keys = { "mkosi.key": { text: "", mode: 0o600 }, "mkosi.crt": { text: "", mode: 0o644 } };
+  expect(expectedPcr("auto", keys).config).toMatchObject({
+    signExpectedPcr: { key: "/project/mkosi.key", certificate: "/project/mkosi.crt" },
+  });
+  expect(expectedPcr("auto", {}).config).toMatchObject({ signExpectedPcr: undefined });
+  expect(expectedPcr("no", keys).config).toMatchObject({ signExpectedPcr: undefined });
+  expect(lines(expectedPcr("yes", {}).errors)).toEqual([
+    "mkosi.conf:2: SignExpectedPcr=: yes needs SignExpectedPcrKey=",
+  ]);
+  expect(expectedPcr("yes\nSignExpectedPcrKeySource=provider:tpm2", keys).errors).toMatchObject([
+    { code: "key-source-unsupported" },
+  ]);
+});
+
+test("profiles of unified kernel images: files of a folder, in the order of their names", () => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": "",
+    "mkosi.uki-profiles/20-b.conf": ukiProfile("Profile=ID=b\nSignExpectedPcr=no\n[Other]\nX=y\n"),
+    "mkosi.uki-profiles/10-a.conf": ukiProfile('Profile=ID=a\n  TITLE="The one"\nCmdline=x y\nCmdline=z\n'),
+    "mkosi.uki-profiles/README": "no profile",
+  });
+  expect(errors).toEqual([]);
+  expect(config?.unifiedKernelImageProfiles).toEqual([
+    { properties: { ID: "a", TITLE: "The one" }, commandLine: ["x", "y", "z"], signExpectedPcr: true },
+    { properties: { ID: "b" }, commandLine: [], signExpectedPcr: false },
+  ]);
+  // A change of a profile is one of the configuration.
+  expect(config?.files).toContain("/project/mkosi.uki-profiles/10-a.conf");
+  const wrong = resolveProject({
+    "mkosi.conf": "",
+    "mkosi.uki-profiles/1.conf": ukiProfile("Profile=TITLE=x\n"),
+    "mkosi.uki-profiles/2.conf": ukiProfile("Profile=ID=main\nCmdLine=y\n"),
+    "mkosi.uki-profiles/3.conf": ukiProfile("Profile='ID=a\nSignExpectedPcr=perhaps\n"),
+  });
+  expect(lines(wrong.errors).map((line) => line.replace("mkosi.uki-profiles/", ""))).toEqual([
+    '1.conf:2: expected an ID of letters, digits, ".", "_" and "-", found ""',
+    "2.conf:3: unknown setting CmdLine=",
+    "3.conf:2: Profile=: missing closing '",
+    '3.conf:3: SignExpectedPcr=: expected yes or no, found "perhaps"',
+    '3.conf:2: expected an ID of letters, digits, ".", "_" and "-", found ""',
+    "2.conf: ID=main is that of the image without a profile",
+  ]);
+  const none = resolveProject({ "mkosi.conf": "[Content]\nUnifiedKernelImageProfiles=/project,mkosi.conf\n" });
+  expect(lines(none.errors)).toEqual([
+    "mkosi.conf:2: UnifiedKernelImageProfiles=: /project cannot be read",
+    "mkosi.conf:2: UnifiedKernelImageProfiles=: /project/mkosi.conf has no section [UKIProfile]",
+  ]);
 });
 
 const withPassphrase = (mode: number): ReturnType<typeof resolveProject> =>

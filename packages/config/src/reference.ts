@@ -4,6 +4,7 @@
  * @module
  */
 import type { SettingValue } from "./kind.ts";
+import { ownSettings } from "./own-config.ts";
 import { optionName } from "./setting.ts";
 import type { SettingDefinition } from "./setting.ts";
 import { sectionNames, settings } from "./settings.ts";
@@ -19,6 +20,17 @@ export function settingsReference(): string {
   for (const section of sectionNames) {
     parts.push(`## [${section}]`, "", "| setting | option | takes | |", "| --- | --- | --- | --- |");
     for (const setting of settings.filter((one) => one.section === section)) parts.push(row(setting));
+    parts.push("");
+  }
+  parts.push(
+    "# imgtool.conf",
+    "",
+    "What mkosi does not know, in a file that it does not read: `imgtool.conf` beside `mkosi.conf`, in the same dialect, and `imgtool.local.conf` for one machine's own values. A relative path follows the file's folder. What is given on the command line counts more.",
+    "",
+  );
+  for (const [section, rows] of Map.groupBy(ownSettings, (one) => one.section)) {
+    parts.push(`## [${section}]`, "", "| setting | takes | |", "| --- | --- | --- |");
+    for (const { name, form, help } of rows) parts.push(`| ${code(`${name}=`)} | ${form} | ${help}. |`);
     parts.push("");
   }
   return parts.join("\n");

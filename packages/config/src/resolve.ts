@@ -8,8 +8,10 @@ import type { ImageConfig } from "./image-config.ts";
 import { advise } from "./advice.ts";
 import { imageConfig } from "./image.ts";
 import type { SettingValue } from "./kind.ts";
+import { assignConfigured, type ConfiguredImage } from "./configured.ts";
 import { effective, settingHint, valueOf } from "./merge.ts";
 import { normalizePath } from "./paths.ts";
+import { cacheStoreOf, publishConfig, readOwnConfig, type PublishConfig } from "./own-config.ts";
 import { ProblemList } from "./problem.ts";
 import type { Origin, Problem } from "./problem.ts";
 import { readDirectory, readIncludes, readOption } from "./read.ts";
@@ -41,6 +43,8 @@ export interface ResolveOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Used where nothing sets SourceDateEpoch=, such as the time of the last commit; in seconds. */
   readonly defaultSourceDateEpoch?: number;
+  /** What the configure scripts of its images have made of an earlier resolution. */
+  readonly configured?: readonly ConfiguredImage[];
 }
 
 /** A setting with its final value. */
@@ -75,6 +79,8 @@ export interface ResolvedImage {
 export interface Resolution extends ResolvedImage {
   /** The sub-images that the main image depends on, each after those that it depends on itself. */
   readonly subImages: readonly ResolvedImage[];
+  /** From imgtool.conf. */
+  readonly publish: PublishConfig;
   readonly warnings: readonly Problem[];
   readonly errors: readonly Problem[];
 }
@@ -121,9 +127,14 @@ export function resolveConfig(options: ResolveOptions): Resolution {
     });
   else subImages = readProject(state);
 
+  for (const changed of options.configured ?? []) {
+    const image = [...subImages, state].find((one) => one.image === changed.image);
+    if (image !== undefined) assignConfigured(changed, image);
+  }
+  const own = readOwnConfig(configRoot(state), state);
   const images = [...subImages, state].map((image) => ({
     state: image,
-    config: imageConfig(image, options.defaultSourceDateEpoch),
+    config: { ...imageConfig(image, options.defaultSourceDateEpoch), cacheStore: cacheStoreOf(own) },
   }));
   refuseEqualOutputs(images, problems);
   for (const image of images) advise(image.state);
@@ -137,7 +148,13 @@ export function resolveConfig(options: ResolveOptions): Resolution {
   }));
   const main = finished.pop();
   if (main === undefined) throw new RangeError("a project has a main image");
-  return { ...main, subImages: finished, warnings: problems.warnings, errors: problems.errors };
+  return {
+    ...main,
+    subImages: finished,
+    publish: publishConfig(own),
+    warnings: problems.warnings,
+    errors: problems.errors,
+  };
 }
 
 /** Where the configuration is: the project directory, or the folder mkosi in it. */

@@ -108,6 +108,6 @@ test("the summary for people is aligned and says where a value comes from", () =
       .map((line) => line.indexOf(": ")),
   );
   expect(columns.size).toBe(1);
-  expect(text).not.toContain("Autologin");
-  expect(summaryText(resolution, { all: true })).toContain("Autologin: no");
+  expect(text).not.toContain("MicrocodeHost");
+  expect(summaryText(resolution, { all: true })).toContain("MicrocodeHost: no");
 });

@@ -65,6 +65,7 @@ function finalValues({ values, config }: ResolvedImage): readonly ResolvedSettin
   if (config === undefined) return values;
   return values.map((setting) => {
     if (setting.name === "SourceDateEpoch") return { ...setting, value: config.sourceDateEpoch };
+    if (setting.name === "Checksum") return { ...setting, value: config.checksum };
     if (setting.name === "Environment") return { ...setting, value: { ...config.environment } };
     return setting;
   });

@@ -107,6 +107,7 @@ export const corpus: Readonly<Record<string, CorpusCase>> = {
   "values: unknown manifest": { files: conf("[Output]", "ManifestFormat=xml") },
   "values: incremental": { files: { ...conf("[Build]", "Incremental=strict", "CacheOnly=yes"), "mkosi.cache/": "" } },
   "values: sign asks for checksums": { files: conf("[Validation]", "Checksum=yes", "Sign=no", "Key=me") },
+  "values: sign alone": { files: conf("[Validation]", "Sign=yes") },
 
   "distribution: another one": { files: conf("[Distribution]", "Distribution=fedora") },
   "distribution: ubuntu": { files: conf("[Distribution]", "Distribution=ubuntu", "Repositories=universe,multiverse") },

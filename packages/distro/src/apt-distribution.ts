@@ -3,11 +3,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { EnvironmentError, silentProgress, systemErrorCode } from "@imgtool/core";
-import { pathExists, requireTool } from "@imgtool/host";
+import { makeAtomically, pathExists, requireTool } from "@imgtool/host";
 import { resolveInTree, runIsolated } from "@imgtool/sandbox";
 import { AptRoot, hostAptConfiguration, type Plan } from "./apt.ts";
 import { aptError } from "./apt-errors.ts";
@@ -27,9 +27,13 @@ import type {
   LockedPackage,
   RemoveOptions,
   Repository,
+  ScriptTools,
 } from "./distribution.ts";
 import { checkPackageNames } from "./check-names.ts";
+import { makeAptRepository } from "./local-packages.ts";
 import { cleanDpkgMetadata, cleanDpkgVolatile, listDpkgPackages } from "./dpkg.ts";
+import { aptScriptTools } from "./apt-scripts.ts";
+import { hostMounts } from "./script-programs.ts";
 import { installOnto, treeConfiguration } from "./apt-tree.ts";
 import type { PackageFile } from "./package-cache.ts";
 import { checkLockedFiles, checkLockedTree, lockedNames, lockError, lockFiles } from "./locked.ts";
@@ -45,6 +49,7 @@ export function aptDistribution(family: DebianFamily): Distribution {
     install: async (options) => await install(family, options),
     fingerprint: async (options, lists) => await fingerprint(family, options, lists),
     lock: async (options, lists) => await lock(family, options, lists),
+    scriptTools: async (options, mounted) => await scriptTools(family, options, mounted),
     remove: async (options) => await remove(family, options),
     listPackages: listDpkgPackages,
     cleanMetadata: cleanDpkgMetadata,
@@ -52,7 +57,7 @@ export function aptDistribution(family: DebianFamily): Distribution {
   };
 }
 
-interface PreparedApt {
+interface ChosenApt {
   readonly architecture: string;
   /** What apt and mmdebstrap are both told. */
   readonly common: Pick<
@@ -67,22 +72,23 @@ interface PreparedApt {
     | "isSnapshot"
   >;
   readonly chosen: Omit<RepositoryOptions, "host" | "localMirror">;
-  readonly isBased: boolean;
-  readonly apt: AptRoot;
-  readonly plan: Plan;
+  /** Of the project's own packages, which is the last of the repositories. */
+  readonly own: Repository | undefined;
+  readonly ownFolder: string;
+  readonly packageCache: string | undefined;
 }
 
-/** Reads the lists of the archives, and plans. */
-async function prepare(family: DebianFamily, options: InstallOptions): Promise<PreparedApt> {
-  const { tree, workspace, release, signal } = options;
-  const progress = options.progress ?? silentProgress;
+interface PreparedApt extends ChosenApt {
+  readonly isBased: boolean;
+  readonly apt: AptRoot;
+}
+
+/** What the packages come from. `folder`: of the workspace, for the repository of the project's own. */
+async function choose(family: DebianFamily, options: InstallOptions, folder: string): Promise<ChosenApt> {
+  const { workspace, release, signal } = options;
   const keyCheck = options.repositoryKeyCheck ?? true;
   const withRecommends = options.withRecommends ?? false;
   const architecture = debianArchitecture(options.architecture);
-  checkPackageNames(options.packages);
-  await requireTool("mmdebstrap");
-  await requireTool("bwrap");
-
   const components = [...new Set(["main", ...(options.repositories ?? [])])];
   const { mirror, localMirror, snapshot } = options;
   const chosen = { release, architecture, mirror, snapshot, components };
@@ -91,7 +97,9 @@ async function prepare(family: DebianFamily, options: InstallOptions): Promise<P
     repositoriesFor(family, { ...chosen, localMirror, host }),
     options.sandboxTree,
   );
-  if (keyCheck) await requireKeyrings(family, repositories);
+  const ownFolder = join(workspace, folder);
+  const own = await makeAptRepository(options.packageDirectories ?? [], ownFolder, signal);
+  if (own !== undefined) repositories.push(own);
   const hostConfiguration = await hostAptConfiguration(signal);
 
   const isSnapshot = snapshot !== undefined;
@@ -106,14 +114,57 @@ async function prepare(family: DebianFamily, options: InstallOptions): Promise<P
     isSnapshot,
   };
   const packageCache = options.packageCache === undefined ? undefined : join(options.packageCache, "apt", family.name);
+  return { architecture, common, chosen, own, ownFolder, packageCache };
+}
+
+/** Reads the lists of the archives. */
+async function prepare(family: DebianFamily, options: InstallOptions): Promise<PreparedApt> {
+  const { tree, workspace, signal } = options;
+  const progress = options.progress ?? silentProgress;
+  checkPackageNames(options.packages);
+  await requireTool("mmdebstrap");
+  await requireTool("bwrap");
+  const choice = await choose(family, options, "own-packages");
+  const { common, packageCache } = choice;
+  if (common.keyCheck) await requireKeyrings(family, common.repositories);
   const isBased = await pathExists(await resolveInTree(tree, "var/lib/dpkg/status", { followLast: true }));
   const installed = isBased ? tree : undefined;
-  const apt = new AptRoot({ ...common, root: join(workspace, "apt"), installed, packageCache, progress, signal });
+  const apt = new AptRoot({
+    ...common,
+    root: join(workspace, "apt"),
+    installed,
+    packageCache,
+    cacheOnly: options.cacheOnly,
+    own: choice.own,
+    progress,
+    signal,
+  });
   await apt.create();
   await apt.update();
-  const { locked, packages } = options;
-  const plan = locked === undefined ? await apt.plan(packages) : await planLocked(apt, packages, locked);
-  return { architecture, common, chosen, isBased, apt, plan };
+  return { ...choice, isBased, apt };
+}
+
+async function scriptTools(family: DebianFamily, options: InstallOptions, mounted: string): Promise<ScriptTools> {
+  const { common, ...choice } = await choose(family, options, "script-packages");
+  const apt = new AptRoot({
+    ...common,
+    root: join(options.workspace, "apt-scripts"),
+    packageCache: choice.packageCache,
+    progress: silentProgress,
+    signal: options.signal,
+  });
+  await apt.create();
+  const { hostConfiguration, withRecommends } = common;
+  const { withDocs = true } = options;
+  return await aptScriptTools({
+    ...choice,
+    apt,
+    mounted,
+    hostConfiguration,
+    withRecommends,
+    withDocs,
+    hostMounts: hostMounts(options),
+  });
 }
 
 /** The packages that would be installed, each by the digest that the archive vouches for. */
@@ -147,13 +198,13 @@ async function fingerprint(
   options: InstallOptions,
   lists: readonly (readonly string[])[],
 ): Promise<string[]> {
-  const { apt, common } = await prepare(family, { ...options, packages: [], locked: undefined });
+  const { apt, common, packageCache } = await prepare(family, { ...options, packages: [], locked: undefined });
   // The image's own list of archives is written from these.
   const archives = common.repositories.map(({ suite, components }) => `${suite} ${components.join(",")}`);
   const digests: string[] = [];
   for (const packages of lists) {
     checkPackageNames(packages);
-    const files = (await apt.plan(packages)).files.map(({ file, sha256 = "" }) => `${file} ${sha256}`).sort();
+    const files = await plannedFiles(apt, packages, packageCache);
     digests.push(
       createHash("sha256")
         .update([...files, ...archives].join("\n"))
@@ -164,14 +215,58 @@ async function fingerprint(
   return digests;
 }
 
+/**
+ * The files of a plan, sorted, each with its digest. Of the same lists the same packages are chosen: what was
+ * chosen is kept beside them, which saves half a second of a build that has nothing to do.
+ */
+async function plannedFiles(
+  apt: AptRoot,
+  packages: readonly string[],
+  packageCache: string | undefined,
+): Promise<string[]> {
+  const plan = async (): Promise<string[]> =>
+    (await apt.plan(packages)).files.map(({ file, sha256 = "" }) => `${file} ${sha256}`).sort();
+  if (packageCache === undefined) return await plan();
+  const key = createHash("sha256")
+    .update(JSON.stringify([await apt.inputs(), packages]))
+    .digest("hex");
+  const kept = join(packageCache, "plans", `${key}.json`);
+  try {
+    return JSON.parse(await readFile(kept, "utf8")) as string[];
+  } catch (error) {
+    if (systemErrorCode(error) !== "ENOENT" && !(error instanceof SyntaxError)) throw error;
+  }
+  const files = await plan();
+  await mkdir(dirname(kept), { recursive: true });
+  await makeAtomically(kept, async (temporary) => await writeFile(temporary, JSON.stringify(files)));
+  await removeOldPlans(dirname(kept));
+  return files;
+}
+
+/** Every change of the archive leaves some. */
+async function removeOldPlans(folder: string): Promise<void> {
+  const most = 64;
+  const names = await readdir(folder);
+  if (names.length <= most) return;
+  const dated = await Promise.all(
+    names.map(async (name) => ({ name, time: (await stat(join(folder, name)).catch(() => undefined))?.mtimeMs ?? 0 })),
+  );
+  for (const { name } of dated.sort((a, b) => b.time - a.time).slice(most))
+    await rm(join(folder, name), { force: true });
+}
+
 async function install(family: DebianFamily, options: InstallOptions): Promise<InstallResult> {
   const { tree, workspace, release, signal } = options;
   const progress = options.progress ?? silentProgress;
-  const { architecture, common, chosen, isBased, apt, plan } = await prepare(family, options);
+  const { architecture, common, chosen, isBased, apt } = await prepare(family, options);
+  const { locked, packages } = options;
+  const plan = locked === undefined ? await apt.plan(packages) : await planLocked(apt, packages, locked);
   const { repositories, withRecommends } = common;
   const downloaded = await apt.download(plan);
 
-  if (isBased) await installOnto({ family, release, tree, architecture, apt, plan, withRecommends, progress, signal });
+  const withDocs = options.withDocs ?? true;
+  if (isBased)
+    await installOnto({ family, release, tree, architecture, apt, plan, withRecommends, withDocs, progress, signal });
   else
     await runMmdebstrap({
       ...common,
@@ -180,20 +275,20 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
       workspace,
       packages: plan.packages,
       count: plan.files.length,
-      withDocs: options.withDocs ?? true,
+      withDocs,
       sourceDateEpoch: options.sourceDateEpoch,
       progress,
       signal,
     });
   await cleanDpkgVolatile(tree);
-  await rm(join(workspace, "apt"), { recursive: true, force: true });
+  for (const name of ["apt", "own-packages"]) await rm(join(workspace, name), { recursive: true, force: true });
   if (options.locked !== undefined) checkLockedTree(await listDpkgPackages(tree), options.locked);
   // The image gets the distribution's own servers: which mirror built it must not show in its bytes.
   const published = repositoriesFor(family, chosen);
   await writeSources(tree, `${release}.sources`, published);
   return {
     packages: (await listDpkgPackages(tree)).map((entry) => withChecksum(entry, plan.files)),
-    repositories,
+    repositories: repositories.filter(({ trusted }) => trusted !== true),
     downloaded: { files: downloaded.length, bytes: downloaded.reduce((total, file) => total + file.size, 0) },
   };
 }

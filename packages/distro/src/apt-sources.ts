@@ -70,7 +70,8 @@ export function parseStanzas(text: string): Map<string, string>[] {
 export function formatSourcesLine(entry: Repository, trusted: boolean): string {
   const signedBy = entry.signedBy === undefined ? [] : [`signed-by=${entry.signedBy}`];
   // trusted=yes alone still fails for a signature whose key is not there.
-  const options = trusted ? ["trusted=yes", "allow-insecure=yes", "check-valid-until=no"] : signedBy;
+  const options =
+    trusted || entry.trusted === true ? ["trusted=yes", "allow-insecure=yes", "check-valid-until=no"] : signedBy;
   return [
     "deb",
     ...(options.length === 0 ? [] : [`[${options.join(" ")}]`]),

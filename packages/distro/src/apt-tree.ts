@@ -9,6 +9,7 @@ import { resolveInTree, runIsolated } from "@imgtool/sandbox";
 import type { AptRoot, Plan } from "./apt.ts";
 import { aptError } from "./apt-errors.ts";
 import type { DebianFamily } from "./debian.ts";
+import { aptWithoutDocs } from "./docs.ts";
 import { fetchFiles } from "./package-cache.ts";
 
 export interface InstallOntoOptions {
@@ -21,6 +22,7 @@ export interface InstallOntoOptions {
   readonly apt: AptRoot;
   readonly plan: Plan;
   readonly withRecommends: boolean;
+  readonly withDocs: boolean;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
 }
@@ -48,7 +50,10 @@ export async function installOnto(options: InstallOntoOptions): Promise<void> {
     `Dir::State::lists "${apt.lists}";`,
     `Dir::Etc::sourcelist "${apt.sourceList}";`,
     'Dir::Etc::sourceparts "/dev/null";',
+    `Dir::Etc::preferences "${apt.preferences}";`,
+    'Dir::Etc::preferencesparts "/dev/null";',
     'DPkg::Options:: "--force-unsafe-io";',
+    ...(options.withDocs ? [] : aptWithoutDocs),
     `APT::Install-Recommends "${String(options.withRecommends)}";`,
     "",
   ];

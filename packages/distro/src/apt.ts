@@ -4,7 +4,7 @@
  * so before a tree is touched, and the whole download is known (and counted) beforehand.
  * @module
  */
-import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatSize, NotFoundError, ProcessError, throwIfAborted, type Progress } from "@imgtool/core";
 import { runTool, type ToolResult } from "@imgtool/host";
@@ -12,7 +12,9 @@ import { resolveInTree } from "@imgtool/sandbox";
 import { aptError, errorOutput, missingVersions, unknownPackages } from "./apt-errors.ts";
 import { formatSourcesLine } from "./apt-sources.ts";
 import type { DebianFamily } from "./debian.ts";
-import type { Repository } from "./distribution.ts";
+import { cacheIncomplete } from "./cache-only.ts";
+import type { InstallOptions, Repository } from "./distribution.ts";
+import { localRepositoryPin } from "./local-packages.ts";
 import { nearestNames } from "./nearest.ts";
 import { fetchFiles, fetchPackages, keepFiles, plainFiles, type PackageFile } from "./package-cache.ts";
 
@@ -33,18 +35,25 @@ export interface AptOptions {
   /** Whether the lists are of another day: their validity has ended. */
   readonly isSnapshot: boolean;
   readonly packageCache: string | undefined;
+  readonly cacheOnly?: InstallOptions["cacheOnly"];
+  /** The repository of the project's own packages, of which the lists are read in any case. */
+  readonly own?: Repository | undefined;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
 }
 
 /** The pin that has apt satisfy `usrmerge | usr-is-merged` with the second: the tree is merged from the start. */
-export const mergedUsrPin = "Package: usrmerge\nPin: release *\nPin-Priority: -1\n";
+const mergedUsrPin = "Package: usrmerge\nPin: release *\nPin-Priority: -1\n";
 
 export class AptRoot {
   readonly #options: AptOptions;
 
   constructor(options: AptOptions) {
     this.#options = options;
+  }
+
+  get folder(): string {
+    return this.#options.root;
   }
 
   get sourceList(): string {
@@ -57,6 +66,11 @@ export class AptRoot {
 
   get archives(): string {
     return join(this.#options.root, "var/cache/apt/archives");
+  }
+
+  /** File with apt_preferences(5): what is chosen among packages of one name. */
+  get preferences(): string {
+    return join(this.#options.root, "etc/apt/preferences.d/imgtool");
   }
 
   get cache(): string {
@@ -77,7 +91,7 @@ export class AptRoot {
     const status = join(root, "var/lib/dpkg/status");
     if (installed === undefined) await writeFile(status, "");
     else await copyFile(await resolveInTree(installed, "var/lib/dpkg/status", { followLast: true }), status);
-    await writeFile(join(root, "etc/apt/preferences.d/merged-usr"), mergedUsrPin);
+    await writeFile(this.preferences, `${mergedUsrPin}\n${localRepositoryPin}`);
     await writeFile(
       join(root, "etc/apt/sources.list"),
       repositories.map((entry) => `${formatSourcesLine(entry, !keyCheck)}\n`).join(""),
@@ -110,14 +124,48 @@ export class AptRoot {
     const { packageCache, keyCheck, progress } = this.#options;
     // apt refuses a list whose signature it cannot verify where it had one before, whatever it is allowed.
     if (packageCache !== undefined && keyCheck) await fetchFiles(join(packageCache, "lists"), this.lists);
+    const { cacheOnly = "nothing", own } = this.#options;
+    const areCached = (await plainFiles(this.lists)).length > 0;
+    if (cacheOnly === "everything" && !areCached) {
+      const { family, release } = this.#options;
+      throw cacheIncomplete(`the package lists of ${family.name} ${release}`);
+    }
+    if (cacheOnly !== "nothing" && areCached) {
+      if (own !== undefined) await this.#updateOwn(own);
+      return;
+    }
     using task = progress.start({ label: "read package lists" });
     await this.#run("read the package lists", ["update", "--error-on=any"], (line) => {
       const uri = /^(?:Get|Hit|Ign):\d+ (\S+ \S+)/.exec(line)?.[1];
       if (uri !== undefined) task.detail(uri);
     });
     if (packageCache !== undefined && keyCheck)
-      await keepFiles(this.lists, join(packageCache, "lists"), await plainFiles(this.lists));
+      await keepFiles(this.lists, join(packageCache, "lists"), (await plainFiles(this.lists)).filter(isOfServer));
     task.done();
+  }
+
+  async #updateOwn(own: Repository): Promise<void> {
+    const list = join(this.#options.root, "own.list");
+    await writeFile(list, `${formatSourcesLine(own, true)}\n`);
+    const args = [`-oDir::Etc::sourcelist=${list}`, "-oAPT::Get::List-Cleanup=0", "update", "--error-on=any"];
+    await this.#run("read the project's own packages", args);
+  }
+
+  /**
+   * All that a plan depends on, after the lists have been read: what identifies the lists (each names the
+   * digests of the others), the configuration, and what is installed.
+   */
+  async inputs(): Promise<string[]> {
+    const { root, architecture, withRecommends } = this.#options;
+    const lists = (await plainFiles(this.lists)).filter((name) => /_(?:In)?Release$|^_/.test(name));
+    const files = [
+      ...lists.map((name) => join(this.lists, name)),
+      this.sourceList,
+      this.preferences,
+      join(root, "var/lib/dpkg/status"),
+    ];
+    const texts = await Promise.all(files.map(async (file) => await readFile(file, "utf8")));
+    return [architecture, String(withRecommends), ...lists, ...texts];
   }
 
   /**
@@ -154,10 +202,15 @@ export class AptRoot {
   async download({ files, packages }: Plan): Promise<PackageFile[]> {
     const { packageCache, progress, signal } = this.#options;
     const cache = packageCache === undefined ? undefined : join(packageCache, "archives");
-    const missing = cache === undefined ? [...files] : await fetchPackages(cache, this.archives, files);
+    // Another build may have other bytes under the names of the project's own.
+    const own = files.filter(({ uri }) => uri.startsWith("copy:"));
+    const others = files.filter((file) => !own.includes(file));
+    const missing = cache === undefined ? others : await fetchPackages(cache, this.archives, others);
     throwIfAborted(signal);
+    if (missing.length > 0 && this.#options.cacheOnly === "everything")
+      throw cacheIncomplete(`${missing.length} packages (${missing[0]?.file ?? ""} is the first)`);
     const total = sum(missing);
-    if (missing.length === 0) return missing;
+    if (missing.length + own.length === 0) return missing;
     using task = progress.start({ label: "download packages", unit: "bytes", total });
     let done = 0;
     const args = ["--yes", "--download-only", "-oAPT::Status-Fd=1", "install", "--", ...this.#base, ...packages];
@@ -242,6 +295,11 @@ export class AptRoot {
       },
     );
   }
+}
+
+/** Whether a list is of another machine: apt names it after its URI, and those of files begin with a slash. */
+function isOfServer(name: string): boolean {
+  return !name.startsWith("_");
 }
 
 /** What an install will take: the packages asked for, and every file they need. */

@@ -41,6 +41,8 @@ export interface Repository {
   readonly components: readonly string[];
   /** Keyring on this machine that its signatures are checked against. */
   readonly signedBy?: string;
+  /** Taken without signatures: made of the project's own packages, for one build. */
+  readonly trusted?: boolean;
 }
 
 export interface InstallOptions {
@@ -61,6 +63,11 @@ export interface InstallOptions {
   readonly localMirror?: string | undefined;
   /** Moment of the distribution's snapshot archive, in the distribution's own form. */
   readonly snapshot?: string | undefined;
+  /**
+   * Folders with package files, which come before those of the archives whatever their versions are. Files
+   * of other forms are passed over.
+   */
+  readonly packageDirectories?: readonly string[];
   /** Components (Debian, Ubuntu) besides the default ones. */
   readonly repositories?: readonly string[];
   /** Whether signatures of the archive are checked. Default true. */
@@ -78,6 +85,11 @@ export interface InstallOptions {
   readonly withDocs?: boolean;
   /** Folder that keeps downloads from build to build; any number of builds may share it at a time. */
   readonly packageCache?: string | undefined;
+  /**
+   * What the network may not be asked for again: the lists of the repositories that are cached; or at all:
+   * what the package cache does not have is an error then. Default "nothing".
+   */
+  readonly cacheOnly?: "nothing" | "metadata" | "everything";
   readonly sourceDateEpoch?: number;
   readonly progress?: Progress;
   readonly signal?: AbortSignal | undefined;
@@ -96,6 +108,21 @@ export interface RemoveOptions {
   readonly architecture: string;
   readonly progress?: Progress;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What lets scripts beside an image install packages into it. */
+export interface ScriptTools {
+  /** Folders and files of this machine that the programs use, and where they expect them. */
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly writable?: boolean }[];
+  /**
+   * Shell scripts by name: mkosi-install, mkosi-upgrade, mkosi-reinstall, mkosi-remove, and the package
+   * manager itself, which acts on the image under its own name.
+   */
+  readonly programs: Readonly<Record<string, string>>;
+  /** Keeps for the next build what was downloaded since. */
+  keep(): Promise<void>;
+  /** Names of the packages that scripts have asked for, sorted. */
+  asked(): Promise<readonly string[]>;
 }
 
 export interface Distribution {
@@ -123,6 +150,11 @@ export interface Distribution {
    * @throws as install
    */
   lock?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<LockedPackage[][]>;
+  /**
+   * Programs for scripts that run beside the tree, which they find at `mounted`. Prepares them without the
+   * network: it is the first program that reads the repositories, where its script has a network.
+   */
+  scriptTools?(options: InstallOptions, mounted: string): Promise<ScriptTools>;
   /** Uninstalls packages, and what came along for them only. */
   remove(options: RemoveOptions): Promise<void>;
   /** The packages in a tree, sorted by name. */

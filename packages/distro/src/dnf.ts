@@ -11,7 +11,7 @@ import { linkCache } from "./linked-cache.ts";
 import type { FailureWords } from "./package-error.ts";
 import type { Downloaded } from "./install-downloaded.ts";
 import { packageRunner, type PreparedRun } from "./package-run.ts";
-import { parseSize, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
+import { parseSize, type RpmCommand, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
 
 /** What dnf says when something is the matter. */
 const words: FailureWords = {
@@ -38,11 +38,16 @@ const words: FailureWords = {
 /** Fedora's and Red Hat's package manager. */
 export const dnf: RpmManager = {
   program: "dnf",
+  configure,
   prepare,
   // Recommended packages are the configuration's business.
   install: () => ["install"],
   downloadOnly: "--downloadonly",
   remove: ["remove"],
+  upgrade: ["upgrade"],
+  reinstall: ["reinstall"],
+  // Of what it has cached it knows enough.
+  scripts: { offline: ["--setopt=*.skip_if_unavailable=1"] },
   downloading: /^(?:\(\d+\/\d+\): )?(\S+\.rpm) .*\|/,
   installing: /^ +Installing +: (\S+)/,
   readDownload,
@@ -59,9 +64,8 @@ function readDownload(lines: readonly string[]): Downloaded {
 }
 
 /** Writes the configuration. */
-async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
-  const { tree, folder, home, release, signal } = options;
-  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+async function configure(options: RpmRunOptions): Promise<RpmCommand> {
+  const { tree, folder, home, release } = options;
   const variableFolder = join(folder, "variables");
   await mkdir(variableFolder, { recursive: true });
   for (const [name, value] of Object.entries(options.variables ?? {}))
@@ -81,6 +85,7 @@ async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
     `install_weak_deps=${options.withRecommends === true ? 1 : 0}`,
     `gpgcheck=${options.keyCheck === false ? 0 : 1}`,
     ...(options.withDocs === false ? ["tsflags=nodocs"] : []),
+    ...((options.cacheOnly ?? "nothing") === "nothing" ? [] : ["metadata_expire=never"]),
   ];
   await writeFile(configuration, `${lines.join("\n")}\n`);
   const common = [
@@ -90,8 +95,15 @@ async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
     `--releasever=${release}`,
     `--forcearch=${options.architecture}`,
     // In the configuration it would be a path below the tree.
-    `--setopt=cachedir=${cache.path}`,
+    `--setopt=cachedir=${options.cache ?? join(folder, "cache")}`,
   ];
+  return { common, env: { HOME: home, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() } };
+}
+
+async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
+  const { tree, folder, home, release, signal } = options;
+  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+  const { common, env } = await configure({ ...options, cache: cache.path });
   const known = async (): Promise<readonly string[]> => {
     const args = [...common, "--cacheonly", "--quiet", "repoquery", "--available", "--queryformat=%{name}\n"];
     const { stdout } = await runTool("dnf", args, { env: { HOME: home }, signal });
@@ -101,12 +113,13 @@ async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
     program: "dnf",
     common,
     offline: ["--cacheonly"],
-    env: { HOME: home, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() },
+    env,
     words,
     tree,
     distribution: options.distribution,
     release,
     known,
+    cacheOnly: options.cacheOnly,
     signal,
   });
   return { run, tidy: async () => await cache.remove(tree) };

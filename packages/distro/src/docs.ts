@@ -18,6 +18,12 @@ export const withoutDocs: string = [
   "",
 ].join("\n");
 
+/** The same for apt.conf(5). */
+export const aptWithoutDocs: readonly string[] = withoutDocs
+  .split("\n")
+  .filter((line) => line !== "")
+  .map((line) => `DPkg::Options:: "--${line}";`);
+
 /**
  * A shell script that removes documentation from the tree that is its argument. find follows no links:
  * a folder that is a link stays as it is.

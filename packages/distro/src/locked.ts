@@ -13,7 +13,7 @@ export function lockFiles(files: readonly PackageFile[]): LockedPackage[] {
   return files
     .map(({ file, uri, sha256 = "" }) => {
       const [name = "", version = "", architecture = ""] = file.replace(/\.deb$/, "").split("_");
-      const path = /\/(pool\/.*)$/.exec(uri)?.[1] ?? uri;
+      const path = /\/(pool\/.*)$/.exec(uri)?.[1] ?? (uri.startsWith("copy:") ? file : uri);
       return { name, version: decodeURIComponent(version), architecture, sha256, path: decodeURIComponent(path) };
     })
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.architecture < b.architecture ? -1 : 1));

@@ -7,8 +7,9 @@
 import { chmod, lstat, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode, type Progress } from "@imgtool/core";
+import { shellWord } from "@imgtool/host";
 import { resolveInTree, runIsolated } from "@imgtool/sandbox";
-import { mergedUsrPin, proxyEnvironment, type AptRoot } from "./apt.ts";
+import { proxyEnvironment, type AptRoot } from "./apt.ts";
 import { aptError, errorOutput } from "./apt-errors.ts";
 import { docsConfiguration, removeDocsScript, withoutDocs } from "./docs.ts";
 import { formatSourcesLine } from "./apt-sources.ts";
@@ -101,7 +102,7 @@ export async function runMmdebstrap(options: MmdebstrapOptions): Promise<void> {
   for (const file of [
     ...hostFiles,
     "etc/apt/sources.list",
-    "etc/apt/preferences.d/imgtool-merged-usr",
+    "etc/apt/preferences.d/imgtool",
     "etc/apt/apt.conf.d/00mmdebstrap",
     "etc/apt/apt.conf.d/99mmdebstrap",
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -131,36 +132,32 @@ function mmdebstrapArguments(options: MmdebstrapOptions, hook: string, docsHook:
     // The tree is thrown away when the machine crashes: dpkg need not flush each file.
     "--dpkgopt=force-unsafe-io",
     ...aptOptions.map((line) => `--aptopt=${line}`),
-    `--setup-hook=sh ${quote(hook)} "$1"`,
-    ...(options.withDocs ? [] : [`--extract-hook=sh ${quote(docsHook)} "$1"`]),
+    `--setup-hook=sh ${shellWord(hook)} "$1"`,
+    ...(options.withDocs ? [] : [`--extract-hook=sh ${shellWord(docsHook)} "$1"`]),
     options.release,
     options.tree,
     ...options.repositories.map((entry) => formatSourcesLine(entry, !options.keyCheck)),
   ];
 }
 
+/** A shell command with hard links where the file systems allow it. */
+function bring(from: string, to: string): string {
+  const paths = `${shellWord(from)}/. "$1/${to}/"`;
+  return `cp --archive --link ${paths} 2>/dev/null || cp --archive ${paths}`;
+}
+
 /** mmdebstrap skips `apt-get update` when it finds the result of one. */
 function setupHook(apt: AptRoot, withDocs: boolean): string {
-  // Hard links where the file systems allow it.
-  const bring = (from: string, to: string): string => {
-    const paths = `${quote(from)}/. "$1/${to}/"`;
-    return `cp --archive --link ${paths} 2>/dev/null || cp --archive ${paths}`;
-  };
   return [
     "set -e",
-    `printf '${mergedUsrPin.replaceAll("\n", "\\n")}' > "$1/etc/apt/preferences.d/imgtool-merged-usr"`,
+    `cp ${shellWord(apt.preferences)} "$1/etc/apt/preferences.d/imgtool"`,
     // As --dpkgopt mmdebstrap would run each essential package through a filter in Python.
     ...(withDocs ? [] : [`printf '${withoutDocs.replaceAll("\n", "\\n")}' > "$1/${docsConfiguration}"`]),
     bring(apt.lists, "var/lib/apt/lists"),
     bring(apt.archives, "var/cache/apt/archives"),
-    `cp ${quote(apt.cache)}/*.bin "$1/var/cache/apt/"`,
+    `cp ${shellWord(apt.cache)}/*.bin "$1/var/cache/apt/"`,
     "",
   ].join("\n");
-}
-
-/** The text as one word of a shell command. */
-function quote(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 async function filesNotIn(tree: string, files: readonly string[]): Promise<string[]> {

@@ -3,6 +3,8 @@
  * @module
  */
 import { runIsolated } from "@imgtool/sandbox";
+import { asCacheError } from "./cache-only.ts";
+import type { InstallOptions } from "./distribution.ts";
 import { packageError, type FailureWords } from "./package-error.ts";
 
 export interface PackageManager {
@@ -22,6 +24,8 @@ export interface PackageManager {
   /** Names of all packages. */
   readonly known: () => Promise<readonly string[]>;
   readonly signal: AbortSignal | undefined;
+  /** As InstallOptions has it. */
+  readonly cacheOnly?: InstallOptions["cacheOnly"];
 }
 
 interface PackageCommand {
@@ -46,6 +50,7 @@ export interface PreparedRun {
 /** @returns a function that throws what Distribution.install does */
 export function packageRunner(manager: PackageManager): RunPackages {
   const { program, common, env, success, words, tree, distribution, release, signal } = manager;
+  const isOffline = manager.cacheOnly === "everything";
   return async ({ args, doing, mounted, offline, onLine }) => {
     const printed: string[] = [];
     const keep = (line: string): void => {
@@ -59,12 +64,14 @@ export function packageRunner(manager: PackageManager): RunPackages {
         signal,
         ...(success === undefined ? {} : { success }),
         ...(mounted ? { tree } : {}),
+        network: !isOffline,
         onStdoutLine: keep,
         onStderrLine: keep,
       });
     } catch (cause) {
       const output = printed.slice(-200).join("\n");
-      throw await packageError(words, { doing, distribution, release, output, cause }, manager.known);
+      const error = await packageError(words, { doing, distribution, release, output, cause }, manager.known);
+      throw isOffline ? asCacheError(error, doing) : error;
     }
     return printed;
   };

@@ -2,7 +2,7 @@
  * The keys that pacman verifies packages with.
  * @module
  */
-import { chmod, cp, mkdir, readdir, readFile } from "node:fs/promises";
+import { chmod, cp, lstat, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EnvironmentError, systemErrorCode } from "@imgtool/core";
 import { pathExists } from "@imgtool/host";
@@ -28,11 +28,24 @@ export async function preparePacmanKeys(
     await chmod(target, 0o700);
     return target;
   }
-  await mkdir(target, { mode: 0o700 });
   const keyrings = await findKeyrings(family, sandboxTree);
-  await runIsolated("pacman-key", [`--gpgdir=${target}`, "--init"], { signal });
-  for (const keyring of keyrings) await addKeyring(keyring, target, signal);
+  // GnuPG's agent has its sockets there, and a socket's path is at most 107 bytes long (unix(7)): a project
+  // may lie deeper than that.
+  const short = await mkdtemp("/tmp/imgtool-keys-");
+  try {
+    await runIsolated("pacman-key", [`--gpgdir=${short}`, "--init"], { signal });
+    for (const keyring of keyrings) await addKeyring(keyring, short, signal);
+    await cp(short, target, { recursive: true, filter: isKept });
+    await chmod(target, 0o700);
+  } finally {
+    await rm(short, { recursive: true, force: true });
+  }
   return target;
+}
+
+/** The agent is gone with its namespace; its sockets and locks stay behind. */
+async function isKept(path: string): Promise<boolean> {
+  return !(await lstat(path)).isSocket() && !path.endsWith(".lock");
 }
 
 interface Keyring {

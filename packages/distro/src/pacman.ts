@@ -2,7 +2,7 @@
  * Arch Linux: packages installed by pacman.
  * @module
  */
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError, silentProgress } from "@imgtool/core";
@@ -10,9 +10,12 @@ import { requireTool, runTool } from "@imgtool/host";
 import { proxyEnvironment } from "./apt.ts";
 import type { PacmanFamily, PacmanRepository } from "./arch.ts";
 import { checkPackageNames } from "./check-names.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
+import type { Distribution, InstallOptions, InstallResult, RemoveOptions, ScriptTools } from "./distribution.ts";
 import type { FailureWords } from "./package-error.ts";
+import { localRepositoryName, makePacmanRepository } from "./local-packages.ts";
 import { mirrorUri } from "./mirror-uri.ts";
+import { cacheIncomplete } from "./cache-only.ts";
+import { fetchFiles, keepFiles, plainFiles } from "./package-cache.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import { packageRunner, type RunPackages } from "./package-run.ts";
 import {
@@ -24,6 +27,7 @@ import {
 import { preparePacmanKeys } from "./pacman-keys.ts";
 import { namedArchitecture } from "./named-architecture.ts";
 import { requireRunnable } from "./runnable.ts";
+import { scriptCache, scriptTools } from "./script-programs.ts";
 
 /** What pacman says when something is the matter. */
 const words: FailureWords = {
@@ -47,6 +51,7 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
     architectureName: (architecture) => namedArchitecture(family, architecture),
     prepareTree: async () => {},
     install: async (options) => await install(family, options),
+    scriptTools: async (options, mounted) => await pacmanScriptTools(family, options, mounted),
     remove: async (options) => await remove(family, options),
     listPackages: listPacmanPackages,
     cleanMetadata: cleanPacmanMetadata,
@@ -67,6 +72,9 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
   const keyFolder = options.repositoryKeyCheck === false ? undefined : await preparePacmanKeys(family, folder, options);
   const cache =
     options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, "pacman", family.name);
+  const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), signal);
+  // Another build may have left other bytes under their names.
+  for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
   const run = await preparePacman(family, {
     tree,
     folder,
@@ -74,12 +82,16 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
     architecture,
     keyFolder,
     repositories,
+    ownRepository: own?.section,
     signal,
     withDocs: options.withDocs,
+    cacheOnly: options.cacheOnly,
   });
 
   const all = [...family.basePackages, ...packages];
-  const downloaded = await download(run, all, progress);
+  const refresh = await readLists({ tree, cache, own: own === undefined ? undefined : join(folder, "own"), options });
+  const downloaded = await download(run, all, refresh, progress);
+  if (refresh) await keepLists(tree, cache);
   await installDownloaded({
     run,
     install: ["--sync", "--needed"],
@@ -103,10 +115,50 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
   };
 }
 
+const listFolder = "var/lib/pacman/sync";
+
+/**
+ * Gives the tree the cached lists where they may not be read anew; returns whether they may.
+ * @throws NotFoundError `cache-incomplete`
+ */
+async function readLists({
+  tree,
+  cache,
+  own,
+  options,
+}: {
+  readonly tree: string;
+  readonly cache: string;
+  /** Folder of the project's own repository. */
+  readonly own: string | undefined;
+  readonly options: InstallOptions;
+}): Promise<boolean> {
+  if ((options.cacheOnly ?? "nothing") === "nothing") return true;
+  const folder = join(tree, listFolder);
+  await mkdir(folder, { recursive: true });
+  if ((await plainFiles(join(cache, "sync"))).length === 0) {
+    if (options.cacheOnly === "metadata") return true;
+    throw cacheIncomplete("the package lists");
+  }
+  await fetchFiles(join(cache, "sync"), folder);
+  if (own !== undefined) {
+    const list = `${localRepositoryName}.db`;
+    await rm(join(folder, list), { force: true });
+    await copyFile(join(own, `${list}.tar.gz`), join(folder, list));
+  }
+  return false;
+}
+
+async function keepLists(tree: string, cache: string): Promise<void> {
+  const folder = join(tree, listFolder);
+  await keepFiles(folder, join(cache, "sync"), await plainFiles(folder));
+}
+
 /** Reads the lists of packages, and downloads all that is needed before a package is installed. */
 async function download(
   run: RunPackages,
   packages: readonly string[],
+  refresh: boolean,
   progress: NonNullable<InstallOptions["progress"]>,
 ): Promise<Downloaded> {
   using task = progress.start({ label: "download packages" });
@@ -114,7 +166,7 @@ async function download(
   const common = { doing: "download packages", mounted: false, offline: false };
   const lines = await run({
     ...common,
-    args: ["--sync", "--refresh", "--downloadonly", ...packages],
+    args: ["--sync", ...(refresh ? ["--refresh"] : []), "--downloadonly", ...packages],
     onLine: (line) => {
       const name = /^ (\S+-\S+-\S+-\S+) downloading\.\.\.$/.exec(line)?.[1];
       if (name === undefined) return;
@@ -139,15 +191,82 @@ interface PacmanOptions {
   /** Undefined when signatures are not checked. */
   readonly keyFolder: string | undefined;
   readonly repositories: readonly PacmanRepository[];
+  /** Lines of the configuration for the project's own packages: pacman takes a package from the first that has it. */
+  readonly ownRepository?: readonly string[] | undefined;
   readonly withDocs?: boolean | undefined;
+  readonly cacheOnly?: InstallOptions["cacheOnly"];
   readonly signal: AbortSignal | undefined;
 }
 
+async function pacmanScriptTools(family: PacmanFamily, options: InstallOptions, mounted: string): Promise<ScriptTools> {
+  const folder = join(options.workspace, "pacman-scripts");
+  await mkdir(folder, { recursive: true });
+  const keyFolder = options.repositoryKeyCheck === false ? undefined : await preparePacmanKeys(family, folder, options);
+  const cache =
+    options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, "pacman", family.name);
+  await mkdir(cache, { recursive: true });
+  const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), options.signal);
+  for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
+  const { common, env } = await configurePacman({
+    tree: mounted,
+    folder,
+    cache: scriptCache,
+    architecture: namedArchitecture(family, options.architecture),
+    keyFolder,
+    repositories: chooseRepositories(family, options),
+    ownRepository: own?.section,
+    withDocs: options.withDocs,
+    signal: options.signal,
+  });
+  return scriptTools({
+    program: "pacman",
+    common,
+    env,
+    mounted,
+    folder,
+    cache,
+    install: options,
+    refresh: ["--sync", "--refresh"],
+    words: {
+      install: ["--sync", "--needed"],
+      upgrade: ["--sync", "--sysupgrade", "--needed"],
+      reinstall: ["--sync"],
+      remove: ["--remove", "--recursive", "--nosave"],
+    },
+  });
+}
+
 async function preparePacman(family: PacmanFamily, options: PacmanOptions): Promise<RunPackages> {
-  const { tree, folder, cache, architecture, keyFolder, repositories, signal } = options;
+  const { tree, cache, signal } = options;
   await mkdir(cache, { recursive: true });
   await mkdir(join(tree, "var/lib/pacman"), { recursive: true });
   for (const path of ["var", "var/lib", "var/lib/pacman"]) await chmod(join(tree, path), 0o755);
+  const { common, env } = await configurePacman(options);
+  return packageRunner({
+    program: "pacman",
+    common,
+    offline: [],
+    env,
+    words,
+    tree,
+    distribution: family.title,
+    release: "",
+    known: async () =>
+      (await runTool("pacman", [...common, "--sync", "--list", "--quiet"], { signal })).stdout.split("\n"),
+    cacheOnly: options.cacheOnly,
+    signal,
+  });
+}
+
+interface PacmanCommand {
+  /** What every command begins with. */
+  readonly common: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Writes the configuration. */
+async function configurePacman(options: PacmanOptions): Promise<PacmanCommand> {
+  const { tree, folder, cache, architecture, keyFolder, repositories } = options;
   const configuration = join(folder, "pacman.conf");
   const lines = [
     "[options]",
@@ -158,6 +277,7 @@ async function preparePacman(family: PacmanFamily, options: PacmanOptions): Prom
     ...(options.withDocs === false
       ? ["doc", "gtk-doc", "help", "info", "man"].map((name) => `NoExtract = usr/share/${name}/*`)
       : []),
+    ...(options.ownRepository ?? []),
     ...repositories.flatMap(({ name, server }) => ["", `[${name}]`, `Server = ${server}`]),
   ];
   await writeFile(configuration, `${lines.join("\n")}\n`);
@@ -171,19 +291,7 @@ async function preparePacman(family: PacmanFamily, options: PacmanOptions): Prom
     "--noconfirm",
     "--noprogressbar",
   ];
-  return packageRunner({
-    program: "pacman",
-    common,
-    offline: [],
-    env: { SYSTEMD_OFFLINE: "1", ...proxyEnvironment() },
-    words,
-    tree,
-    distribution: family.title,
-    release: "",
-    known: async () =>
-      (await runTool("pacman", [...common, "--sync", "--list", "--quiet"], { signal })).stdout.split("\n"),
-    signal,
-  });
+  return { common, env: { SYSTEMD_OFFLINE: "1", ...proxyEnvironment() } };
 }
 
 function chooseRepositories(family: PacmanFamily, options: InstallOptions): PacmanRepository[] {

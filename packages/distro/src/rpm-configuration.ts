@@ -8,6 +8,7 @@ import { dirname, join, relative } from "node:path";
 import { ConfigError, EnvironmentError, systemErrorCode } from "@imgtool/core";
 import { pathExists, runTool } from "@imgtool/host";
 import type { InstallOptions, Repository } from "./distribution.ts";
+import { localRepositoryName, makeRpmRepository } from "./local-packages.ts";
 import { mirrorUri } from "./mirror-uri.ts";
 import { findRpmDatabase } from "./rpm-database.ts";
 import type { RpmFamily, RpmRepository } from "./rpm-family.ts";
@@ -20,6 +21,8 @@ export interface RpmWorkspace {
   readonly repositories: readonly RpmRepository[];
   /** Where rpm keeps its database, from the tree's root. */
   readonly databaseFolder: string;
+  /** Whether one of them is of the project's own packages. */
+  readonly hasOwn: boolean;
 }
 
 /**
@@ -42,7 +45,9 @@ export async function writeRpmWorkspace(
     const texts = repositories.map((entry) => formatRpmRepository(entry, options.repositoryKeyCheck ?? true));
     await writeFile(join(repositoryFolder, "imgtool.repo"), texts.join("\n"));
   }
-  return { home, repositoryFolder, repositories, databaseFolder };
+  const local = await makeRpmRepository(options.packageDirectories ?? [], join(folder, "own"), options.signal);
+  if (local !== undefined) await writeFile(join(repositoryFolder, `${localRepositoryName}.repo`), local);
+  return { home, repositoryFolder, repositories, databaseFolder, hasOwn: local !== undefined };
 }
 
 /** A home for programs that change a tree which has packages already; returns its path. */

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { silentProgress, type Progress } from "@imgtool/core";
 import { requireTool } from "@imgtool/host";
 import { checkPackageNames } from "./check-names.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions } from "./distribution.ts";
+import type { Distribution, InstallOptions, InstallResult, RemoveOptions, ScriptTools } from "./distribution.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import { namedArchitecture } from "./named-architecture.ts";
 import type { PreparedRun, RunPackages } from "./package-run.ts";
@@ -23,6 +23,7 @@ import {
 } from "./rpm-database.ts";
 import type { RpmFamily, RpmRepository } from "./rpm-family.ts";
 import { requireRunnable } from "./runnable.ts";
+import { scriptCache, scriptTools, type ScriptProgramOptions } from "./script-programs.ts";
 
 /** What a package manager is run with on a tree. */
 export interface RpmRunOptions {
@@ -48,18 +49,33 @@ export interface RpmRunOptions {
   readonly withRecommends?: boolean | undefined;
   readonly withDocs?: boolean | undefined;
   readonly keyCheck?: boolean | undefined;
+  readonly cacheOnly?: InstallOptions["cacheOnly"];
+  /** Whether there is a repository of the project's own packages. */
+  readonly hasOwn?: boolean;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What every command of a package manager begins with. */
+export interface RpmCommand {
+  readonly common: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** What dnf and zypper differ in. */
 export interface RpmManager {
   readonly program: string;
   /** Writes its configuration. */
+  configure(options: RpmRunOptions): Promise<RpmCommand>;
+  /** The same, with a cache that is linked, to be run from here. */
   prepare(options: RpmRunOptions): Promise<PreparedRun>;
   /** Arguments before the names of packages. */
   install(withRecommends: boolean): readonly string[];
   readonly downloadOnly: string;
   readonly remove: readonly string[];
+  readonly upgrade: readonly string[];
+  readonly reinstall: readonly string[];
+  /** What scripts need besides, see ScriptProgramOptions. */
+  readonly scripts: Pick<ScriptProgramOptions, "refresh" | "refreshOffline" | "offline">;
   /** Find the package of a line of output that begins to download or install one. */
   readonly downloading: RegExp;
   readonly installing: RegExp;
@@ -76,6 +92,7 @@ export function rpmDistribution(manager: RpmManager, family: RpmFamily): Distrib
     // The first package brings the root's folders and links.
     prepareTree: async () => {},
     install: async (options) => await install(manager, family, options),
+    scriptTools: async (options, mounted) => await rpmScriptTools(manager, family, options, mounted),
     remove: async (options) => await remove(manager, family, options),
     listPackages: listRpmPackages,
     cleanMetadata: cleanRpmMetadata,
@@ -105,6 +122,7 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
     withRecommends: options.withRecommends,
     withDocs: options.withDocs,
     keyCheck: options.repositoryKeyCheck,
+    cacheOnly: options.cacheOnly,
     signal: options.signal,
   });
   const base = family.basePackages(release, packages);
@@ -131,6 +149,50 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
     }),
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
+}
+
+async function rpmScriptTools(
+  manager: RpmManager,
+  family: RpmFamily,
+  options: InstallOptions,
+  mounted: string,
+): Promise<ScriptTools> {
+  const { release, packageCache } = options;
+  const folder = join(options.workspace, `${manager.program}-scripts`);
+  const workspace = await writeRpmWorkspace(family, options, folder);
+  const cache =
+    packageCache === undefined ? join(folder, "cache") : join(packageCache, manager.program, family.name, release);
+  await mkdir(cache, { recursive: true });
+  const { common, env } = await manager.configure({
+    ...workspace,
+    tree: mounted,
+    folder,
+    cache: scriptCache,
+    variables: family.variables?.(release) ?? {},
+    distribution: family.title,
+    release,
+    architecture: namedArchitecture(family, options.architecture),
+    withRecommends: options.withRecommends,
+    withDocs: options.withDocs,
+    keyCheck: options.repositoryKeyCheck,
+    signal: options.signal,
+  });
+  return scriptTools({
+    program: manager.program,
+    common,
+    env,
+    mounted,
+    folder,
+    cache,
+    install: options,
+    ...manager.scripts,
+    words: {
+      install: manager.install(options.withRecommends === true),
+      upgrade: manager.upgrade,
+      reinstall: manager.reinstall,
+      remove: manager.remove,
+    },
+  });
 }
 
 /** Resolves and downloads everything before a package is installed: what is wrong with names shows in seconds. */

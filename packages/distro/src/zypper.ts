@@ -8,11 +8,12 @@ import { dirname, join } from "node:path";
 import { runTool } from "@imgtool/host";
 import { resolveInTree } from "@imgtool/sandbox";
 import { proxyEnvironment } from "./apt.ts";
+import { localRepositoryName } from "./local-packages.ts";
 import { linkCache } from "./linked-cache.ts";
 import type { FailureWords } from "./package-error.ts";
 import type { Downloaded } from "./install-downloaded.ts";
 import { packageRunner, type PreparedRun } from "./package-run.ts";
-import { parseSize, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
+import { parseSize, type RpmCommand, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
 
 /** What zypper says when something is the matter. */
 const words: FailureWords = {
@@ -41,10 +42,19 @@ const success: readonly number[] = [0, 102, 103];
 /** openSUSE's package manager. */
 export const zypper: RpmManager = {
   program: "zypper",
+  configure,
   prepare,
   install: (withRecommends) => ["install", withRecommends ? "--recommends" : "--no-recommends"],
   downloadOnly: "--download-only",
   remove: ["remove", "--clean-deps"],
+  upgrade: ["update"],
+  reinstall: ["install", "--force"],
+  scripts: {
+    refresh: ["--quiet", "refresh"],
+    // An error where there is none.
+    refreshOffline: ["--quiet", "refresh", localRepositoryName],
+    offline: ["--no-refresh"],
+  },
   downloading: /^Retrieving(?: package|:)? (\S+).*\(\s*\d+\/\d+\), +([\d.]+ [KMG]?)i?B/,
   installing: /^\(\d+\/\d+\) Installing: (\S+)/,
   readDownload,
@@ -60,10 +70,9 @@ function readDownload(lines: readonly string[]): Downloaded {
   };
 }
 
-/** Writes the configuration, and gives the tree the keys. */
-async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
-  const { tree, folder, home, release, signal } = options;
-  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+/** Writes the configuration. */
+async function configure(options: RpmRunOptions): Promise<RpmCommand> {
+  const { tree, folder, home, release } = options;
   const configuration = join(folder, "zypp.conf");
   const lines = [
     "[main]",
@@ -77,12 +86,20 @@ async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
   const common = [
     "--non-interactive",
     ...(options.keyCheck === false ? ["--no-gpg-checks"] : []),
+    ...((options.cacheOnly ?? "nothing") === "nothing" ? [] : ["--no-refresh"]),
     `--installroot=${tree}`,
     `--reposd-dir=${options.repositoryFolder}`,
-    `--cache-dir=${cache.path}`,
+    `--cache-dir=${options.cache ?? join(folder, "cache")}`,
     ...(release === "" ? [] : [`--releasever=${release}`]),
   ];
-  const env = { HOME: home, ZYPP_CONF: configuration, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() };
+  return { common, env: { HOME: home, ZYPP_CONF: configuration, SYSTEMD_OFFLINE: "1", ...proxyEnvironment() } };
+}
+
+/** Writes the configuration, and gives the tree the keys. */
+async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
+  const { tree, folder, release, signal } = options;
+  const cache = await linkCache(options.cache ?? join(folder, "cache"));
+  const { common, env } = await configure({ ...options, cache: cache.path });
   const known = async (): Promise<readonly string[]> => {
     const { stdout } = await runTool("zypper", [...common, "--no-refresh", "--quiet", "packages"], { env, signal });
     return [...new Set(stdout.split("\n").map((line) => line.split("|")[2]?.trim() ?? ""))];
@@ -98,9 +115,15 @@ async function prepare(options: RpmRunOptions): Promise<PreparedRun> {
     distribution: options.distribution,
     release,
     known,
+    cacheOnly: options.cacheOnly,
     signal,
   });
   if (options.keyCheck !== false) await importKeys(options);
+  // Without it, the repository would count as one that has never been read.
+  if ((options.cacheOnly ?? "nothing") !== "nothing" && options.hasOwn === true) {
+    const args = ["refresh", localRepositoryName];
+    await run({ args, doing: "read the project's own packages", mounted: false, offline: false });
+  }
   return { run, tidy: async () => await cache.remove(tree) };
 }
 

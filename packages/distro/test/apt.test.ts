@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
 import { testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
-import { makeDebRepository } from "./deb-repository.ts";
+import { buildDebPackage, makeDebRepository } from "./deb-repository.ts";
 
 const own = new Set(["library", "tool"]);
 
@@ -17,6 +17,8 @@ distributionContract({
       .map((entry) => ({ ...entry, depends: entry.depends.filter((name) => own.has(name)) }));
     await makeDebRepository({ folder, suite: "noble", packages, key, scratch });
   },
+  makePackage: buildDebPackage,
+  command: "apt-get install",
   trust: (tree, key) => place(join(tree, "usr/share/keyrings/ubuntu-archive-keyring.gpg"), readFileSync(key.binary)),
   documentation: ["usr/share/doc/tool/manual", "usr/share/man/man1/tool.1"],
   version: (text) => `${text}-1`,

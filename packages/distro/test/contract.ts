@@ -5,9 +5,16 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Distribution, InstallOptions } from "@imgtool/distro";
+import { buildroot, runInSandbox } from "@imgtool/sandbox";
 import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type FileServer, type SigningKey, makeSigningKey, serveFolder } from "@imgtool/testkit/repositories";
+import {
+  type FileServer,
+  type SigningKey,
+  type TestPackage,
+  makeSigningKey,
+  serveFolder,
+} from "@imgtool/testkit/repositories";
 
 export interface DistributionCase {
   readonly distribution: Distribution;
@@ -16,6 +23,10 @@ export interface DistributionCase {
   readonly programs: readonly string[];
   /** Makes a signed repository of `testPackages` below `folder`, at the paths below the mirror. */
   makeMirror(folder: string, key: SigningKey, scratch: string): void | Promise<void>;
+  /** Builds one package file, unsigned, into the folder. */
+  makePackage(entry: TestPackage, folder: string, scratch: string): void;
+  /** The package manager as scripts call it, and the words that it installs with. */
+  readonly command: string;
   /** Puts the key where a project has it, below its mkosi.sandbox. */
   trust(sandboxTree: string, key: SigningKey): void;
   /** Files that only documentation is in. */
@@ -130,6 +141,136 @@ export function distributionContract(subject: DistributionCase): void {
       expect(existsSync(join(tree, "usr/bin/tool"))).toBe(false);
       await distribution.cleanMetadata(tree);
       expect(await distribution.listPackages(tree)).toEqual([]);
+    });
+
+    test("further packages go on top of a tree that has some, without documentation where it is not wanted", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const { tree, workspace } = await place();
+      await distribution.install({ ...options, tree, workspace, packages: ["library"] });
+      expect(existsSync(join(tree, "usr/bin/tool"))).toBe(false);
+      const { packages } = await distribution.install({ ...options, tree, workspace, withDocs: false });
+      const names = packages.map(({ name }) => name);
+      expect(names).toEqual(expect.arrayContaining(["library", "tool", subject.base]));
+      expect(new Set(names).size).toBe(names.length);
+      expect(run("chroot", [tree, "/usr/bin/tool"])).toBe("tool\n");
+      for (const path of subject.documentation) expect([path, existsSync(join(tree, path))]).toEqual([path, false]);
+      expect(readdirSync(workspace)).toEqual([]);
+    });
+
+    test("packages of the project's own come before the archive's, whatever their version", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      // Twice under one name: no cache may hold the first for the second.
+      for (const content of ["own\n", "own again\n"]) {
+        const { tree, workspace } = await place();
+        const own = folder.join(`own-${count}`);
+        mkdirSync(own);
+        const entry = {
+          name: "library",
+          version: "1.5",
+          depends: [],
+          provides: [],
+          files: { "usr/lib/library": content },
+        };
+        subject.makePackage(entry, own, folder.join(`own-scratch-${count}`));
+        const addition = { ...entry, name: "addition", depends: ["tool"], files: { "usr/lib/addition": content } };
+        subject.makePackage(addition, own, folder.join(`addition-scratch-${count}`));
+        writeFileSync(join(own, "README"), "not a package\n");
+        const { packages, repositories } = await distribution.install({
+          ...options,
+          tree,
+          workspace,
+          packages: ["addition"],
+          packageDirectories: [own],
+        });
+        const versions = new Map(packages.map(({ name, version }) => [name, version]));
+        expect(versions.get("library")).toBe(subject.version("1.5"));
+        expect(versions.get("tool")).toBe(subject.version("3.1"));
+        for (const name of ["library", "addition"])
+          expect(readFileSync(join(tree, "usr/lib", name), "utf8")).toBe(content);
+        // The record of a build is no place for the paths of one.
+        expect(JSON.stringify(repositories)).not.toContain(workspace);
+        expect(readdirSync(workspace)).toEqual([]);
+        expect(run("find", [".", "-name", "*imgtool*"], { cwd: tree })).toBe("");
+      }
+    });
+
+    test("scripts beside the image install, upgrade and remove packages", async (context) => {
+      needPrograms(context, ...subject.programs, "unshare");
+      needRoot(context);
+      const { tree, workspace } = await place();
+      const own = folder.join("own-scripts");
+      mkdirSync(own);
+      const entry = { name: "addition", version: "1", depends: [], provides: [], files: { "usr/lib/addition": "1\n" } };
+      subject.makePackage(entry, own, folder.join("own-scripts-scratch"));
+      const all = { ...options, tree, workspace, packages: ["library"], packageDirectories: [own] };
+      await distribution.install(all);
+      const tools = await distribution.scriptTools?.(all, buildroot);
+      if (tools === undefined) throw new Error("no tools");
+      const script = async (text: string, network: boolean): Promise<string[]> => {
+        const file = folder.join("script");
+        writeFileSync(file, `#!/bin/sh\nset -eu\n${text}\n`, { mode: 0o755 });
+        const lines: string[] = [];
+        await runInSandbox({
+          script: file,
+          tree,
+          network,
+          binds: tools.mounts,
+          helpers: tools.programs,
+          onOutputLine: (line) => lines.push(line),
+        });
+        await tools.keep();
+        return lines;
+      };
+      const names = async (): Promise<string[]> => (await distribution.listPackages(tree)).map(({ name }) => name);
+      await script("mkosi-install tool", true);
+      expect(await names()).toContain("tool");
+      // Set up in the image, with its own shell.
+      expect(readFileSync(join(tree, "etc/tool.conf"), "utf8")).toBe("set up by 0\n");
+      await script("mkosi-remove tool", false);
+      expect(await names()).not.toContain("tool");
+      // Another build finds it in the cache.
+      const before = server.sent.filter(isPackage).length;
+      const again = await place();
+      await distribution.install({ ...options, ...again, packages: ["tool"] });
+      expect(server.sent.filter(isPackage).length).toBe(before);
+      // Without a network there are the project's own packages.
+      await script(`${subject.command} addition`, false);
+      expect(await names()).toContain("addition");
+      writeFileSync(join(tree, "usr/lib/addition"), "changed\n");
+      await script("mkosi-reinstall addition", false);
+      expect(readFileSync(join(tree, "usr/lib/addition"), "utf8")).toBe("1\n");
+      await script("mkosi-upgrade", true);
+      await distribution.cleanVolatile(tree);
+      expect(run("find", [".", "-name", "*imgtool*"], { cwd: tree })).toBe("");
+      expect(await tools.asked()).toEqual(["tool"]);
+      await expect(script("mkosi-install no-such-package", true)).rejects.toMatchObject({ code: "script-failed" });
+    });
+
+    test("with CacheOnly= no list is read anew, or nothing at all is asked of the network", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const cache = folder.join("cache-only");
+      const attempt = async (changes: Partial<InstallOptions>): Promise<string[]> => {
+        const before = server.sent.length;
+        await distribution.install({ ...options, ...(await place()), packageCache: cache, ...changes });
+        return server.sent.slice(before);
+      };
+      await expect(attempt({ cacheOnly: "everything" })).rejects.toMatchObject({ code: "cache-incomplete" });
+      // What is not cached yet is read.
+      expect(await attempt({ cacheOnly: "metadata", packages: ["library"] })).not.toEqual([]);
+      await expect(attempt({ cacheOnly: "everything" })).rejects.toMatchObject({ code: "cache-incomplete" });
+      const own = folder.join("own-cached");
+      mkdirSync(own);
+      const entry = { name: "addition", version: "1", depends: [], provides: [], files: { "usr/lib/addition": "1\n" } };
+      subject.makePackage(entry, own, folder.join("own-cached-scratch"));
+      const sent = await attempt({ cacheOnly: "metadata", packages: ["tool", "addition"], packageDirectories: [own] });
+      expect(sent.filter((path) => !isPackage(path) && !path.endsWith(".sig"))).toEqual([]);
+      expect(sent.some((path) => path.includes("tool"))).toBe(true);
+      expect(
+        await attempt({ cacheOnly: "everything", packages: ["tool", "addition"], packageDirectories: [own] }),
+      ).toEqual([]);
     });
 
     test("what goes wrong is said before the tree has a package", async (context) => {

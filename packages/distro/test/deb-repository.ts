@@ -18,6 +18,8 @@ export interface DebRepositoryOptions {
   readonly packages: readonly TestPackage[];
   readonly key: SigningKey;
   readonly scratch: string;
+  /** Whether Debian's essential packages are in it: without them nothing can be installed. Default true. */
+  readonly essential?: boolean;
 }
 
 /** Makes the repository. */
@@ -25,8 +27,8 @@ export async function makeDebRepository(options: DebRepositoryOptions): Promise<
   const { folder, suite, key, scratch } = options;
   const pool = join(folder, "pool");
   mkdirSync(pool, { recursive: true });
-  await copyEssentialPackages(pool, join(scratch, "apt"));
-  for (const entry of options.packages) buildPackage(entry, pool, join(scratch, entry.name));
+  if (options.essential !== false) await copyEssentialPackages(pool, join(scratch, "apt"));
+  for (const entry of options.packages) buildDebPackage(entry, pool, join(scratch, entry.name));
   const index = join(folder, "dists", suite, "main/binary-amd64");
   mkdirSync(index, { recursive: true });
   writeFileSync(join(index, "Packages"), run("apt-ftparchive", ["packages", "pool"], { cwd: folder }));
@@ -86,7 +88,8 @@ async function copyEssentialPackages(pool: string, root: string): Promise<void> 
     if (name.endsWith(".deb")) copyFileSync(join(apt.archives, name), join(pool, name));
 }
 
-function buildPackage(entry: TestPackage, pool: string, root: string): void {
+/** Builds a package into the folder. */
+export function buildDebPackage(entry: TestPackage, pool: string, root: string): void {
   mkdirSync(join(root, "DEBIAN"), { recursive: true });
   writeFiles(entry.files, root);
   const control = [
@@ -100,5 +103,8 @@ function buildPackage(entry: TestPackage, pool: string, root: string): void {
   writeFileSync(join(root, "DEBIAN/control"), `${control.join("\n")}\n`);
   if (entry.script !== undefined)
     writeFileSync(join(root, "DEBIAN/postinst"), `#!/bin/sh\nset -e\n${entry.script}\n`, { mode: 0o755 });
-  run("dpkg-deb", ["--build", "--root-owner-group", root, join(pool, `${entry.name}_${entry.version}-1_all.deb`)]);
+  run("dpkg-deb", ["--build", "--root-owner-group", root, join(pool, `${entry.name}_${entry.version}-1_all.deb`)], {
+    // The same package again has the same bytes, however much later.
+    env: { SOURCE_DATE_EPOCH: "1600000000" },
+  });
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
-import { makePacmanRepository, testPackages } from "@imgtool/testkit/repositories";
+import { buildPacmanPackage, makePacmanRepository, testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
 
 distributionContract({
@@ -12,6 +12,8 @@ distributionContract({
     makePacmanRepository(join(folder, "core/os/x86_64"), "core", testPackages(["filesystem"]), key, scratch);
     makePacmanRepository(join(folder, "extra/os/x86_64"), "extra", [], key, join(scratch, "extra"));
   },
+  makePackage: buildPacmanPackage,
+  command: "pacman --sync",
   trust(tree, key) {
     const keyrings = join(tree, "usr/share/pacman/keyrings");
     place(join(keyrings, "test.gpg"), readFileSync(key.binary));

@@ -19,8 +19,9 @@ export const bootSettings: readonly SettingDefinition[] = [
     option: { argument: "FEATURE", optional: true },
   }),
   row("Bootloader", choice(bootloaders), "UEFI boot loader", { supported: true, default: "systemd-boot" }),
-  row("BiosBootloader", choice(["none", "grub"]), "BIOS boot loader", { default: "none" }),
+  row("BiosBootloader", choice(["none", "grub"]), "BIOS boot loader", { supported: true, default: "none" }),
   row("ShimBootloader", choice(["none", "signed", "unsigned"]), "Shim before the boot loader", {
+    supported: true,
     default: "none",
   }),
   row("UnifiedKernelImages", featureOr("none", "unsigned", "signed"), "Join kernel and initrd into one file", {
@@ -31,6 +32,7 @@ export const bootSettings: readonly SettingDefinition[] = [
     supported: true,
   }),
   row("UnifiedKernelImageProfiles", paths(), "Files with further command lines of unified kernel images", {
+    supported: true,
     folders: [{ path: "mkosi.uki-profiles", suffix: ".conf" }],
     option: { long: "uki-profile", argument: "PATH" },
   }),
@@ -45,7 +47,8 @@ export const bootSettings: readonly SettingDefinition[] = [
     supported: true,
     option: { long: "initrd-package", argument: "PACKAGE" },
   }),
-  row("InitrdVolatilePackages", texts("packages"), "Further packages of the default initrd, never cached", {
+  row("InitrdVolatilePackages", texts("packages"), "Further packages of the default initrd, always the newest", {
+    supported: true,
     option: { long: "initrd-volatile-package", argument: "PACKAGE" },
   }),
   row("MicrocodeHost", boolean, "Put only this machine's microcode into the initrd", {
@@ -68,5 +71,8 @@ export const bootSettings: readonly SettingDefinition[] = [
   modules("KernelModulesInitrdInclude", "Kernel modules of the initrd, as older versions name it"),
   row("KernelModulesInitrdIncludeHost", boolean, "Put the kernel modules that this machine has loaded into the initrd"),
   modules("KernelModulesInitrdExclude", "Kernel modules to leave out of the initrd"),
-  row("FirmwareFiles", texts("patterns"), "Firmware files to keep in the image", { option: { argument: "GLOB" } }),
+  row("FirmwareFiles", texts("patterns"), "Firmware files to keep besides those that the image's kernel modules need", {
+    supported: true,
+    option: { argument: "GLOB" },
+  }),
 ];

@@ -17,15 +17,18 @@ const proxyVariables = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 
 export const buildSettings: readonly SettingDefinition[] = [
   row("ToolsTree", path({ words: ["default"] }), "Tree with the build tools, instead of this machine's", {
+    supported: true,
     ...universal,
     files: ["mkosi.tools"],
     option: { argument: "PATH", optional: true, constant: "default" },
   }),
   row("ToolsTreeDistribution", choice(distributionNames), "Distribution of the tools tree", {
+    supported: true,
     default: ({ host }) => host.distribution ?? "custom",
     match: equals(choiceParser(distributionNames)),
   }),
   row("ToolsTreeRelease", text, "Release of the tools tree", {
+    supported: true,
     default: ({ value }) => findDistribution(textOf(value("ToolsTreeDistribution")))?.defaultRelease ?? null,
     match: equals((text) => text),
     option: { argument: "NAME" },
@@ -34,23 +37,29 @@ export const buildSettings: readonly SettingDefinition[] = [
     option: { long: "tools-tree-profile", argument: "NAME" },
   }),
   row("ToolsTreeMirror", text, "Mirror of the tools tree", {
+    supported: true,
     default: ({ value }) => (value("Distribution") === value("ToolsTreeDistribution") ? value("Mirror") : null),
     option: { argument: "URL" },
   }),
   row("ToolsTreeRepositories", texts("repository names"), "Further repositories of the tools tree", {
+    supported: true,
     option: { long: "tools-tree-repository", argument: "NAME" },
   }),
   row("ToolsTreeSandboxTrees", trees({ required: true }), "Trees to copy over the tools tree's sandbox", {
+    supported: true,
     aliases: ["ToolsTreePackageManagerTrees"],
     option: { long: "tools-tree-sandbox-tree", argument: "PATH", aliases: ["tools-tree-package-manager-tree"] },
   }),
   row("ToolsTreePackages", texts("packages"), "Further packages of the tools tree", {
+    supported: true,
     option: { long: "tools-tree-package", argument: "PACKAGE" },
   }),
   row("ToolsTreePackageDirectories", paths(), "Folders with package files for the tools tree", {
+    supported: true,
     option: { long: "tools-tree-package-directory", argument: "PATH" },
   }),
   row("ToolsTreeCertificates", boolean, "Use the tools tree's certificates", {
+    supported: true,
     ...universal,
     default: true,
     option: { argument: "BOOL" },
@@ -73,7 +82,7 @@ export const buildSettings: readonly SettingDefinition[] = [
       aliases: { none: "auto" },
     }),
     "Use packages and metadata from the cache alone",
-    { ...universal, default: "auto", option: { long: "cache-only", argument: "FEATURE" } },
+    { ...universal, supported: true, default: "auto", option: { long: "cache-only", argument: "FEATURE" } },
   ),
   row("SandboxTrees", trees({ required: true }), "Trees to copy over the sandbox that package managers run in", {
     ...universal,
@@ -109,6 +118,7 @@ export const buildSettings: readonly SettingDefinition[] = [
   row("BuildKey", text, "Text that tells build folders apart", { option: { argument: "KEY" } }),
   row("UseSubvolumes", feature, "Make btrfs subvolumes instead of folders", {
     ...universal,
+    supported: true,
     option: { argument: "FEATURE", optional: true },
   }),
   row("RepartOffline", boolean, "Make disks without loop devices; imgtool always does", {

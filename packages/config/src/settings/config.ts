@@ -54,7 +54,7 @@ export const configSettings: readonly SettingDefinition[] = [
     section: "Config",
     kind: paths(),
     help: "Programs that read the configuration as JSON and print a changed one",
-    supported: false,
+    supported: true,
     files: ["mkosi.configure"],
     option: { long: "configure-script", argument: "PATH" },
   },

@@ -30,17 +30,21 @@ export const contentSettings: readonly SettingDefinition[] = [
     option: { short: "p", long: "package", argument: "PACKAGE" },
   }),
   row("BuildPackages", texts("packages"), "Packages that are there for the build scripts only", {
+    ...supported,
     option: { long: "build-package", argument: "PACKAGE" },
   }),
   row("VolatilePackages", texts("packages"), "Packages to install after the build scripts, never cached", {
+    ...supported,
     option: { long: "volatile-package", argument: "PACKAGE" },
   }),
   row("PackageDirectories", paths(), "Folders with package files to install from", {
+    ...supported,
     scope: "universal",
     files: ["mkosi.packages"],
     option: { long: "package-directory", argument: "PATH" },
   }),
   row("VolatilePackageDirectories", paths(), "Folders with package files for VolatilePackages=", {
+    ...supported,
     scope: "universal",
     option: { long: "volatile-package-directory", argument: "PATH" },
   }),
@@ -108,8 +112,8 @@ export const contentSettings: readonly SettingDefinition[] = [
   }),
   scripts("PostOutputScripts", "mkosi.postoutput", "postoutput-script", "Programs that run on the outputs", supported),
   row("Locale", text, "Locale of the image", { ...supported }),
-  row("LocaleMessages", text, "Locale of messages", { option: { argument: "LOCALE" } }),
-  row("Keymap", text, "Keyboard layout of the console", { option: { argument: "KEYMAP" } }),
+  row("LocaleMessages", text, "Locale of messages", { ...supported, option: { argument: "LOCALE" } }),
+  row("Keymap", text, "Keyboard layout of the console", { ...supported, option: { argument: "KEYMAP" } }),
   row("Timezone", text, "Time zone of the image", { ...supported, option: { argument: "TIMEZONE" } }),
   row("Hostname", text, "Host name of the image", { ...supported, option: { argument: "HOSTNAME" } }),
   row("RootPassword", rootPassword, "Password of root; after hashed: as a crypt(5) hash", {
@@ -119,19 +123,24 @@ export const contentSettings: readonly SettingDefinition[] = [
     secretFile: true,
     option: { argument: "PASSWORD" },
   }),
-  row("RootShell", text, "Shell of root", { option: { argument: "SHELL" } }),
+  row("RootShell", text, "Shell of root", { ...supported, option: { argument: "SHELL" } }),
   row("MachineId", uuid, "Machine id of the image; default: made at the first boot", {
+    ...supported,
     files: ["mkosi.machine-id"],
     readsFile: true,
     option: { argument: "ID" },
   }),
   row("Autologin", boolean, "Log in as root on every console without a password", {
+    ...supported,
     option: { short: "a", argument: "BOOL", optional: true },
   }),
   row("MakeInitrd", boolean, "Make the image usable as an initrd", { ...supported, ...switchOption }),
-  row("Ssh", boolean, "Set up an SSH server that this machine can reach", switchOption),
-  row("SELinuxRelabel", feature, "Label the files for SELinux: yes, no or auto", { option: { argument: "FEATURE" } }),
-  row("Devicetree", text, "Device tree to install for the boot loader"),
+  row("Ssh", boolean, "Set up an SSH server that this machine can reach", { ...supported, ...switchOption }),
+  row("SELinuxRelabel", feature, "Label the files for SELinux: yes, no or auto", {
+    ...supported,
+    option: { argument: "FEATURE" },
+  }),
+  row("Devicetree", text, "Device tree that the kernel gets in place of the firmware's: VENDOR/BOARD.dtb", supported),
   row("Devicetrees", texts("device trees"), "Device trees to put into unified kernel images", {
     option: { long: "devicetrees", argument: "PATH" },
   }),

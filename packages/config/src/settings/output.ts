@@ -3,7 +3,7 @@
  * @module
  */
 import { globMatches } from "../glob.ts";
-import type { RootFilesystem } from "../image-config.ts";
+import type { OutputFormat, RootFilesystem } from "../image-config.ts";
 import { booleanOf, scalar, textOf } from "../kind.ts";
 import {
   boolean,
@@ -25,7 +25,7 @@ import type { SettingDefinition } from "../setting.ts";
 import { versionMatches } from "../version.ts";
 
 /** mkosi's output formats. */
-const outputFormats: readonly string[] = [
+const outputFormats = [
   "disk",
   "directory",
   "tar",
@@ -38,7 +38,7 @@ const outputFormats: readonly string[] = [
   "portable",
   "addon",
   "none",
-];
+] as const satisfies readonly OutputFormat[];
 
 /** Formats of older versions: a disk whose root has this file system. */
 export const diskFormats: Readonly<Record<string, RootFilesystem>> = {
@@ -47,6 +47,8 @@ export const diskFormats: Readonly<Record<string, RootFilesystem>> = {
   gpt_ext4: "ext4",
   raw_btrfs: "btrfs",
   gpt_btrfs: "btrfs",
+  raw_xfs: "xfs",
+  gpt_xfs: "xfs",
   raw_squashfs: "squashfs",
   gpt_squashfs: "squashfs",
   raw_erofs: "erofs",
@@ -56,13 +58,17 @@ export const diskFormats: Readonly<Record<string, RootFilesystem>> = {
 /** Disks in a form of virtual machines; mkosi leaves these to qemu-img. */
 const virtualDiskFormats: readonly string[] = ["qcow2", "vmdk", "vhdx"];
 
+/** The first mkosi's name for a folder that is a btrfs subvolume. */
+export const subvolumeFormat = "subvolume";
+
 /** The format of today that a value of `Format=` means: raw_squashfs is a disk. */
-export function formatName(value: unknown): string {
-  if (typeof value !== "string") return "disk";
-  return Object.hasOwn(diskFormats, value) || virtualDiskFormats.includes(value) ? "disk" : value;
+export function formatName(value: unknown): OutputFormat {
+  if (value === subvolumeFormat) return "directory";
+  // Every other value that passes for a format is a disk.
+  return outputFormats.find((name) => name === value) ?? "disk";
 }
 
-const allFormats = [...outputFormats, ...Object.keys(diskFormats), ...virtualDiskFormats];
+const allFormats = [...outputFormats, ...Object.keys(diskFormats), ...virtualDiskFormats, subvolumeFormat];
 const parseFormat = choiceParser(allFormats);
 
 const compressions = ["none", "zstd", "xz", "bz2", "gz", "lz4", "lzma"];
@@ -91,7 +97,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "Format",
     section: "Output",
     kind: choice(allFormats),
-    help: "Form of the image; raw_ext4, raw_btrfs, raw_squashfs and raw_erofs are a disk with that file system, qcow2, vmdk and vhdx a disk for virtual machines",
+    help: "Form of the image; raw_ext4, raw_btrfs, raw_xfs, raw_squashfs and raw_erofs are a disk with that file system, qcow2, vmdk and vhdx a disk for virtual machines, subvolume a folder that is a btrfs subvolume",
     supported: true,
     default: "disk",
     match: (text, value) => formatName(parseFormat(text)) === formatName(value),
@@ -264,10 +270,24 @@ export const outputSettings: readonly SettingDefinition[] = [
     kind: uuid,
     help: "UUID that all identifiers of the image derive from; default: derived from ImageId or Output",
     supported: true,
-    default: ({ value }) => deriveSeed(textOf(value("ImageId")) || textOf(value("Output"))),
+    // Of the platform, browsers have it, too.
+    default: ({ value }) =>
+      value("Reproducible") === false
+        ? globalThis.crypto.randomUUID()
+        : deriveSeed(textOf(value("ImageId")) || textOf(value("Output"))),
     files: ["mkosi.seed"],
     readsFile: true,
     option: { argument: "UUID" },
+  },
+  {
+    name: "Reproducible",
+    section: "Output",
+    kind: boolean,
+    help: "Derive identifiers, salts and times from the project alone, so that the same inputs give the same image; no takes random ones and the time of the build",
+    supported: true,
+    scope: "universal",
+    default: true,
+    option: { argument: "BOOL", optional: true },
   },
   {
     name: "CleanScripts",

@@ -50,29 +50,54 @@ export const runtimeSettings: readonly SettingDefinition[] = [
     "Further kernel command line of virtual machines",
     { supported: true, option: { argument: "OPTIONS" } },
   ),
-  row("RuntimeTrees", trees({ absolute: false }), "Folders that the running system sees: SOURCE[:TARGET]", {
-    option: { long: "runtime-tree", argument: "PATH" },
+  row(
+    "RuntimeTrees",
+    trees({ absolute: false }),
+    "Folders that the running system sees: SOURCE[:TARGET], the target below /root/src",
+    { supported: true, option: { long: "runtime-tree", argument: "PATH" } },
+  ),
+  row("RuntimeSize", bytes, "Size that the image's disk is grown to before it runs", {
+    supported: true,
+    option: { argument: "SIZE" },
   }),
-  row("RuntimeSize", bytes, "Size that the image is grown to before it runs", { option: { argument: "SIZE" } }),
-  row("RuntimeScratch", feature, "Give the running system an extra scratch disk", { option: { argument: "FEATURE" } }),
+  row("RuntimeScratch", feature, "Give the running system throw-away space at /var/tmp", {
+    supported: true,
+    option: { argument: "FEATURE" },
+  }),
   row("RuntimeNetwork", choice(["interface", "user", "none"]), "Network of the running system", {
     supported: true,
     default: "user",
   }),
-  row("RuntimeBuildSources", boolean, "Let the running system see the build sources", { option: { argument: "BOOL" } }),
-  row("RuntimeHome", boolean, "Let the running system see the home directory", { option: { argument: "BOOL" } }),
+  row("RuntimeBuildSources", boolean, "Let the running system see the build sources at /work", {
+    supported: true,
+    option: { argument: "BOOL" },
+  }),
+  row("RuntimeHome", boolean, "Let the running system see the home directory at /root", {
+    supported: true,
+    option: { argument: "BOOL" },
+  }),
   row("UnitProperties", texts("properties", { separator: " ", quoted: true }), "Properties of the unit it runs in", {
+    supported: true,
     option: { long: "unit-property", argument: "PROPERTY" },
   }),
-  row("SshKey", path({ secret: true }), "Private key for SSH", { files: ["mkosi.key"], option: { argument: "PATH" } }),
-  row("SshCertificate", path(), "Certificate for SSH", { files: ["mkosi.crt"], option: { argument: "PATH" } }),
+  row("SshKey", path({ secret: true }), "Private key that imgtool ssh uses", {
+    supported: true,
+    files: ["mkosi.key"],
+    option: { argument: "PATH" },
+  }),
+  row("SshCertificate", path(), "Certificate whose key may log in as root by SSH", {
+    supported: true,
+    files: ["mkosi.crt"],
+    option: { argument: "PATH" },
+  }),
   row("VirtualMachineMonitor", choice(["qemu", "vmspawn"]), "Program that runs virtual machines", {
     supported: true,
     default: "qemu",
     option: { long: "vmm", argument: "NAME" },
   }),
   row("Machine", text, "Name of the running machine", { supported: true, option: { argument: "NAME" } }),
-  row("ForwardJournal", path({ required: false }), "File or folder that receives the journal", {
+  row("ForwardJournal", path({ required: false }), "File (*.journal) or folder that receives the journal", {
+    supported: true,
     option: { argument: "PATH" },
   }),
   row("SysupdateDirectory", path(), "Folder with the transfer definitions of systemd-sysupdate", {
@@ -102,15 +127,18 @@ export const runtimeSettings: readonly SettingDefinition[] = [
     option: { ...featureOption, aliases: ["qemu-kvm"] },
   }),
   row("VSock", feature, "Connect a virtual machine by VSOCK", {
+    supported: true,
     aliases: ["QemuVsock"],
     option: { ...featureOption, aliases: ["qemu-vsock"] },
   }),
   row("VSockCID", vsockConnection, "VSOCK connection number", {
+    supported: true,
     default: -1,
     aliases: ["QemuVsockConnectionId"],
     option: { argument: "NUMBER|auto|hash", aliases: ["qemu-vsock-cid"] },
   }),
   row("TPM", feature, "Give a virtual machine a software TPM", {
+    supported: true,
     aliases: ["QemuSwtpm"],
     option: { ...featureOption, aliases: ["qemu-swtpm"] },
   }),
@@ -151,11 +179,14 @@ export const runtimeSettings: readonly SettingDefinition[] = [
       separator: " ",
     }),
     "Further disks of a virtual machine",
-    { aliases: ["QemuDrives"], option: { long: "drive", argument: "DRIVE", aliases: ["qemu-drive"] } },
+    { supported: true, aliases: ["QemuDrives"], option: { long: "drive", argument: "DRIVE", aliases: ["qemu-drive"] } },
   ),
   row("QemuArgs", texts("arguments", { separator: " ", quoted: true }), "Further arguments of QEMU", {
     supported: true,
     option: { argument: "ARGUMENTS", hidden: true },
   }),
-  row("Register", feature, "Register the running machine with systemd-machined", { option: { argument: "BOOL" } }),
+  row("Register", feature, "Register the running container with systemd-machined", {
+    supported: true,
+    option: { argument: "BOOL" },
+  }),
 ];

@@ -10,29 +10,32 @@ import type { SettingDefinition } from "../setting.ts";
 const row = rowsOf("Validation");
 const fromFile = { Source: "", Type: "file" };
 
-/** Key, certificate, and where each comes from, for one purpose. */
-function keys(prefix: string, purpose: string, supported = false): SettingDefinition[] {
+/**
+ * Key, certificate, and where each comes from, for one purpose.
+ * @param formerly what older versions put before .key and .crt; the names of today win
+ */
+function keys(prefix: string, purpose: string, formerly: readonly string[] = []): SettingDefinition[] {
   return [
     row(`${prefix}Key`, keyOrName({ secret: true }), `Private key for ${purpose}`, {
-      supported,
+      supported: true,
       scope: "universal",
-      files: ["mkosi.key"],
+      files: [...formerly, "mkosi"].map((name) => `${name}.key`),
       option: { argument: "KEY" },
     }),
     row(`${prefix}KeySource`, keySource(["file", "engine", "provider"]), `Where ${prefix}Key= comes from`, {
-      supported,
+      supported: true,
       scope: "universal",
       default: fromFile,
       option: { argument: "SOURCE" },
     }),
     row(`${prefix}Certificate`, keyOrName({ secret: false }), `Certificate for ${purpose}`, {
-      supported,
+      supported: true,
       scope: "universal",
-      files: ["mkosi.crt"],
+      files: [...formerly, "mkosi"].map((name) => `${name}.crt`),
       option: { argument: "PATH" },
     }),
     row(`${prefix}CertificateSource`, keySource(["file", "provider"]), `Where ${prefix}Certificate= comes from`, {
-      supported,
+      supported: true,
       scope: "universal",
       default: fromFile,
       option: { argument: "SOURCE" },
@@ -45,11 +48,12 @@ export const validationSettings: readonly SettingDefinition[] = [
     supported: true,
     option: { argument: "BOOL", optional: true },
   }),
-  row("SecureBootAutoEnroll", boolean, "Let the boot loader enroll the keys", {
+  row("SecureBootAutoEnroll", boolean, "Let the boot loader enroll the keys in firmware in setup mode", {
+    supported: true,
     default: true,
     option: { argument: "BOOL" },
   }),
-  ...keys("SecureBoot", "Secure Boot", true),
+  ...keys("SecureBoot", "Secure Boot", ["mkosi.secure-boot", "mkosi.secureboot"]),
   row("SecureBootSignTool", choice(["auto", "sbsign", "systemd-sbsign"]), "Program that signs for Secure Boot", {
     default: "auto",
   }),
@@ -57,8 +61,11 @@ export const validationSettings: readonly SettingDefinition[] = [
     supported: true,
     option: { argument: "FEATURE" },
   }),
-  ...keys("Verity", "verity signatures", true),
-  row("SignExpectedPcr", feature, "Sign the expected TPM measurements", { option: { argument: "FEATURE" } }),
+  ...keys("Verity", "verity signatures"),
+  row("SignExpectedPcr", feature, "Sign the TPM measurements of unified kernel images; auto: where there is a key", {
+    supported: true,
+    option: { argument: "FEATURE" },
+  }),
   ...keys("SignExpectedPcr", "signatures of TPM measurements"),
   row("Passphrase", path({ required: false, secret: true }), "File with the passphrase of encrypted partitions", {
     supported: true,
