@@ -4,7 +4,7 @@
  */
 import type { ImageConfig, SettingValue } from "@imgtool/config";
 import { NotFoundError, type Progress, silentProgress, throwIfAborted } from "@imgtool/core";
-import { build } from "./build.ts";
+import { build, type BuildOptions } from "./build.ts";
 import { buildRecordPath } from "./outputs.ts";
 import { type BuildRecord, configDigest, inputDigests, readBuildRecord } from "./record.ts";
 
@@ -26,6 +26,8 @@ export interface BuildImagesOptions {
    * configuration and upon unchanged images, are taken as they are.
    */
   readonly force?: boolean;
+  /** As BuildOptions has it. */
+  readonly onScriptFailure?: BuildOptions["onScriptFailure"];
 }
 
 /**
@@ -75,6 +77,7 @@ export async function buildImages(
           progress: shown,
           signal: stop,
           force: replaces,
+          onScriptFailure: options.onScriptFailure,
           ...(settings === undefined ? {} : { settings }),
         });
         if (name === undefined) main = record;

@@ -2,13 +2,17 @@
  * The build: a flat list of steps, run in order, from a configuration to outputs and their record.
  * @module
  */
-import { chmod, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { defaultBootPath } from "@imgtool/boot";
 import type { ImageConfig, SettingValue } from "@imgtool/config";
 import { silentProgress, throwIfAborted, type Progress } from "@imgtool/core";
 import { distributionFor, type InstalledPackage } from "@imgtool/distro";
 import { describeFile, formatChecksums } from "./artifacts.ts";
+import { keepAddonStub } from "./boot/addon.ts";
 import { writeEntries } from "./boot/entries.ts";
+import { makeGrubImages } from "./boot/grub.ts";
+import { keepApart, packTreeAsInitrd } from "./boot/within-kernel.ts";
 import { buildInitrd, prepareAsInitrd } from "./boot/initrd.ts";
 import { placeKernels } from "./boot/kernels.ts";
 import { installLoader } from "./boot/loader.ts";
@@ -17,21 +21,25 @@ import { planBoot } from "./boot/plan.ts";
 import { checkBuild } from "./check.ts";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
+import { holdUmask } from "./fixed-umask.ts";
 import { formatManifest } from "./manifest.ts";
-import { fingerprints } from "./incremental/fingerprints.ts";
+import { treeFingerprint } from "./incremental/fingerprints.ts";
 import { treeInputs } from "./incremental/inputs.ts";
-import { restoreTree, saveTree } from "./incremental/tree-cache.ts";
+import { cachedScriptPackages, restoreTree, saveTree } from "./incremental/tree-cache.ts";
 import { noteOutputs, unchangedRecord, wholeInputs } from "./incremental/unchanged.ts";
+import { buildroot, type SandboxOptions } from "@imgtool/sandbox";
 import { installOptions } from "./install-options.ts";
+import { isWithinKernel } from "./formats.ts";
 import { outputNames } from "./outputs.ts";
-import { publishOutputs } from "./publish-outputs.ts";
+import { linkImage, publishOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
 import { formatCycloneDx } from "./sbom/cyclonedx.ts";
 import { takeInventory } from "./sbom/inventory.ts";
 import { formatSpdx } from "./sbom/spdx.ts";
 import { signChecksums } from "./sign-checksums.ts";
 import { copyBaseTrees, keepAdditions } from "./steps/base-trees.ts";
-import { buildProject } from "./steps/build-scripts.ts";
+import { configureAutologin } from "./steps/autologin.ts";
+import { buildProject, installBuilt } from "./steps/build-scripts.ts";
 import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree, removeFiles } from "./steps/clean.ts";
 import { secureBootSigner } from "./signers.ts";
@@ -39,8 +47,11 @@ import { writeExtensionRelease } from "./steps/extension-release.ts";
 import { packImage } from "./steps/pack.ts";
 import { beginPartitions } from "./steps/pack-disk.ts";
 import { runPostOutputScripts } from "./steps/post-output.ts";
-import { runScripts } from "./steps/scripts.ts";
-import { applySettings, writeImageIdentity } from "./steps/settings.ts";
+import { packageFolder, runScripts } from "./steps/scripts.ts";
+import { relabelTree } from "./steps/selinux.ts";
+import { configureSsh } from "./steps/ssh.ts";
+import { applyDeclarations, makeHardwareDatabase } from "./steps/system-setup.ts";
+import { applySettings, setMachineId, writeImageIdentity } from "./steps/settings.ts";
 import { splitArtifacts } from "./steps/split.ts";
 import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
 
@@ -51,6 +62,8 @@ export interface BuildOptions {
   readonly settings?: Readonly<Record<string, SettingValue>>;
   /** Replaces outputs of an earlier build. Default false. */
   readonly force?: boolean;
+  /** Called when a script of the project has failed, with a function that opens a shell where it did. */
+  readonly onScriptFailure?: SandboxOptions["onFailure"];
 }
 
 interface Step {
@@ -65,12 +78,15 @@ const baseSteps: readonly Step[] = [
     async run({ tree, config, distribution }) {
       await chmod(tree, 0o755);
       // A base has its links; those it lacks it was given without.
-      if (config.baseTrees.length === 0) await distribution.prepareTree(tree, config.architecture);
+      // An addon adds to an initrd that has them.
+      if (config.baseTrees.length === 0 && config.format !== "addon")
+        await distribution.prepareTree(tree, config.architecture);
     },
   },
   { name: "copy base trees", run: copyBase },
   { name: "copy skeleton trees", run: async (context) => await copyTrees(context, context.config.skeletonTrees) },
   { name: "install packages", run: installPackages },
+  { name: "set the machine id", run: async ({ tree, config }) => await setMachineId(tree, config.machineId) },
   { name: "run prepare scripts", run: async (context) => await runScripts("prepare", context) },
 ];
 
@@ -79,15 +95,27 @@ const steps: readonly Step[] = [
   { name: "run sync scripts", run: async (context) => await runScripts("sync", context) },
   { name: "make the tree with its packages", run: makeBase },
   { name: "build the project", run: buildProject },
+  { name: "install volatile packages", run: installVolatilePackages },
+  { name: "install what was built", run: installBuilt },
   { name: "copy extra trees", run: async (context) => await copyTrees(context, context.config.extraTrees) },
   {
     name: "run post-installation scripts",
     run: async (context) => await runScripts("postinst", context),
   },
+  { name: "set up the login of consoles", run: async ({ tree, config }) => await configureAutologin(tree, config) },
+  { name: "set up SSH", run: async ({ tree, config }) => await configureSsh(tree, config) },
   { name: "plan the boot", run: planTheBoot },
-  { name: "name the image", run: async ({ tree, config }) => await writeImageIdentity(tree, config) },
+  {
+    name: "name the image",
+    async run({ tree, config }) {
+      // What an addon adds to is named already.
+      if (config.format !== "addon") await writeImageIdentity(tree, config);
+    },
+  },
   { name: "say what the extension fits", run: async ({ tree, config }) => await writeExtensionRelease(tree, config) },
+  { name: "make what is declared", run: applyDeclarations },
   { name: "apply settings", run: async ({ tree, config, progress }) => await applySettings(tree, config, progress) },
+  { name: "make the hardware database", run: makeHardwareDatabase },
   { name: "remove packages", run: removePackages },
   { name: "filter kernel modules", run: async (context) => await filterModules(context) },
   {
@@ -106,6 +134,8 @@ const steps: readonly Step[] = [
       await distribution.cleanVolatile(tree);
       if (config.cleanPackageMetadata) await distribution.cleanMetadata(tree);
       await cleanTree(tree, config.sourceDateEpoch, progress);
+      // Scripts may have started what changes it.
+      await setMachineId(tree, config.machineId);
     },
   },
   {
@@ -115,11 +145,12 @@ const steps: readonly Step[] = [
     },
   },
   { name: "keep what was added", run: keepAdditions },
+  { name: "label files", run: relabelTree },
   { name: "run finalize scripts", run: async (context) => await runScripts("finalize", context) },
   {
     name: "prepare as initrd",
     async run({ tree, config }) {
-      if (config.makeInitrd) await prepareAsInitrd(tree);
+      if (config.makeInitrd || isWithinKernel(config.format)) await prepareAsInitrd(tree, !config.makeInitrd);
     },
   },
   {
@@ -132,7 +163,8 @@ const steps: readonly Step[] = [
     name: "build initrd",
     async run(context) {
       if (context.boot === undefined) return;
-      context.initrds = context.config.initrds.length > 0 ? context.config.initrds : [await buildInitrd(context)];
+      if (isWithinKernel(context.config.format)) context.initrds = [await packTreeAsInitrd(context)];
+      else context.initrds = context.config.initrds.length > 0 ? context.config.initrds : [await buildInitrd(context)];
     },
   },
   { name: "make partitions", run: beginPartitions },
@@ -140,6 +172,7 @@ const steps: readonly Step[] = [
   // Before the tree becomes the output.
   { name: "split artifacts", run: splitArtifacts },
   { name: "pack", run: packImage },
+  { name: "copy the settings of systemd-nspawn", run: copyNspawnSettings },
   { name: "write manifest", run: writeManifest },
   { name: "write checksums", run: writeChecksums },
   { name: "run post-output scripts", run: runPostOutputScripts },
@@ -154,6 +187,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   const { signal, force = false } = options;
   const progress = options.progress ?? silentProgress;
   throwIfAborted(signal);
+  using _umask = holdUmask();
   const distribution = distributionFor(config.distribution);
   await checkBuild(config, force, progress);
   const inputs = { config: configDigest(config), files: await inputDigests(config) };
@@ -169,9 +203,14 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     staging: workspace.staging,
     progress,
     signal,
+    onScriptFailure: options.onScriptFailure,
+    scriptTools: once(async () => await distribution.scriptTools?.(await installOptions(context), buildroot)),
     buildImage: async (image) => await build(image, { progress, signal, force: true }),
     boot: undefined,
+    addonStub: undefined,
+    grub: undefined,
     initrds: [],
+    unified: undefined,
     disk: undefined,
     packages: [],
     repositories: [],
@@ -201,10 +240,16 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   };
   const recordName = outputNames(config).record;
   await writeFile(join(workspace.staging, recordName), formatBuildRecord(record));
+  await linkImage(config, workspace.staging);
   throwIfAborted(signal);
   await publishOutputs(config, workspace.staging, [...context.artifacts.map(({ path }) => path), recordName]);
   if (whole !== undefined) await noteOutputs(context, record);
   return record;
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => (made ??= make());
 }
 
 async function runSteps(list: readonly Step[], context: BuildContext): Promise<void> {
@@ -221,7 +266,8 @@ async function makeBase(context: BuildContext): Promise<void> {
     await runSteps(baseSteps, context);
     return;
   }
-  const packages = (await fingerprints(context))?.image;
+  const remembered = config.prepareScripts.length === 0 ? [] : await cachedScriptPackages(config);
+  const packages = await treeFingerprint(context, remembered);
   if (packages === undefined) {
     const why = `imgtool cannot tell whether the repositories of ${config.distribution} have changed`;
     context.progress.log("info", `no cached tree: ${why}`);
@@ -237,7 +283,14 @@ async function makeBase(context: BuildContext): Promise<void> {
   }
   const begun = Date.now();
   await runSteps(baseSteps, context);
-  await saveTree({ inputs, begun, packages: context.packages, repositories: context.repositories }, tree, context);
+  const scriptPackages =
+    config.prepareScripts.length === 0 ? [] : ((await (await context.scriptTools())?.asked()) ?? []);
+  const made =
+    scriptPackages.join(" ") === remembered.join(" ")
+      ? inputs
+      : await treeInputs(config, (await treeFingerprint(context, scriptPackages)) ?? packages, signal);
+  const { packages: installed, repositories } = context;
+  await saveTree({ inputs: made, begun, packages: installed, repositories, scriptPackages }, tree, context);
 }
 
 async function copyTrees(context: BuildContext, trees: ImageConfig["extraTrees"]): Promise<void> {
@@ -263,22 +316,46 @@ async function installPackages(context: BuildContext): Promise<void> {
   context.packages = packages;
 }
 
+async function installVolatilePackages(context: BuildContext): Promise<void> {
+  const { config, distribution } = context;
+  if (config.volatilePackages.length === 0) return;
+  const options = await installOptions(context);
+  const { packages, repositories } = await distribution.install({
+    ...options,
+    packages: config.volatilePackages,
+    packageDirectories: [
+      ...config.packageDirectories,
+      ...config.volatilePackageDirectories,
+      await packageFolder(context.workspace),
+    ],
+  });
+  // Only what was installed now comes with its digest.
+  const former = new Map(context.packages.map((entry) => [keyOf(entry), entry]));
+  context.packages = packages.map((entry) => ({ ...former.get(keyOf(entry)), ...entry }));
+  context.repositories = repositories;
+}
+
 /** After this step it is known what the image lacks to boot: long before anything is packed. */
 async function planTheBoot(context: BuildContext): Promise<void> {
   const { tree, config, progress } = context;
   await placeKernels(tree);
+  if (config.format === "addon") context.addonStub = await keepAddonStub(context);
   context.boot = await planBoot(config, tree);
   if (context.boot === undefined) {
     if (config.format === "disk" && config.bootable === "auto")
       progress.log("debug", "the image lacks a kernel or a boot loader: it is not made bootable");
     return;
   }
-  await installLoader(tree, context.boot, await secureBootSigner(config, silentProgress));
+  if (isWithinKernel(config.format)) context.boot = await keepApart(context.boot, context.workspace);
+  await installLoader(tree, context.boot, await secureBootSigner(config, silentProgress), config);
+  const { grub, shim, efi } = context.boot;
+  context.grub = await makeGrubImages(context, grub, shim?.secondStage ?? defaultBootPath(efi));
 }
 
 async function writeBootEntries(context: BuildContext): Promise<void> {
   const { boot, tree, config, disk, initrds, signal } = context;
-  if (boot === undefined) return;
+  // The one of Format=uki is the output itself.
+  if (boot === undefined || config.format === "uki") return;
   await writeEntries(context, boot, initrds, disk?.partitions ?? []);
   // What a disk gets is clamped on the way.
   if (disk === undefined) await clampTimes(tree, config.sourceDateEpoch, signal);
@@ -302,6 +379,14 @@ async function takeBills(context: BuildContext): Promise<void> {
   if (wanted.length === 0) return;
   const inventory = await takeInventory(context);
   for (const form of wanted) context.bills.push({ form, text: forms[form](inventory) });
+}
+
+async function copyNspawnSettings(context: BuildContext): Promise<void> {
+  const { config, staging, artifacts } = context;
+  if (config.nspawnSettings === undefined) return;
+  const { nspawnSettings: name } = outputNames(config);
+  await copyFile(config.nspawnSettings, join(staging, name));
+  artifacts.push(await describeFile("nspawn-settings", name, { ...context, folder: staging }));
 }
 
 async function writeManifest(context: BuildContext): Promise<void> {

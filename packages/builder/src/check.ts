@@ -15,15 +15,24 @@ import {
   systemErrorCode,
   type Progress,
 } from "@imgtool/core";
-import { checkDefinitions, checkSigner, findFilesystem, formatOf, readPassphrases } from "@imgtool/disk";
+import {
+  checkDefinitions,
+  checkSigner,
+  findFilesystem,
+  formatOf,
+  readPassphrases,
+  type PartitionDefinition,
+} from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
+import { isBiosBoot } from "./boot/grub.ts";
 import { checkBootable } from "./boot/plan.ts";
-import { isDisk } from "./formats.ts";
+import { isDisk, isWithinKernel } from "./formats.ts";
+import { lockedPackages } from "./lock-file.ts";
 import { outputNames } from "./outputs.ts";
-import { recordedOutputs } from "./publish-outputs.ts";
+import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
-import { secureBootSigner, veritySigner } from "./signers.ts";
+import { pcrSigner, secureBootSigner, veritySigner } from "./signers.ts";
 import { checkSigningKey } from "./sign-checksums.ts";
 import { allScripts } from "./steps/script-points.ts";
 
@@ -57,6 +66,7 @@ export async function checkBuild(
     });
   }
   checkBootable(config);
+  await lockedPackages(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
   const baseTrees = config.baseTrees.map((source) => ({ source }));
@@ -76,6 +86,8 @@ export async function checkBuild(
   if (config.compressOutput === "xz") await requireTool("xz");
   if (config.bootable === "enabled") await requireTool("depmod");
   await secureBootSigner(config, progress);
+  // Whoever has keys for other ends alone need not have one that signs these.
+  if (config.bootable === "enabled" || isWithinKernel(config.format)) await pcrSigner(config, progress);
   await checkSigningKey(config);
   if (config.diskFile !== "raw") await requireTool("qemu-img");
   if (isDisk(config.format)) await checkDisk(config, progress);
@@ -101,8 +113,12 @@ async function checkUser(config: ImageConfig): Promise<void> {
 
 /** The partition definitions are sound, keys fit, and the programs that make their file systems are there. */
 async function checkDisk(config: ImageConfig, progress: Progress): Promise<void> {
-  const definitions = await partitionDefinitions(config, silentProgress, config.bootable === "enabled");
+  const required = config.bootable === "enabled";
+  const boots = { esp: required, bios: required && config.biosBootloader === "grub" };
+  const definitions = await partitionDefinitions(config, silentProgress, boots);
   checkDefinitions(definitions);
+  if (boots.bios && config.format === "disk") checkBiosBoot(definitions);
+  if (required && config.format === "disk") checkGrubKernels(config, definitions);
   checkSigner(definitions, await veritySigner(config, progress));
   readPassphrases(definitions, config.passphraseFile, progress);
   for (const definition of definitions) {
@@ -112,11 +128,36 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
   }
 }
 
+/** GRUB has its core image in one partition, its configuration and what it starts in the other. */
+function checkBiosBoot(definitions: readonly PartitionDefinition[]): void {
+  const missing = definitions.some(isBiosBoot)
+    ? definitions.some(({ type }) => type === "esp")
+      ? undefined
+      : "Type=esp"
+    : "Type=21686148-6449-6e6f-744e-656564454649, SizeMinBytes=1M and SizeMaxBytes=1M";
+  if (missing === undefined) return;
+  throw new ConfigError("BiosBootloader=grub: the partition definitions have no place for it", {
+    code: "definition-invalid",
+    hint: `define a partition with ${missing}`,
+  });
+}
+
+/** GRUB looks for kernels where its configuration is. */
+function checkGrubKernels(config: ImageConfig, definitions: readonly PartitionDefinition[]): void {
+  if (config.biosBootloader !== "grub" && config.bootloader !== "grub") return;
+  if (!definitions.some(({ type }) => type === "xbootldr")) return;
+  throw new ConfigError("GRUB finds no kernels on a partition of Type=xbootldr", {
+    code: "definition-invalid",
+    hint: "leave the partition out, and put CopyFiles=/boot:/ into the definition of the ESP",
+  });
+}
+
 /** `force` replaces outputs, not a folder that happens to have the output's name. */
 async function checkFolderInTheWay(config: ImageConfig, image: string | undefined): Promise<void> {
   if ((config.format !== "directory" && config.format !== "oci") || image === undefined) return;
   const path = join(config.outputDirectory, image);
-  if (!(await pathExists(path)) || (await recordedOutputs(config)).includes(image)) return;
+  if ((await isImageLink(config)) || !(await pathExists(path)) || (await recordedOutputs(config)).includes(image))
+    return;
   throw new ExistsError(`${path} exists, and no build made it`, {
     code: "folder-in-the-way",
     hint: "move it away, or choose another name with Output=",

@@ -11,8 +11,9 @@ import { distributionFor } from "@imgtool/distro";
 import { pathExists } from "@imgtool/host";
 import { cacheFolder } from "./incremental/tree-cache.ts";
 import { allOutputNames } from "./outputs.ts";
-import { recordedOutputs } from "./publish-outputs.ts";
+import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { runScripts } from "./steps/scripts.ts";
+import { toolsFolder } from "./tools-tree.ts";
 import { abandonedWorkspaces } from "./workspace.ts";
 
 export interface CleanOptions {
@@ -31,7 +32,8 @@ export interface CleanOptions {
 export async function clean(config: ImageConfig, options: CleanOptions = {}): Promise<string[]> {
   await runCleanScripts(config, options);
   const recorded = await recordedOutputs(config);
-  const names = allOutputNames(config).filter((name) => name !== config.output || recorded.includes(name));
+  const isLink = await isImageLink(config);
+  const names = allOutputNames(config).filter((name) => name !== config.output || isLink || recorded.includes(name));
   const paths = [...new Set([...names, ...recorded])].map((name) => join(config.outputDirectory, name));
   const removed: string[] = [];
   for (const path of [...paths, ...(await abandonedWorkspaces(config)), ...cachesOf(config, options.caches)]) {
@@ -45,7 +47,8 @@ export async function clean(config: ImageConfig, options: CleanOptions = {}): Pr
 function cachesOf(config: ImageConfig, caches: CleanOptions["caches"] = "none"): string[] {
   if (caches === "none") return [];
   const packages = caches === "all" ? config.packageCacheDirectory : undefined;
-  return [cacheFolder(config), ...(packages === undefined ? [] : [packages])];
+  const tools = caches === "all" ? [toolsFolder(config)] : [];
+  return [cacheFolder(config), ...tools, ...(packages === undefined ? [] : [packages])];
 }
 
 /** The scripts see the output folder, before anything in it is removed. */

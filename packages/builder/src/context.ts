@@ -4,9 +4,11 @@
  */
 import type { ImageConfig, SettingValue } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
-import type { Distribution, InstalledPackage, Repository } from "@imgtool/distro";
+import type { Distribution, InstalledPackage, Repository, ScriptTools } from "@imgtool/distro";
+import type { SandboxOptions } from "@imgtool/sandbox";
 import type { UnfinishedDisk } from "@imgtool/disk";
 import type { Fingerprints } from "./incremental/fingerprints.ts";
+import type { GrubImages } from "./boot/grub.ts";
 import type { BootPlan } from "./boot/plan.ts";
 import type { Artifact } from "./record.ts";
 
@@ -23,12 +25,22 @@ export interface BuildContext {
   readonly staging: string;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
+  /** As SandboxOptions has it, for the project's scripts. */
+  readonly onScriptFailure: SandboxOptions["onFailure"];
   /** The whole pipeline, for an image that goes into this one. */
+  /** What scripts beside the tree change its packages with; made when the first one asks. */
+  readonly scriptTools: () => Promise<ScriptTools | undefined>;
   readonly buildImage: (config: ImageConfig) => Promise<unknown>;
   /** How the image boots; undefined as long as that is not known, and for an image that does not. */
   boot: BootPlan | undefined;
+  /** Path of the stub of Format=addon, on this machine. */
+  addonStub: string | undefined;
+  /** What a BIOS starts, as far as that is made. */
+  grub: GrubImages | undefined;
   /** Paths of the initrds, on this machine. */
   initrds: readonly string[];
+  /** Path of the newest kernel's unified kernel image in the tree, on this machine. */
+  unified: string | undefined;
   /** The disk between its first partition and its last. */
   disk: UnfinishedDisk | undefined;
   packages: readonly InstalledPackage[];

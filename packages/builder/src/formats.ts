@@ -30,6 +30,11 @@ export function isExtension(format: OutputFormat): format is ExtensionFormat {
   return Object.hasOwn(extensionForms, format);
 }
 
+/** Whether the tree becomes what the kernel unpacks into its memory: a whole system in one unified kernel image. */
+export function isWithinKernel(format: OutputFormat): format is "uki" | "esp" {
+  return format === "uki" || format === "esp";
+}
+
 /** Whether the output is a disk image with a partition table. */
 export function isDisk(format: OutputFormat): boolean {
   return format === "disk" || format === "esp" || isExtension(format);

@@ -36,6 +36,24 @@ function keyOf({ imageId, output }: ImageConfig): string {
   return imageId ?? output;
 }
 
+/**
+ * The lock holds `Packages=` and what comes along with them; what it cannot hold must not slip past it.
+ * @throws ConfigError `lock-unsupported`
+ */
+export function checkLockable(config: ImageConfig): void {
+  const { buildPackages, volatilePackages } = config;
+  const others = [
+    ...(buildPackages.length > 0 ? ["BuildPackages="] : []),
+    ...(volatilePackages.length > 0 ? ["VolatilePackages="] : []),
+  ];
+  if (others.length === 0) return;
+  throw new ConfigError(`imgtool.lock cannot hold ${others.join(" and ")} yet`, {
+    code: "lock-unsupported",
+    hint: `without a lock, Snapshot= holds a distribution at a moment; else move them to Packages=`,
+    data: { directory: config.directory, settings: others },
+  });
+}
+
 /** Writes the image into the lock; other images in it stay as they are. */
 export async function writeLockedImage(config: ImageConfig, image: LockedImage): Promise<void> {
   const former = await readLockFile(config);
@@ -47,11 +65,12 @@ export async function writeLockedImage(config: ImageConfig, image: LockedImage):
 
 /**
  * The locked packages of an image, or of its initrd; undefined where the project has no lock.
- * @throws FormatError `lock-invalid`, ConfigError `lock-stale` for an image that is not in the lock, or of another release
+ * @throws FormatError `lock-invalid`, ConfigError `lock-unsupported`, and `lock-stale` for an image that is not in the lock, or of another release
  */
 export async function lockedPackages(config: ImageConfig): Promise<readonly LockedPackage[] | undefined> {
   const file = await readLockFile(config);
   if (file === undefined) return undefined;
+  checkLockable(config);
   const image = file.images[keyOf(config)];
   const { distribution, release, architecture } = config;
   const isSame =

@@ -9,8 +9,9 @@ import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, silentProgress, type Progress } from "@imgtool/core";
 import { distributionFor } from "@imgtool/distro";
 import { initrdPackages } from "./boot/initrd-packages.ts";
+import { isWithinKernel } from "./formats.ts";
 import { installOptions } from "./install-options.ts";
-import { writeLockedImage, type LockedImage } from "./lock-file.ts";
+import { checkLockable, writeLockedImage, type LockedImage } from "./lock-file.ts";
 
 export interface LockOptions {
   readonly progress?: Progress;
@@ -22,6 +23,7 @@ export interface LockOptions {
  * @throws ConfigError `lock-unsupported`; what the distribution throws
  */
 export async function lock(config: ImageConfig, options: LockOptions = {}): Promise<LockedImage> {
+  checkLockable(config);
   const distribution = distributionFor(config.distribution);
   if (distribution.lock === undefined) {
     throw new ConfigError(`imgtool cannot lock the packages of ${config.distribution} yet`, {
@@ -36,7 +38,11 @@ export async function lock(config: ImageConfig, options: LockOptions = {}): Prom
     await mkdir(tree);
     const { progress = silentProgress, signal } = options;
     const install = await installOptions({ config, tree, workspace, progress, signal });
-    const boots = config.bootable !== "disabled" && config.initrds.length === 0;
+    const boots =
+      config.bootable !== "disabled" &&
+      config.initrds.length === 0 &&
+      !isWithinKernel(config.format) &&
+      config.format !== "addon";
     const [packages = [], initrd = []] = await distribution.lock(
       install,
       boots ? [config.packages, initrdPackages(config)] : [config.packages],

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import type { Compression, ImageConfig, OutputFormat } from "@imgtool/config";
+import { isWithinKernel } from "./formats.ts";
 
 const compressionSuffix: Readonly<Record<Compression, string>> = { none: "", zstd: ".zst", xz: ".xz", gzip: ".gz" };
 
@@ -15,6 +16,8 @@ const extensions: Readonly<Record<Exclude<OutputFormat, "none">, string>> = {
   tar: ".tar",
   cpio: ".cpio",
   oci: "",
+  uki: ".efi",
+  addon: ".efi",
   esp: ".raw",
   sysext: ".raw",
   confext: ".raw",
@@ -29,6 +32,8 @@ export interface OutputNames {
   readonly image: string | undefined;
   readonly rootHash: string;
   readonly rootHashSignature: string;
+  /** Settings for systemd-nspawn(1), which looks for them beside an image. */
+  readonly nspawnSettings: string;
   readonly manifest: string;
   readonly spdx: string;
   readonly cyclonedx: string;
@@ -45,6 +50,7 @@ export function outputNames(config: ImageConfig): OutputNames {
     image: imageName(config),
     rootHash: `${output}.roothash`,
     rootHashSignature: `${output}.roothash.p7s`,
+    nspawnSettings: `${output}.nspawn`,
     manifest: `${output}.manifest`,
     spdx: `${output}.spdx.json`,
     cyclonedx: `${output}.cdx.json`,
@@ -59,7 +65,9 @@ function imageName(config: ImageConfig): string | undefined {
   if (format === "none") return undefined;
   if (folders.has(format)) return output;
   const extension = format === "disk" ? `.${config.diskFile}` : extensions[format];
-  return `${output}${extension}${compressionSuffix[compressOutput]}`;
+  // There it is the archive inside that is compressed.
+  const suffix = isWithinKernel(format) || format === "addon" ? "" : compressionSuffix[compressOutput];
+  return `${output}${extension}${suffix}`;
 }
 
 /** The name of an output before it is compressed. */

@@ -3,7 +3,7 @@
  * then nothing there has changed; what is replaced is replaced only by something whole.
  * @module
  */
-import { lstat, rename, rm } from "node:fs/promises";
+import { lstat, readlink, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
@@ -24,10 +24,40 @@ export async function publishOutputs(config: ImageConfig, staging: string, names
   await rm(join(outputDirectory, record), { force: true });
   const outputs = names.filter((name) => name !== record);
   for (const name of outputs) await replace(join(staging, name), join(outputDirectory, name));
+  await publishLink(config, staging, outputs);
   for (const name of former)
     if (!outputs.includes(name)) await rm(join(outputDirectory, name), { recursive: true, force: true });
   await rename(join(staging, record), join(outputDirectory, record));
   await flush(outputDirectory);
+}
+
+/**
+ * Makes a link to the image under the output's name without extension, by which others of the project's
+ * images find it (BaseTrees=%O/base), as mkosi does.
+ */
+export async function linkImage(config: ImageConfig, staging: string): Promise<void> {
+  const { image } = outputNames(config);
+  if (image !== undefined && image !== config.output) await symlink(image, join(staging, config.output));
+}
+
+/** Moves the link; a former one without a successor goes. Nothing else of the name is touched. */
+async function publishLink(config: ImageConfig, staging: string, outputs: readonly string[]): Promise<void> {
+  const { output, outputDirectory } = config;
+  const place = join(outputDirectory, output);
+  if (outputs.includes(output)) return;
+  if ((await exists(place)) && !(await isImageLink(config))) return;
+  if (await exists(join(staging, output))) await rename(join(staging, output), place);
+  else await rm(place, { force: true });
+}
+
+/** Whether the output's name without extension is a link that a build has made. */
+export async function isImageLink({ output, outputDirectory }: ImageConfig): Promise<boolean> {
+  const target = await readlink(join(outputDirectory, output)).catch(() => "");
+  return target.startsWith(`${output}.`) && !target.includes("/");
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
 }
 
 /** Paths of outputs that the build record in the output directory lists; none without a record. */

@@ -22,14 +22,17 @@ export type ArtifactKind =
   | "directory"
   | "roothash"
   | "roothash-signature"
+  | "nspawn-settings"
   | "manifest"
   | "sbom"
   | "checksums"
   | "checksums-signature"
   | "uki"
+  | "addon"
   | "kernel"
   | "initrd"
   | "os-release"
+  | "pcrs"
   | "partition"
   | "kernel-modules-initrd"
   | "repart-definitions"
@@ -89,6 +92,7 @@ const placeSettings = new Set([
   "directory",
   "outputDirectory",
   "cacheDirectory",
+  "cacheStore",
   "buildDirectory",
   "packageCacheDirectory",
   "workspaceDirectory",

@@ -5,17 +5,20 @@
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, type Progress } from "@imgtool/core";
 import { defaultDefinitions, extensionDefinitions, readDefinitions, type PartitionDefinition } from "@imgtool/disk";
+import { espSize } from "./boot/within-kernel.ts";
 import { extensionForms, isExtension } from "./formats.ts";
 
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
  * layout, with an EFI system partition for an image that boots.
+ * @param unifiedSize bytes of the unified kernel image that Format=esp has, as far as they are known
  * @throws ConfigError `definition-invalid`, of a file with its line
  */
 export async function partitionDefinitions(
   config: ImageConfig,
   progress: Progress,
-  boots: boolean,
+  boots: { readonly esp?: boolean; readonly bios?: boolean },
+  unifiedSize = 0,
 ): Promise<readonly PartitionDefinition[]> {
   const { definitions, warnings } = await readDefinitions(config.repartDirectories, {
     expand: (value, field) => expand(value, field, config),
@@ -26,19 +29,18 @@ export async function partitionDefinitions(
     return extensionDefinitions({ ...extensionForms[config.format], verity: verity === "no" ? false : verity });
   }
   if (definitions.length === 0 && config.format === "esp") {
-    const size = config.partitionSizes.esp;
-    return defaultDefinitions({
-      format: config.rootFilesystem,
-      esp: true,
-      ...(size === undefined ? {} : { sizes: { esp: size } }),
-    }).filter(({ type }) => type === "esp");
+    const size = config.partitionSizes.esp ?? espSize(config, unifiedSize);
+    return [
+      { type: "esp", format: "vfat", copyFiles: [{ source: "/efi", target: "/" }], sizeMin: size, sizeMax: size },
+    ];
   }
   if (definitions.length === 0) {
     const { root, esp, swap, home, srv } = config.partitionSizes;
     return defaultDefinitions({
       format: config.rootFilesystem,
       verity: config.verity === "signed" ? "signed" : config.verity === "hash",
-      esp: boots,
+      esp: boots.esp === true,
+      bios: boots.bios === true,
       readOnly: config.readOnly,
       encrypt: config.encrypt,
       sizes: {

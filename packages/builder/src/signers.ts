@@ -29,6 +29,17 @@ export async function secureBootSigner(config: ImageConfig, progress: Progress):
 }
 
 /**
+ * What signs the TPM measurements of unified kernel images, or undefined where they are not signed.
+ * @throws as loadSigner
+ */
+export async function pcrSigner(
+  { signExpectedPcr: files }: ImageConfig,
+  progress: Progress,
+): Promise<Signer | undefined> {
+  return files === undefined ? undefined : await loadSigner(files.key, files.certificate, progress);
+}
+
+/**
  * A signer from two files; warns when the certificate is not valid today.
  * @throws NotFoundError `key-not-found`; what makeSigner throws
  */

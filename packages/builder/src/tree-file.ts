@@ -20,11 +20,16 @@ export async function readTreeFile(tree: string, path: string): Promise<string |
 }
 
 /** Writes a file; one that exists keeps its mode and owner. */
-export async function writeTreeFile(tree: string, path: string, text: string, mode = 0o644): Promise<void> {
+export async function writeTreeFile(
+  tree: string,
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o644,
+): Promise<void> {
   const place = await resolveInTree(tree, path, { followLast: true });
   await makeFolder(dirname(place));
   const existed = (await readTreeFile(tree, path)) !== undefined;
-  await writeFile(place, text);
+  await writeFile(place, content);
   if (!existed) await chmod(place, mode);
 }
 

@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { systemErrorCode } from "@imgtool/core";
+import { makeTreeRoot } from "./subvolumes.ts";
 
 export interface Workspace extends AsyncDisposable {
   readonly tree: string;
@@ -34,7 +35,8 @@ export async function makeWorkspace(config: ImageConfig): Promise<Workspace> {
     const outer = await make(config.outputDirectory);
     const inner = config.workspaceDirectory === undefined ? outer : await make(config.workspaceDirectory);
     const workspace = { tree: join(inner, "tree"), scratch: join(inner, "scratch"), staging: join(outer, "out") };
-    for (const path of Object.values(workspace)) await mkdir(path);
+    await makeTreeRoot(workspace.tree, config.useSubvolumes);
+    for (const path of [workspace.scratch, workspace.staging]) await mkdir(path);
     return { ...workspace, [Symbol.asyncDispose]: remove };
   } catch (error) {
     await remove();

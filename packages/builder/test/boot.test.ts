@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { zstdDecompressSync } from "node:zlib";
 import { peContent, readPe } from "@imgtool/boot/pe";
 import type { ImageConfig } from "@imgtool/config";
 import {
@@ -8,6 +9,7 @@ import {
   needRoot,
   otherTestKey,
   run,
+  stubSections,
   temporaryFolder,
   testCertificate,
   testKernel,
@@ -131,9 +133,16 @@ test("without a stub there are boot entries of type 1; with Bootloader=uki firmw
   needRoot(context);
   needPrograms(context, "mdir", "depmod");
   using folder = temporaryFolder();
-  const plain = await build(
-    bootable(folder, { unifiedKernelImages: "disabled", kernelCommandLine: ["root=PARTUUID"] }),
-  );
+  const config = bootable(folder, {
+    unifiedKernelImages: "disabled",
+    kernelCommandLine: ["root=PARTUUID"],
+    devicetree: "vendor/board.dtb",
+  });
+  await expect(build(config)).rejects.toMatchObject({ code: "devicetree-missing" });
+  const devicetrees = folder.join("tree/usr/lib", `linux-image-${version}/vendor`);
+  mkdirSync(devicetrees, { recursive: true });
+  writeFileSync(`${devicetrees}/board.dtb`, "the device tree");
+  const plain = await build(config);
   const [disk] = plain.artifacts;
   const image = folder.join("out", disk?.path ?? "");
   const offset = disk?.partitions?.[0]?.offset ?? 0;
@@ -141,13 +150,159 @@ test("without a stub there are boot entries of type 1; with Bootloader=uki firmw
   expect(entry).toContain(`options root=PARTUUID=${disk?.partitions?.[1]?.uuid ?? ""}\n`);
   const named = [...entry.matchAll(/^(?:linux|initrd) (.*)$/gm)].map((match) => match[1] ?? "");
   expect(named).toHaveLength(4);
+  expect(entry).toContain(`\ndevicetree /thing/${version}/board.dtb\n`);
+  expect(readEsp(image, offset, `/thing/${version}/board.dtb`).toString()).toBe("the device tree");
   const files = espFiles(image, offset);
   for (const path of named) expect(files).toContain(path.slice(1));
   expect(readEsp(image, offset, named[2] ?? "").toString()).toBe("the initrd");
 
-  await build(bootable(folder, { bootloader: "uki" }), { force: true });
+  await build({ ...config, unifiedKernelImages: "auto", bootloader: "uki" }, { force: true });
   expect(espFiles(image, offset)).toEqual(["EFI/BOOT/BOOTX64.EFI", `vmlinuz-${version}`]);
-  expect(text(readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI"))).toContain("the initrd");
+  const uki = readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI");
+  expect(text(peContent(uki, readPe(uki), ".initrd"))).toContain("the initrd");
+  expect(text(peContent(uki, readPe(uki), ".dtb"))).toBe("the device tree");
+});
+
+/** The names in the archive that a unified kernel image unpacks, which zstd has made smaller. */
+function initrdNames(uki: Buffer, folder: TemporaryFolder): string[] {
+  writeFileSync(
+    folder.join("initrd.cpio"),
+    zstdDecompressSync(peContent(uki, readPe(uki), ".initrd") ?? Buffer.alloc(0)),
+  );
+  return run("sh", ["-c", 'cpio --list --quiet <"$0"', folder.join("initrd.cpio")])
+    .trim()
+    .split("\n");
+}
+
+test("Format=uki and Format=esp are the whole tree in one unified kernel image", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mdir", "depmod", "cpio");
+  using folder = temporaryFolder();
+  const changes = {
+    bootable: "auto",
+    initrds: [],
+    repartDirectories: [],
+    compressOutput: "zstd",
+    // What boots is kept apart before.
+    removeFiles: ["/usr/lib/systemd/boot", `/usr/lib/modules/${version}/vmlinuz`, "/boot/*"],
+  } as const;
+  const systemd = { source: folder.join("systemd"), target: "/usr/lib/systemd/systemd" };
+  writeFileSync(systemd.source, "the init");
+  const config = bootable(folder, changes);
+  const extraTrees = [...config.extraTrees, systemd];
+  const made = await build({ ...config, extraTrees, format: "uki", splitArtifacts: ["kernel", "initrd"] });
+  expect(made.artifacts.map(({ kind, path }) => [kind, path])).toEqual([
+    ["uki", "thing.efi"],
+    ["kernel", "thing.vmlinuz"],
+    ["initrd", "thing.initrd"],
+    ["checksums", "thing.SHA256SUMS"],
+  ]);
+  const uki = readFileSync(folder.join("out/thing.efi"));
+  const section = (wanted: string): string => text(peContent(uki, readPe(uki), wanted));
+  expect(section(".linux")).toBe(text(testKernel));
+  expect(section(".cmdline")).toBe("console=ttyS0 quiet\0");
+  expect(section(".uname")).toBe(version);
+  const names = initrdNames(uki, folder);
+  expect(names).toEqual(
+    expect.arrayContaining(["init", "etc/hostname", "usr/lib/os-release", "usr/lib/systemd/systemd"]),
+  );
+  expect(names.filter((name) => /vmlinuz|initrd-release|\.stub$/.test(name))).toEqual([]);
+  expect(
+    readFileSync(folder.join("out/thing.initrd")).equals(peContent(uki, readPe(uki), ".initrd") ?? Buffer.alloc(0)),
+  ).toBe(true);
+
+  const second = await build({ ...config, extraTrees, format: "esp" }, { force: true });
+  const [disk] = second.artifacts;
+  const image = folder.join("out", disk?.path ?? "");
+  expect(image).toMatch(/thing\.raw$/);
+  expect(disk?.partitions?.map(({ type, size }) => [type, size])).toEqual([["esp", 36 * 1024 ** 2]]);
+  const offset = disk?.partitions?.[0]?.offset ?? 0;
+  expect(espFiles(image, offset)).toEqual(["EFI/BOOT/BOOTX64.EFI"]);
+  expect(readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI").equals(uki)).toBe(true);
+
+  await expect(
+    build(
+      { ...bootable(folder, changes, [`boot/vmlinuz-${version}`]), extraTrees: [], format: "uki" },
+      { force: true },
+    ),
+  ).rejects.toMatchObject({ code: "kernel-missing" });
+});
+
+test("the example with two slots has a free one, and what an update of it consists of", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mdir", "depmod", "sgdisk");
+  using folder = temporaryFolder();
+  const example = new URL("../../../examples/ab/", import.meta.url).pathname;
+  const config = bootable(folder, {
+    verity: "no",
+    imageId: "device",
+    imageVersion: "7",
+    output: "device_7",
+    unifiedKernelImageFormat: "device_7+&c",
+    splitArtifacts: ["uki", "partitions"],
+    repartDirectories: [folder.join("slots")],
+  });
+  mkdirSync(folder.join("slots"));
+  for (const name of readdirSync(join(example, "mkosi.repart"))) {
+    const text = readFileSync(join(example, "mkosi.repart", name), "utf8");
+    // As small as the tree of this test.
+    writeFileSync(folder.join("slots", name), text.replaceAll("512M", "8M").replaceAll("256M", "40M"));
+  }
+  const extraTrees = [...config.extraTrees, { source: join(example, "mkosi.extra"), target: "/" }];
+  const { artifacts } = await build({ ...config, extraTrees });
+  const disk = artifacts.find(({ kind }) => kind === "disk");
+  expect(disk?.partitions?.map(({ type, label }) => [type, label])).toEqual([
+    ["esp", "esp"],
+    ["root-x86-64", "device_7"],
+    ["root-x86-64-verity", "device_7_verity"],
+    ["root-x86-64", "_empty"],
+    ["root-x86-64-verity", "_empty"],
+  ]);
+  // The root hash names its partitions: the first half the root, the second the hash tree.
+  const hash = disk?.rootHash ?? "";
+  const [, root, tree] = disk?.partitions?.map(({ uuid }) => uuid) ?? [];
+  expect(`${root ?? ""}${tree ?? ""}`.replaceAll("-", "")).toBe(hash);
+  expect(artifacts.map(({ path }) => path)).toEqual(
+    expect.arrayContaining([
+      "device_7.efi",
+      `device_7.root.${root ?? ""}.raw`,
+      `device_7.root-verity.${tree ?? ""}.raw`,
+    ]),
+  );
+  const image = folder.join("out/device_7.raw");
+  expect(run("sgdisk", ["--verify", image])).toContain("No problems found");
+  expect(espFiles(image, disk?.partitions?.[0]?.offset ?? 0)).toContain("EFI/Linux/device_7+3.efi");
+  // Each transfer of the example finds its file.
+  const patterns = readdirSync(join(example, "mkosi.extra/usr/lib/sysupdate.d")).map((name) => {
+    const text = readFileSync(join(example, "mkosi.extra/usr/lib/sysupdate.d", name), "utf8");
+    return /\[Source\][^[]*MatchPattern=(.*)/.exec(text)?.[1] ?? "";
+  });
+  expect(patterns).toHaveLength(3);
+  for (const pattern of patterns) {
+    const expression = new RegExp(
+      `^${pattern
+        .replaceAll(".", String.raw`\.`)
+        .replace("@v", "7")
+        .replace("@u", "[0-9a-f-]{36}")}$`,
+    );
+    expect(
+      artifacts.filter(({ path }) => expression.test(path)),
+      pattern,
+    ).toHaveLength(1);
+  }
+});
+
+test("two kernels do not share a name", async (context) => {
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const config = bootable(folder, { unifiedKernelImageFormat: "one" });
+  for (const name of ["usr/lib/modules/6.2.0-test/modules.builtin", "usr/lib/modules/6.2.0-test/modules.order"]) {
+    mkdirSync(dirname(folder.join("tree", name)), { recursive: true });
+    writeFileSync(folder.join("tree", name), "");
+  }
+  writeFileSync(folder.join("tree/boot/vmlinuz-6.2.0-test"), testKernel);
+  await expect(build(config)).rejects.toMatchObject({ code: "uki-name-invalid" });
 });
 
 test("SecureBoot=yes signs boot loader and unified kernel image; a key that is not the certificate's ends the build", async (context) => {
@@ -161,6 +316,9 @@ test("SecureBoot=yes signs boot loader and unified kernel image; a key that is n
   const record = await build(config);
   const image = folder.join("out", record.artifacts[0]?.path ?? "");
   const offset = record.artifacts[0]?.partitions?.[0]?.offset ?? 0;
+  // systemd-boot enrolls what it finds here in firmware that has no keys yet.
+  const keys = espFiles(image, offset).filter((path) => path.startsWith("loader/keys/"));
+  expect(keys).toEqual(["KEK", "PK", "db"].map((name) => `loader/keys/auto/${name}.auth`));
   const programs = espFiles(image, offset).filter((path) => /\.efi$/i.test(path));
   expect(programs).toHaveLength(3);
   for (const path of programs) {
@@ -169,8 +327,222 @@ test("SecureBoot=yes signs boot loader and unified kernel image; a key that is n
       "Signature verification OK\n",
     );
   }
+  // The TPM's policies are signed where there is a key for them.
+  const uki = programs.find((path) => path.startsWith("EFI/Linux/")) ?? "";
+  const sections = (name: string): string => {
+    const bytes = readEsp(image, offset, `/${uki}`);
+    return text(peContent(bytes, readPe(bytes), name));
+  };
+  expect(sections(".pcrsig")).toBe("");
+  await build({ ...config, signExpectedPcr: { key, certificate } }, { force: true });
+  expect(sections(".pcrpkey")).toMatch(/^-----BEGIN PUBLIC KEY-----/);
+  expect(JSON.parse(sections(".pcrsig"))).toMatchObject({ sha256: Array.from({ length: 4 }, () => ({ pcrs: [11] })) });
   writeFileSync(key, otherTestKey);
   await expect(build(config, { force: true })).rejects.toMatchObject({ code: "key-mismatch" });
+});
+
+test("a unified kernel image has its profiles, and signatures of what the TPM will measure", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mcopy", "depmod");
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("key.pem"), testKey);
+  writeFileSync(folder.join("crt.pem"), testCertificate);
+  const profile = { properties: { ID: "reset", TITLE: "Factory reset" }, commandLine: ["systemd.unit=reset"] };
+  const config = bootable(folder, {
+    signExpectedPcr: { key: folder.join("key.pem"), certificate: folder.join("crt.pem") },
+    unifiedKernelImageProfiles: [
+      { ...profile, signExpectedPcr: true },
+      { ...profile, properties: { ID: "other" }, signExpectedPcr: false },
+    ],
+  });
+  const record = await build(config);
+  const image = folder.join("out", record.artifacts[0]?.path ?? "");
+  const uki = readEsp(image, record.artifacts[0]?.partitions?.[0]?.offset ?? 0, `/EFI/Linux/thing-${version}.efi`);
+  const sections = readPe(uki).sections.map(({ name, rawOffset, virtualSize }) => ({
+    name,
+    content: text(uki.subarray(rawOffset, rawOffset + virtualSize)),
+  }));
+  const own = sections.slice(sections.findIndex(({ name }) => name === ".profile"));
+  expect(own.map(({ name }) => name).join(" ")).toBe(".profile .pcrsig .profile .cmdline .pcrsig .profile .cmdline");
+  expect(own[2]?.content).toBe('ID=reset\nTITLE="Factory reset"\n');
+  expect(own[3]?.content).toBe("console=ttyS0 quiet systemd.unit=reset\0");
+  const policies = [own[1], own[4]].map((signature) => /"pol": "([0-9a-f]{64})"/.exec(signature?.content ?? "")?.[1]);
+  expect(new Set(policies).size).toBe(2);
+  expect(sections.find(({ name }) => name === ".pcrpkey")?.content).toMatch(/^-----BEGIN PUBLIC KEY-----/);
+
+  const old = makeStub({ sections: stubSections.filter(({ name }) => name !== ".sdmagic") });
+  writeFileSync(folder.join("tree", `${efi}/linuxx64.efi.stub`), old);
+  await expect(build(config, { force: true })).rejects.toMatchObject({ code: "stub-too-old" });
+  writeFileSync(folder.join("key.pem"), otherTestKey);
+  await expect(build(config, { force: true })).rejects.toMatchObject({ code: "key-mismatch" });
+});
+
+test("ShimBootloader= puts shim first, and what it starts and enrolls keys with beside it", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mcopy", "depmod", "sbverify");
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("key.pem"), testKey);
+  writeFileSync(folder.join("crt.pem"), testCertificate);
+  const keys = { secureBootKey: folder.join("key.pem"), secureBootCertificate: folder.join("crt.pem") };
+  const config = bootable(folder, { secureBoot: true, ...keys, shimBootloader: "signed" });
+  await expect(build(config)).rejects.toMatchObject({
+    code: "boot-loader-missing",
+    hint: "add shim-signed to Packages=",
+  });
+  const shims = { "shimx64.efi": "shim", "mmx64.efi": "manager" };
+  for (const [name, word] of Object.entries(shims)) {
+    mkdirSync(folder.join("tree/usr/lib/shim"), { recursive: true });
+    const program = makeStub({ sections: [{ name: ".text", virtualAddress: 0x1000, content: Buffer.from(word) }] });
+    writeFileSync(folder.join("tree/usr/lib/shim", name), program);
+    writeFileSync(folder.join("tree/usr/lib/shim", `${name}.signed`), `${word} of the distribution`);
+  }
+  const boot = "EFI/BOOT";
+  const signed = await build(config);
+  const image = folder.join("out", signed.artifacts[0]?.path ?? "");
+  const offset = signed.artifacts[0]?.partitions?.[0]?.offset ?? 0;
+  expect(espFiles(image, offset).filter((path) => path.startsWith(boot))).toEqual(
+    ["BOOTX64.EFI", "grubx64.efi", "mmx64.efi"].map((name) => `${boot}/${name}`),
+  );
+  // A signature that firmware trusts stays as it is.
+  expect(readEsp(image, offset, `/${boot}/BOOTX64.EFI`).toString()).toBe("shim of the distribution");
+  expect(readEsp(image, offset, `/${boot}/mmx64.efi`).toString()).toBe("manager of the distribution");
+  const verify = (path: string): string => {
+    run("mcopy", ["-n", "-i", `${image}@@${offset}`, `::/${path}`, folder.join("program.efi")]);
+    return tryRun("sbverify", ["--cert", folder.join("crt.pem"), folder.join("program.efi")]).stdout.toString();
+  };
+  expect(verify(`${boot}/grubx64.efi`)).toBe("Signature verification OK\n");
+
+  await build({ ...config, shimBootloader: "unsigned", bootloader: "uki" }, { force: true });
+  expect(espFiles(image, offset).filter((path) => path.startsWith("EFI"))).toEqual(
+    ["BOOTX64.EFI", "grubx64.efi", "mmx64.efi"].map((name) => `${boot}/${name}`),
+  );
+  for (const name of ["BOOTX64.EFI", "grubx64.efi", "mmx64.efi"])
+    expect(verify(`${boot}/${name}`), name).toBe("Signature verification OK\n");
+  expect(text(readEsp(image, offset, `/${boot}/grubx64.efi`))).toContain("the initrd");
+});
+
+test("BiosBootloader=grub: boot sector, core image and an entry on the ESP, the same bytes every time", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mdir", "depmod", "grub-mkimage", "sgdisk");
+  const modules = "/usr/lib/grub/i386-pc";
+  if (!existsSync(`${modules}/boot.img`)) context.skip(`needs ${modules}/boot.img`);
+  using folder = temporaryFolder();
+  const config = bootable(folder, { bootloader: "none", biosBootloader: "grub" });
+  await expect(build({ ...config, sectorSize: 4096 })).rejects.toMatchObject({ code: "not-bootable" });
+  await expect(build(config)).rejects.toMatchObject({
+    code: "definition-invalid",
+    hint: expect.stringContaining("Type=21686148-6449-6e6f-744e-656564454649") as unknown,
+  });
+  const bios = "[Partition]\nType=21686148-6449-6e6f-744e-656564454649\nSizeMinBytes=1M\nSizeMaxBytes=1M\n";
+  writeFileSync(folder.join("repart/05-bios.conf"), bios);
+  writeFileSync(folder.join("repart/06-boot.conf"), "[Partition]\nType=xbootldr\nFormat=vfat\nCopyFiles=/boot:/\n");
+  await expect(build(config)).rejects.toMatchObject({
+    code: "definition-invalid",
+    message: expect.stringContaining("xbootldr") as unknown,
+  });
+  rmSync(folder.join("repart/06-boot.conf"));
+  await expect(build(config)).rejects.toMatchObject({
+    code: "boot-loader-missing",
+    message: "Bootable=yes: the image has no GRUB for BIOS",
+  });
+  // The image has modules and no program: this machine's makes the core image.
+  cpSync(modules, folder.join("tree/usr/lib/grub/i386-pc"), { recursive: true });
+  mkdirSync(folder.join("tree/efi/grub"), { recursive: true });
+  writeFileSync(folder.join("tree/efi/grub/grub.cfg"), "set timeout=3\n");
+  const record = await build(config);
+  const image = folder.join("out", record.artifacts[0]?.path ?? "");
+  const partitions = record.artifacts[0]?.partitions ?? [];
+  expect(partitions.map(({ type }) => type)).toEqual(["esp", "bios-boot", "root-x86-64"]);
+  const [esp, core, root] = partitions;
+  const files = espFiles(image, esp?.offset ?? 0);
+  const place = `thing/${version}`;
+  expect(files.filter((path) => !path.startsWith("vmlinuz") && !path.endsWith(".pf2"))).toEqual([
+    "grub/grub.cfg",
+    `loader/entries/thing-${version}.conf`,
+    ...[`0-microcode.cpio`, `1-initrd`, `2-modules-${version}.cpio.zst`, "vmlinuz"].map((name) => `${place}/${name}`),
+  ]);
+  expect(readEsp(image, esp?.offset ?? 0, "/grub/grub.cfg").toString()).toBe(`set timeout=3
+if [ "\${grub_platform}" == "pc" ]; then
+menuentry thing-${version} {
+    linux /${place}/vmlinuz root=PARTUUID=${root?.uuid ?? ""} console=ttyS0 quiet
+    initrd /${place}/0-microcode.cpio /${place}/1-initrd /${place}/2-modules-${version}.cpio.zst
+}
+fi
+`);
+  const first = readFileSync(image);
+  expect(first.readBigUInt64LE(0x5c)).toBe(BigInt((core?.offset ?? 0) / 512));
+  expect(first.readBigUInt64LE((core?.offset ?? 0) + 500)).toBe(BigInt((core?.offset ?? 0) / 512 + 1));
+  expect(run("sgdisk", ["--verify", image])).toContain("No problems found");
+  await build(config, { force: true });
+  expect(readFileSync(image).equals(first)).toBe(true);
+});
+
+test("Bootloader=grub: a signed program that starts unified kernel images, or kernels where there are none", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mcopy", "depmod", "grub-mkimage", "sbverify");
+  const modules = "/usr/lib/grub/x86_64-efi";
+  if (!existsSync(modules)) context.skip(`needs ${modules}`);
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("key.pem"), testKey);
+  writeFileSync(folder.join("crt.pem"), testCertificate);
+  const keys = { secureBootKey: folder.join("key.pem"), secureBootCertificate: folder.join("crt.pem") };
+  const config = bootable(folder, { secureBoot: true, ...keys, bootloader: "grub", kernelCommandLine: ["quiet"] });
+  await expect(build(config)).rejects.toMatchObject({
+    code: "boot-loader-missing",
+    message: "Bootable=yes: the image has no GRUB for UEFI",
+  });
+  cpSync(modules, folder.join("tree", modules), { recursive: true });
+  const record = await build(config);
+  const image = folder.join("out", record.artifacts[0]?.path ?? "");
+  const [esp, root] = record.artifacts[0]?.partitions ?? [];
+  const offset = esp?.offset ?? 0;
+  expect(espFiles(image, offset).filter((path) => !path.startsWith("vmlinuz") && !path.endsWith(".pf2"))).toEqual([
+    "EFI/BOOT/BOOTX64.EFI",
+    `EFI/Linux/thing-${version}.efi`,
+    "grub/grub.cfg",
+  ]);
+  expect(readEsp(image, offset, "/grub/grub.cfg").toString()).toBe(`set timeout=0
+if [ "\${grub_platform}" == "efi" ]; then
+menuentry thing-${version} {
+    chainloader /EFI/Linux/thing-${version}.efi
+}
+fi
+`);
+  run("mcopy", ["-n", "-i", `${image}@@${offset}`, "::/EFI/BOOT/BOOTX64.EFI", folder.join("program.efi")]);
+  expect(run("sbverify", ["--cert", folder.join("crt.pem"), folder.join("program.efi")])).toContain("OK");
+
+  await build({ ...config, unifiedKernelImages: "disabled" }, { force: true });
+  const listing = readEsp(image, offset, "/grub/grub.cfg").toString();
+  expect(listing).toContain('if [ "${grub_platform}" == "efi" ]; then\n');
+  expect(listing).toContain(`    linux /thing/${version}/vmlinuz root=PARTUUID=${root?.uuid ?? ""} quiet\n`);
+});
+
+test("FirmwareFiles= keeps what it names, with the files that links lead to, and microcode", async (context) => {
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const config = bootable(folder, {
+    format: "directory",
+    bootable: "disabled",
+    firmwareFiles: ["radio/*", "-unused.bin"],
+  });
+  const firmware = folder.join("tree/usr/lib/firmware");
+  for (const name of ["radio/own.bin", "radio/unused.bin", "files/real.bin", "other.bin"]) {
+    mkdirSync(dirname(`${firmware}/${name}`), { recursive: true });
+    writeFileSync(`${firmware}/${name}`, name);
+  }
+  symlinkSync("../second.bin", `${firmware}/radio/first.bin`);
+  symlinkSync("files/real.bin", `${firmware}/second.bin`);
+  await build(config);
+  const kept = run("find", [folder.join("out/thing/usr/lib/firmware"), "-not", "-type", "d", "-printf", "%P\n"]);
+  expect(kept.trim().split("\n").sort()).toEqual([
+    "amd-ucode/README",
+    "amd-ucode/microcode_amd.bin",
+    "files/real.bin",
+    "radio/first.bin",
+    "radio/own.bin",
+    "second.bin",
+  ]);
 });
 
 test("what an image lacks to boot is said before it is packed, with the package that has it", async (context) => {

@@ -12,11 +12,12 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { silentProgress, type LogLevel } from "@imgtool/core";
 import { gnuCpio, needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
-import { build, clean, readBuildRecord } from "../src/index.ts";
+import { build, clean, lockPath, readBuildRecord } from "../src/index.ts";
 import { testConfig } from "./config.ts";
 
 interface Project extends TemporaryFolder {
@@ -58,6 +59,57 @@ function needs(context: TestContext): void {
   needRoot(context);
   needPrograms(context, "bwrap");
 }
+
+test("a lock does not let packages past it that it cannot hold", async () => {
+  using folder = temporaryFolder();
+  writeFileSync(lockPath(testConfig(folder.path)), '{"lockVersion":1,"images":{}}');
+  for (const changes of [{ buildPackages: ["gcc"] }, { volatilePackages: ["less"] }])
+    await expect(build(testConfig(folder.path, changes))).rejects.toMatchObject({ code: "lock-unsupported" });
+});
+
+test("accounts, consoles and the machine's id are what the project says", async (context) => {
+  needs(context);
+  using folder = project({
+    localeMessages: "de_DE.UTF-8",
+    keymap: "de",
+    machineId: "01234567-89ab-4def-8123-456789abcdef",
+    autologin: true,
+  });
+  const skeleton = folder.join("skeleton");
+  writeFileSync(
+    join(skeleton, "etc/passwd"),
+    "daemon:x:1:1::/:/bin/no\nroot:x:0:0:root:/root:/bin/sh\nuser:x:2:2:::\n",
+  );
+  writeFileSync(join(skeleton, "usr/bin/shell"), "", { mode: 0o755 });
+  symlinkSync("usr/bin", join(skeleton, "bin"));
+  mkdirSync(join(skeleton, "etc/default"));
+  writeFileSync(join(skeleton, "etc/default/keyboard"), "XKBLAYOUT=us\n");
+  symlinkSync("default/keyboard", join(skeleton, "etc/vconsole.conf"));
+  const prepare = script(folder, "prepare", 'cat "$BUILDROOT/etc/machine-id" > "$BUILDROOT/etc/seen"');
+  await build({ ...folder.config, rootShell: "/bin/shell", prepareScripts: [prepare] });
+  const out = (path: string): string => folder.join("out/thing", path);
+  const text = (path: string): string => readFileSync(out(path), "utf8");
+  for (const path of ["etc/seen", "etc/machine-id"]) expect(text(path)).toBe("0123456789ab4def8123456789abcdef");
+  expect(lstatSync(out("etc/machine-id")).mode & 0o777).toBe(0o444);
+  // Without Locale=, as systemd-firstboot does it.
+  expect(text("etc/locale.conf")).toBe("LC_MESSAGES=de_DE.UTF-8\n");
+  expect([text("etc/vconsole.conf"), text("etc/default/keyboard")]).toEqual(["KEYMAP=de\n", "XKBLAYOUT=us\n"]);
+  expect(text("etc/passwd")).toBe("daemon:x:1:1::/:/bin/no\nroot:x:0:0:root:/root:/bin/shell\nuser:x:2:2:::\n");
+  // The bytes that mkosi 25.3 writes.
+  const digests = ["console-getty", "getty@tty1", "serial-getty@hvc0"].map((name) =>
+    createHash("sha256")
+      .update(text(`usr/lib/systemd/system/${name}.service.d/autologin.conf`))
+      .digest("hex"),
+  );
+  expect(digests).toEqual([
+    "de88ee2fe3003e55a11d40f2f7351dbc4391a3d9f38eefd243b1896c1d39bd86",
+    "362781563303d2cd6324d6950091ed9c8b490a3ebc52717ed5f8b3e217c9c613",
+    "c690f5ac34f9056912cb1185d3aa920d1581edb010a9d1f34b961f0698ec5dc0",
+  ]);
+  await expect(build({ ...folder.config, rootShell: "/bin/none" }, { force: true })).rejects.toMatchObject({
+    code: "root-shell-missing",
+  });
+});
 
 test("a folder image: trees, scripts, settings, clean-up, times, record", async (context) => {
   needs(context);

@@ -1,5 +1,8 @@
-/** Formats that other programs take in, judged by these: systemd-dissect, skopeo, umoci, gpg, sha256sum. */
+/** Formats that other programs take in, judged by these: systemd-dissect, systemd-pull, skopeo, umoci, gpg, sha256sum. */
+import { execFile } from "node:child_process";
+import { once } from "node:events";
 import {
+  appendFileSync,
   chmodSync,
   existsSync,
   lstatSync,
@@ -9,6 +12,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { basename } from "node:path";
+import { promisify } from "node:util";
 import type { ImageConfig } from "@imgtool/config";
 import {
   needPrograms,
@@ -189,17 +196,25 @@ test(
 );
 
 test(
-  "SHA256SUMS is signed by the key that Key= names; without a secret key nothing is built",
+  "SHA256SUMS is signed by the key that Key= names, and systemd-pull trusts it; without a secret key nothing is built",
   { tags: ["system"] },
   async (context) => {
-    needs(context, "gpg", "sha256sum");
+    needs(context, "gpg", "sha256sum", "bwrap");
+    if (!existsSync(pull)) context.skip(`needs ${pull}`);
     using keys = temporaryFolder();
     const former = process.env["GNUPGHOME"];
     process.env["GNUPGHOME"] = keys.path;
     try {
-      using folder = project({ format: "tar", sign: true, openPgpKey: "test@example.org" });
-      await expect(build(folder.config)).rejects.toMatchObject({ code: "signing-key-missing" });
-      expect(existsSync(folder.join("out/thing.tar"))).toBe(false);
+      using folder = project({
+        format: "disk",
+        rootFilesystem: "erofs",
+        sign: true,
+        openPgpKey: "test@example.org",
+      });
+      writeFileSync(folder.join("settings"), "[Exec]\nBoot=yes\n");
+      const config = { ...folder.config, nspawnSettings: folder.join("settings") };
+      await expect(build(config)).rejects.toMatchObject({ code: "signing-key-missing" });
+      expect(existsSync(folder.join("out/thing.raw"))).toBe(false);
       run("gpg", [
         "--batch",
         "--quiet",
@@ -211,10 +226,22 @@ test(
         "sign",
         "never",
       ]);
-      const record = await build(folder.config);
-      expect(record.artifacts.map(({ kind }) => kind)).toEqual(["tar", "checksums", "checksums-signature"]);
+      const record = await build(config);
+      expect(record.artifacts.map(({ kind }) => kind)).toEqual([
+        "disk",
+        "nspawn-settings",
+        "checksums",
+        "checksums-signature",
+      ]);
       run("gpg", ["--verify", "thing.SHA256SUMS.gpg", "thing.SHA256SUMS"], { cwd: folder.join("out") });
       run("sha256sum", ["--check", "--quiet", "thing.SHA256SUMS"], { cwd: folder.join("out") });
+      await pullImage(folder, keys);
+      for (const name of ["thing.raw", "thing.nspawn"])
+        expect(readFileSync(folder.join("pulled", name)).equals(readFileSync(folder.join("out", name))), name).toBe(
+          true,
+        );
+      appendFileSync(folder.join("out/thing.raw"), "x");
+      await expect(pullImage(folder, keys)).rejects.toThrow(/Checksum of thing\.raw file did not check out/);
     } finally {
       tryRun("gpgconf", ["--kill", "all"]);
       if (former === undefined) delete process.env["GNUPGHOME"];
@@ -222,6 +249,31 @@ test(
     }
   },
 );
+
+const pull = "/usr/lib/systemd/systemd-pull";
+
+/** Downloads the image into `pulled` by systemd-pull, which knows the keyring's key alone. */
+async function pullImage(folder: TemporaryFolder, keys: TemporaryFolder): Promise<void> {
+  writeFileSync(keys.join("ring"), Buffer.from(run("sh", ["-c", "gpg --export | base64 -w0"]), "base64"));
+  mkdirSync(folder.join("pulled"), { recursive: true });
+  const server = createServer((request, response) => {
+    // systemd-pull looks for checksums under this name.
+    const name = basename(request.url ?? "").replace(/^SHA256SUMS/, "thing.SHA256SUMS");
+    const path = folder.join("out", name);
+    if (!existsSync(path)) response.writeHead(404).end();
+    else response.end(readFileSync(path));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/thing.raw`;
+    const ring = ["--ro-bind", keys.join("ring"), "/usr/lib/systemd/import-pubring.gpg"];
+    const args = ["raw", "--verify=signature", "--force", `--image-root=${folder.join("pulled")}`, url, "thing"];
+    await promisify(execFile)("bwrap", ["--dev-bind", "/", "/", ...ring, pull, ...args], { timeout: 120_000 });
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
 
 test("parts of a disk stand beside it, byte for byte", { tags: ["system"] }, async (context) => {
   needs(context, "cmp", "tar");
@@ -231,11 +283,14 @@ test("parts of a disk stand beside it, byte for byte", { tags: ["system"] }, asy
     rootFilesystem: "erofs",
     splitArtifacts: ["partitions", "os-release", "tar", "uki", "kernel", "initrd"],
   });
-  const record = await build(folder.config);
+  writeFileSync(folder.join("settings"), "[Exec]\nBoot=yes\n");
+  const record = await build({ ...folder.config, nspawnSettings: folder.join("settings") });
   const out = (name: string): string => folder.join("out", name);
   expect(readdirSync(folder.join("out")).sort()).toEqual([
+    "thing",
     "thing.SHA256SUMS",
     "thing.build.json",
+    "thing.nspawn",
     "thing.osrelease",
     "thing.raw",
     "thing.root-x86-64-verity.raw",
@@ -249,6 +304,8 @@ test("parts of a disk stand beside it, byte for byte", { tags: ["system"] }, asy
     expect(lstatSync(part).size).toBe(size);
     run("cmp", [`--ignore-initial=${offset}:0`, `--bytes=${size}`, out("thing.raw"), part]);
   }
+  expect(readFileSync(out("thing.nspawn"), "utf8")).toBe("[Exec]\nBoot=yes\n");
+  run("sha256sum", ["--check", "--strict", "thing.SHA256SUMS"], { cwd: folder.join("out") });
   expect(readFileSync(out("thing.osrelease"), "utf8")).toContain("ID=debian");
   expect(run("tar", ["-tf", out("thing.tar")])).toContain("./etc/thing.conf\n");
 });

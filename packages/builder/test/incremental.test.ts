@@ -11,7 +11,16 @@ import {
 } from "node:fs";
 import type { ImageConfig } from "@imgtool/config";
 import { silentProgress } from "@imgtool/core";
-import { needPrograms, needRoot, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import {
+  mountFileSystem,
+  needPrograms,
+  needRoot,
+  run,
+  sharedBytes,
+  temporaryFolder,
+  tryRun,
+  type TemporaryFolder,
+} from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
 import { build, clean } from "../src/index.ts";
 import { testConfig } from "./config.ts";
@@ -26,6 +35,7 @@ function project(): Project {
   chmodSync(folder.path, 0o755);
   mkdirSync(folder.join("skeleton/etc"), { recursive: true });
   writeFileSync(folder.join("skeleton/etc/a"), "a");
+  writeFileSync(folder.join("skeleton/big"), Buffer.alloc(1024 ** 2, 7));
   mkdirSync(folder.join("extra/etc"), { recursive: true });
   writeFileSync(folder.join("extra/etc/b"), "1");
   writeFileSync(folder.join("prepare"), '#!/bin/sh\ndate +%s%N > "$BUILDROOT/etc/stamp"\n', { mode: 0o755 });
@@ -79,6 +89,12 @@ test("a tree is used again until one of its inputs changes, which is named", asy
   expect(changed.stamp).not.toBe(again.stamp);
   expect((await stampOf(folder, { packages: [], withDocs: false })).said).toContain("WithDocs=");
   expect((await stampOf(folder, { withDocs: false })).said).toBe("");
+  // What the script sees in its environment and in the configuration.
+  const tests = await stampOf(folder, { withDocs: false, withTests: false });
+  expect(tests.said).toContain("WithTests=");
+  const named = await stampOf(folder, { withDocs: false, withTests: false, hostname: "thing" });
+  expect(named.said).toContain("the configuration that scripts read");
+  expect(named.stamp).not.toBe(tests.stamp);
 });
 
 test("without prepare scripts the sources do not count, and strict takes nothing else than what is kept", async (context) => {
@@ -144,4 +160,39 @@ test("with nothing changed the outputs are verified and stay; one that was touch
   expect((await build(folder.config(changes), { force: true })).artifacts[0]?.sha256).not.toBe(
     record.artifacts[0]?.sha256,
   );
+});
+
+function isSubvolume(path: string): boolean {
+  return tryRun("btrfs", ["subvolume", "show", path]).status === 0;
+}
+
+test("on btrfs the tree is a subvolume, and what is kept of it a snapshot", { tags: ["system"] }, async (context) => {
+  needs(context);
+  needPrograms(context, "btrfs");
+  using folder = project();
+  using mounted = mountFileSystem(context, "btrfs", folder);
+  const place = (name: string): string => `${mounted.path}/${name}`;
+  const outputDirectory = place("out");
+  const changes = { outputDirectory, cacheDirectory: place("cache"), buildSources: [] };
+  const stamps: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    await build(folder.config(changes), { force: true });
+    stamps.push(readFileSync(place("out/thing/etc/stamp"), "utf8"));
+    expect(isSubvolume(place("out/thing"))).toBe(true);
+  }
+  // One after the other is made of the kept tree, which shares its blocks.
+  expect(new Set(stamps).size).toBe(1);
+  const kept = run("find", [place("cache"), "-name", "tree"]).trim();
+  expect(isSubvolume(kept)).toBe(true);
+  expect(run("btrfs", ["subvolume", "show", kept])).toContain("Snapshot");
+  expect(sharedBytes(`${kept}/big`)).toBe(1024 ** 2);
+  // Nothing of the workspaces is left.
+  expect(run("btrfs", ["subvolume", "list", mounted.path]).trim().split("\n")).toHaveLength(2);
+  await clean(folder.config(changes), { caches: "incremental" });
+  expect(run("btrfs", ["subvolume", "list", mounted.path])).toBe("");
+  await build(folder.config({ ...changes, useSubvolumes: "disabled" }));
+  expect(isSubvolume(place("out/thing"))).toBe(false);
+  await expect(build(folder.config({ useSubvolumes: "enabled" }))).rejects.toMatchObject({
+    code: "subvolume-unsupported",
+  });
 });

@@ -13,14 +13,14 @@ test("files sort by name; without any there is the default layout", async () => 
   writeFileSync(folder.join("more/10-a.conf"), "[Partition]\nType=esp\n");
   writeFileSync(folder.join("more/notes.txt"), "");
   const repartDirectories = [folder.join("mkosi.repart"), folder.join("more")];
-  const own = await partitionDefinitions(testConfig(folder.path, { repartDirectories }), silentProgress, false);
+  const own = await partitionDefinitions(testConfig(folder.path, { repartDirectories }), silentProgress, {});
   expect(own.map(({ type }) => type)).toEqual(["esp", "usr"]);
-  const boots = await partitionDefinitions(testConfig(folder.path), silentProgress, true);
+  const boots = await partitionDefinitions(testConfig(folder.path), silentProgress, { esp: true });
   expect(boots.map(({ type, format, sizeMin }) => [type, format, sizeMin])).toEqual([
     ["esp", "vfat", 512 * 1024 ** 2],
     ["root", "ext4", undefined],
   ]);
-  const none = await partitionDefinitions(testConfig(folder.path, { verity: "hash" }), silentProgress, false);
+  const none = await partitionDefinitions(testConfig(folder.path, { verity: "hash" }), silentProgress, {});
   expect(none.map(({ type }) => type)).toEqual(["root", "root-verity"]);
 });
 
@@ -28,7 +28,7 @@ test("the first mkosi's settings are a shorthand for definitions", async () => {
   using folder = temporaryFolder();
   const sizes = { root: 1024 ** 3, esp: undefined, swap: 2 ** 26, home: 2 ** 27, srv: undefined };
   const config = testConfig(folder.path, { partitionSizes: sizes, readOnly: true, verity: "hash" });
-  const definitions = await partitionDefinitions(config, silentProgress, false);
+  const definitions = await partitionDefinitions(config, silentProgress, {});
   expect(
     definitions.map(({ type, format, sizeMin, sizeMax, readOnly }) => [type, format, sizeMin, sizeMax, readOnly]),
   ).toEqual([
@@ -46,11 +46,11 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   const messages: string[] = [];
   const progress = { ...silentProgress, log: (_level: LogLevel, message: string) => void messages.push(message) };
   writeFileSync(file, "[Partition]\nType=root\nLabel=%M_%A\nFormatt=ext4\n");
-  const [definition] = await partitionDefinitions(config, progress, false);
+  const [definition] = await partitionDefinitions(config, progress, {});
   expect(definition).toMatchObject({ type: "root", label: "thing_7" });
   expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
   writeFileSync(file, "[Partition]\nType=root\nLabel=%z\n");
-  await expect(partitionDefinitions(config, progress, false)).rejects.toMatchObject({
+  await expect(partitionDefinitions(config, progress, {})).rejects.toMatchObject({
     code: "definition-invalid",
     message: expect.stringContaining(`${file}:3: Label=%z: unknown specifier %z`) as unknown,
   });

@@ -71,7 +71,7 @@ test("Encrypt= encrypts the default layout's data, or all of it", async () => {
     const definitions = await partitionDefinitions(
       testConfig(folder.path, { encrypt, partitionSizes }),
       silentProgress,
-      false,
+      {},
     );
     return definitions.filter((one) => one.encrypt === "key-file").map(({ type }) => type);
   };
@@ -87,7 +87,7 @@ test("Verity= decides about signature partitions", async () => {
   using folder = temporaryFolder();
   const types = async (verity: "no" | "hash" | "signed", own: boolean): Promise<string[]> => {
     const config = testConfig(folder.path, { verity, repartDirectories: own ? [folder.path] : [] });
-    return (await partitionDefinitions(config, silentProgress, false)).map(({ type }) => type);
+    return (await partitionDefinitions(config, silentProgress, {})).map(({ type }) => type);
   };
   expect(await types("signed", false)).toEqual(["root", "root-verity", "root-verity-sig"]);
   writeFileSync(folder.join("1.conf"), lines("usr", "data"));

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { needPrograms, needRoot, run, runningProcesses, temporaryFolder, tryRun } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
@@ -43,7 +43,21 @@ test("one Debian tree in every format; built twice, the bytes are the same", { t
     '#!/bin/sh\nmkosi-chroot systemctl --version | head -1 > "$BUILDROOT/etc/systemd-version"\n',
   );
   chmodSync(folder.join("postinst"), 0o755);
-  const config = debian(folder.path, { postInstallationScripts: [folder.join("postinst")], manifestFormat: ["json"] });
+  const extra = folder.join("extra");
+  for (const [path, text] of [
+    ["usr/lib/sysusers.d/thing.conf", 'u thing - "A thing" /var/lib/thing\n'],
+    ["usr/lib/tmpfiles.d/thing.conf", "d /var/lib/thing 0750 thing thing\n"],
+    ["usr/lib/systemd/system/thing.service", "[Service]\nExecStart=true\n[Install]\nWantedBy=multi-user.target\n"],
+    ["usr/lib/systemd/system-preset/00-thing.preset", "enable thing.service\ndisable remote-fs.target\n"],
+  ] as const) {
+    mkdirSync(join(extra, dirname(path)), { recursive: true });
+    writeFileSync(join(extra, path), text);
+  }
+  const config = debian(folder.path, {
+    postInstallationScripts: [folder.join("postinst")],
+    extraTrees: [{ source: extra, target: "/" }],
+    manifestFormat: ["json"],
+  });
 
   const first = await build(config);
   const names = first.packages.map(({ name }) => name);
@@ -54,6 +68,13 @@ test("one Debian tree in every format; built twice, the bytes are the same", { t
   expect(run("dpkg", [`--root=${tree}`, "--audit"])).toBe("");
   expect(run("dpkg-query", [`--root=${tree}`, "-W", "-f", "x"]).length).toBe(names.length);
   const digest = run("casync", ["digest", tree]);
+  // What files of the project declare is there.
+  const [, , uid, gid] = /^thing:.*$/m.exec(readFileSync(`${tree}/etc/passwd`, "utf8"))?.[0].split(":") ?? [];
+  const { uid: owner, gid: group, mode } = statSync(`${tree}/var/lib/thing`);
+  expect([String(owner), String(group), mode & 0o7777]).toEqual([uid, gid, 0o750]);
+  const enabled = readdirSync(`${tree}/etc/systemd/system/multi-user.target.wants`);
+  expect(enabled).toContain("thing.service");
+  expect(enabled).not.toContain("remote-fs.target");
 
   // The second build of the tree works elsewhere, with another umask, time zone and language.
   const before = process.umask(0o077);
@@ -91,16 +112,13 @@ test("one Debian tree in every format; built twice, the bytes are the same", { t
   expect(tar[0]).toBe(tar[1]);
   const cpio = await pack("cpio", { format: "cpio" });
   expect(cpio[0]).toBe(cpio[1]);
-  for (const rootFilesystem of ["ext4", "btrfs", "squashfs", "erofs"] as const) {
-    for (const verity of ["no", "hash"] as const) {
-      const name = `${rootFilesystem}-${verity}`;
-      const disks = await pack(name, { format: "disk", rootFilesystem, verity });
-      expect(disks[0]).toBe(disks[1]);
-      const disk = folder.join(`${name}-a/thing.raw`);
-      expect(run("sgdisk", ["--verify", disk])).toContain("No problems found");
-    }
+  for (const rootFilesystem of ["ext4", "btrfs", "xfs", "squashfs", "erofs"] as const) {
+    const disks = await pack(rootFilesystem, { format: "disk", rootFilesystem, verity: "hash" });
+    expect(disks[0]).toBe(disks[1]);
+    const disk = folder.join(`${rootFilesystem}-a/thing.raw`);
+    expect(run("sgdisk", ["--verify", disk])).toContain("No problems found");
   }
-  run("sha256sum", ["--check", "--strict", "thing.SHA256SUMS"], { cwd: folder.join("erofs-hash-a") });
+  run("sha256sum", ["--check", "--strict", "thing.SHA256SUMS"], { cwd: folder.join("erofs-a") });
 });
 
 test("a second build downloads nothing that the first did", { tags: ["system"] }, async (context) => {
@@ -184,18 +202,46 @@ test("what goes wrong with packages is said in a sentence", { tags: ["system"] }
   );
 });
 
-test("removed packages are gone, and the metadata with them", { tags: ["system"] }, async (context) => {
-  needs(context);
-  using folder = temporaryFolder();
-  const record = await build(
-    debian(folder.path, { packages: ["hello", "nano"], removePackages: ["nano"], cleanPackageMetadata: true }),
-  );
-  const names = record.packages.map(({ name }) => name);
-  expect(names).toContain("hello");
-  expect(names).not.toContain("nano");
-  expect(statSync(folder.join("out/thing/usr/bin/hello")).isFile()).toBe(true);
-  expect(readdirSync(folder.join("out/thing/var/lib"))).not.toContain("dpkg");
-});
+/** Fails unless it sees the packages of the build, and not those that come after it. */
+const greet = `#!/bin/sh -e
+[ ! -e "$BUILDROOT/usr/bin/less" ]
+mkdir -p "$DESTDIR/etc" "$DESTDIR/usr/bin"
+mkosi-chroot bc --version | head -1 > "$DESTDIR/etc/built-with"
+echo ours > "$DESTDIR/usr/bin/lesskey"
+`;
+
+test(
+  "packages are for the image, its build or after it; removed ones are gone, and the metadata",
+  { tags: ["system"] },
+  async (context) => {
+    needs(context);
+    using folder = temporaryFolder();
+    writeFileSync(folder.join("greet"), greet, { mode: 0o755 });
+    const record = await build(
+      debian(folder.path, {
+        packages: ["hello", "nano"],
+        buildPackages: ["bc"],
+        volatilePackages: ["less"],
+        buildScripts: [folder.join("greet")],
+        removePackages: ["nano"],
+        cleanPackageMetadata: true,
+      }),
+    );
+    expect(readFileSync(folder.join("out/thing/etc/built-with"), "utf8")).toMatch(/^bc /);
+    // What is built replaces a file of a package.
+    expect(readFileSync(folder.join("out/thing/usr/bin/lesskey"), "utf8")).toBe("ours\n");
+    expect(record.packages.find(({ name }) => name === "less")?.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(record.packages.find(({ name }) => name === "hello")?.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(record.packages.map(({ name }) => name)).not.toContain("bc");
+    expect(readdirSync(folder.join("out/thing/usr/bin"))).not.toContain("bc");
+    expect(readdirSync(folder.join("out/thing/usr/share/doc/less"))).toEqual(["copyright"]);
+    const names = record.packages.map(({ name }) => name);
+    expect(names).toContain("hello");
+    expect(names).not.toContain("nano");
+    expect(statSync(folder.join("out/thing/usr/bin/hello")).isFile()).toBe(true);
+    expect(readdirSync(folder.join("out/thing/var/lib"))).not.toContain("dpkg");
+  },
+);
 
 test("a lock holds an image to its packages, and says what cannot be had", { tags: ["system"] }, async (context) => {
   needs(context);

@@ -3,6 +3,7 @@ import { chooseBoot, type BootSettings } from "./choose-boot.ts";
 import type { RunnableImage } from "./image.ts";
 
 const settings: BootSettings = {
+  console: "native",
   firmware: "auto",
   firmwareVariables: undefined,
   initrds: [],
@@ -10,6 +11,7 @@ const settings: BootSettings = {
   kernelCommandLineExtra: [],
   linux: undefined,
   secureBoot: false,
+  secureBootCertificate: undefined,
 };
 const root = { type: "root-x86-64", uuid: "11111111-2222-4333-8444-555555555555" };
 const image: RunnableImage = {
@@ -68,11 +70,28 @@ test("Linux= and Initrds= win over the image's own kernel", () => {
   });
 });
 
+test("firmware starts from nothing, from a file, from a vendor's keys or from the project's", () => {
+  const known = { ...image, partitions: [esp, root] };
+  const secure = { ...settings, firmware: "uefi-secure-boot" as const, secureBootCertificate: "/mkosi.crt" };
+  const chosen = (firmwareVariables: string | undefined) => chooseBoot({ ...secure, firmwareVariables }, known);
+  expect(chosen(undefined)).toEqual({ kind: "uefi", secureBoot: true, kernelCommandLine: [] });
+  expect(chosen("/vars.fd")).toMatchObject({ variables: "/vars.fd" });
+  expect(chosen("microsoft")).toMatchObject({ variables: "vendor" });
+  expect(chosen("custom")).toMatchObject({ certificate: "/mkosi.crt" });
+});
+
+test("a unified kernel image is started by firmware, signed or not", () => {
+  const uki = { ...image, kind: "uki" as const, path: "/thing.efi", partitions: [] };
+  expect(chooseBoot(settings, uki)).toMatchObject({ kind: "uefi", secureBoot: false, program: "/thing.efi" });
+  expect(chooseBoot({ ...settings, secureBoot: true }, uki)).toMatchObject({ secureBoot: true, program: "/thing.efi" });
+});
+
 const refused: readonly (readonly [Partial<BootSettings>, string])[] = [
   [{ firmware: "uefi", linux: "/k" }, "firmware-setting-unused"],
   [{ firmware: "bios", kernelCommandLineExtra: ["quiet"] }, "firmware-setting-unused"],
   [{ firmware: "uefi", firmwareVariables: "microsoft" }, "firmware-setting-unused"],
   [{ firmware: "uefi-secure-boot", firmwareVariables: "custom" }, "firmware-variables-unsupported"],
+  [{ firmware: "uefi", firmwareVariables: "custom" }, "firmware-setting-unused"],
   [{ firmware: "linux" }, "image-not-bootable"],
 ];
 

@@ -9,11 +9,19 @@ import type { BootOptions } from "./start-machine.ts";
 
 export type BootSettings = Pick<
   RuntimeConfig,
-  "firmware" | "firmwareVariables" | "initrds" | "kernelCommandLine" | "kernelCommandLineExtra" | "linux" | "secureBoot"
+  | "console"
+  | "firmware"
+  | "firmwareVariables"
+  | "initrds"
+  | "kernelCommandLine"
+  | "kernelCommandLineExtra"
+  | "linux"
+  | "secureBoot"
+  | "secureBootCertificate"
 >;
 
-/** The serial console is the only one that a machine has. */
-const consoleArgument = "console=ttyS0";
+/** The serial console, but for a machine that has a screen. */
+const consoleArgument = ({ console }: BootSettings): string => (console === "gui" ? "console=tty0" : "console=ttyS0");
 
 /**
  * How to boot the image.
@@ -41,7 +49,8 @@ export function chooseBoot(settings: BootSettings, image: RunnableImage): BootOp
   return {
     kind: "uefi",
     secureBoot: firmware === "uefi-secure-boot",
-    variables: variablesOf(settings.firmwareVariables, firmware),
+    ...(image.kind === "uki" ? { program: image.path } : {}),
+    ...variablesOf(settings, firmware),
     kernelCommandLine: extra,
   };
 }
@@ -49,7 +58,7 @@ export function chooseBoot(settings: BootSettings, image: RunnableImage): BootOp
 function suitableFirmware(settings: BootSettings, image: RunnableImage): Exclude<Firmware, "auto"> {
   if (settings.linux !== undefined || image.kind === "directory") return "linux";
   const types = image.partitions.map(({ type }) => type);
-  if (types.includes("esp")) return settings.secureBoot ? "uefi-secure-boot" : "uefi";
+  if (types.includes("esp") || image.kind === "uki") return settings.secureBoot ? "uefi-secure-boot" : "uefi";
   if (types.includes("bios-boot")) return "bios";
   if (image.kernel !== undefined) return "linux";
   throw new ConfigError(
@@ -81,7 +90,7 @@ function linuxBoot(settings: BootSettings, image: RunnableImage): BootOptions {
       ...root,
       ...(names.has("rw") || names.has("ro") ? [] : ["rw"]),
       ...settings.kernelCommandLine,
-      ...(names.has("console") ? [] : [consoleArgument]),
+      ...(names.has("console") ? [] : [consoleArgument(settings)]),
       ...settings.kernelCommandLineExtra,
     ],
   };
@@ -98,18 +107,29 @@ function rootArguments({ partitions, rootHash }: RunnableImage): string[] {
   return usr === undefined ? [] : [`mount.usr=PARTUUID=${usr}`];
 }
 
-function variablesOf(setting: string | undefined, firmware: "uefi" | "uefi-secure-boot"): string | undefined {
-  if (setting === "custom" || setting === "microsoft-mok") {
+/** What the machine's firmware knows at its start. */
+function variablesOf(
+  { firmwareVariables: setting, secureBootCertificate }: BootSettings,
+  firmware: "uefi" | "uefi-secure-boot",
+): { readonly variables?: string; readonly certificate?: string } {
+  if (setting === "microsoft-mok") {
     throw new ConfigError(`FirmwareVariables=${setting} is not supported`, {
       code: "firmware-variables-unsupported",
-      hint: "let systemd-boot enroll the keys (SecureBootAutoEnroll=yes), or name a file with variables",
+      hint: "use FirmwareVariables=custom, or name a file with variables",
     });
   }
-  if (setting === "microsoft") {
-    if (firmware === "uefi-secure-boot") return "vendor";
-    throw new ConfigError("FirmwareVariables=microsoft needs Firmware=uefi-secure-boot", {
+  if (setting !== "microsoft" && setting !== "custom") return setting === undefined ? {} : { variables: setting };
+  if (firmware !== "uefi-secure-boot") {
+    throw new ConfigError(`FirmwareVariables=${setting} needs Firmware=uefi-secure-boot`, {
       code: "firmware-setting-unused",
     });
   }
-  return setting;
+  if (setting === "microsoft") return { variables: "vendor" };
+  if (secureBootCertificate === undefined) {
+    throw new ConfigError("FirmwareVariables=custom enrolls SecureBootCertificate=, which is not set", {
+      code: "firmware-variables-unsupported",
+      hint: "make mkosi.key and mkosi.crt with: imgtool genkey",
+    });
+  }
+  return { certificate: secureBootCertificate };
 }

@@ -1,53 +1,39 @@
 /**
  * Credentials for the guest's systemd, as SMBIOS strings of type 11 (systemd.exec(5), systemd(1)).
- * Each is handed to QEMU in a file: on a command line everybody could read them.
+ * Each is handed to QEMU in a file of its own memory: on a command line everybody could read them, and
+ * on disk they could stay behind.
  * @module
  */
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { ConfigError } from "@imgtool/core";
+import type { PassedFiles } from "./passed-files.ts";
 import type { CredentialFile } from "./virtual-machine.ts";
 
 /** What systemd takes for one credential, CREDENTIAL_SIZE_MAX. */
 const largest = 1024 ** 2;
 
 /**
- * Writes one file for each credential to `folder`, readable by the owner only.
+ * One file in memory for each credential, with its SMBIOS string.
  * @throws ConfigError `credential-invalid`
  */
-export async function writeCredentials(
-  credentials: Readonly<Record<string, string>>,
-  folder: string,
-): Promise<CredentialFile[]> {
-  return await writeFiles(credentials, folder, credentialString);
+export function passCredentials(credentials: Readonly<Record<string, string>>, files: PassedFiles): CredentialFile[] {
+  return Object.entries(credentials).map(([name, value]) => ({
+    name,
+    path: files.addSecret(name, credentialString(name, value)),
+  }));
 }
 
 /**
- * Writes one file with the plain content for each credential, for systemd-nspawn.
+ * One file in memory for each credential, with its plain content, for systemd-nspawn.
  * @throws ConfigError `credential-invalid`
  */
-export async function writePlainCredentials(
+export function passPlainCredentials(
   credentials: Readonly<Record<string, string>>,
-  folder: string,
-): Promise<CredentialFile[]> {
-  return await writeFiles(credentials, folder, (name, value) => {
+  files: PassedFiles,
+): CredentialFile[] {
+  return Object.entries(credentials).map(([name, value]) => {
     checkCredential(name, value);
-    return value;
+    return { name, path: files.addSecret(name, value) };
   });
-}
-
-async function writeFiles(
-  credentials: Readonly<Record<string, string>>,
-  folder: string,
-  content: (name: string, value: string) => string,
-): Promise<CredentialFile[]> {
-  const files: CredentialFile[] = [];
-  for (const [name, value] of Object.entries(credentials)) {
-    const path = join(folder, `credential-${files.length}`);
-    await writeFile(path, content(name, value), { mode: 0o600 });
-    files.push({ name, path });
-  }
-  return files;
 }
 
 /**

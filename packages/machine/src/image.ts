@@ -7,7 +7,8 @@ export interface RunnableImage {
   readonly name: string;
   /** systemd's name. */
   readonly architecture: string;
-  readonly kind: "disk" | "directory";
+  /** "uki": a whole system in one unified kernel image, which needs no disk. */
+  readonly kind: "disk" | "directory" | "uki";
   readonly path: string;
   /** Format of a disk's file. */
   readonly diskFormat: "raw" | "qcow2" | "vmdk" | "vhdx";

@@ -1,22 +1,30 @@
 import { once } from "node:events";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, fstatSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { PassThrough } from "node:stream";
-import { temporaryFolder } from "@imgtool/testkit";
+import type { EnvironmentError } from "@imgtool/core";
+import { temporaryFolder, testCertificate } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { containerArguments, type ContainerOptions } from "./container.ts";
 import { escapeCounter } from "./console.ts";
-import { credentialString, writeCredentials } from "./credentials.ts";
+import { credentialString, passCredentials } from "./credentials.ts";
 import { parseStatus, receiveStatus } from "./exit-status.ts";
+import { guestCredentials } from "./guest-credentials.ts";
 import { driveConsole } from "./guest.ts";
+import { PassedFiles } from "./passed-files.ts";
+import { forwardedPort, scopedCommand } from "./start-machine.ts";
+import { chooseVsock, vsockNumber } from "./vsock.ts";
 
-test("credentials survive as base64, in files that only the owner reads", async () => {
-  using folder = temporaryFolder();
-  const [file] = await writeCredentials({ "login.motd": "two\nlines, and ümlauts" }, folder.path);
-  const [name = "", value = ""] = readFileSync(file?.path ?? "", "utf8").split("=", 2);
+test("credentials survive as base64, in files that no folder has", () => {
+  using files = new PassedFiles();
+  const [file] = passCredentials({ "login.motd": "two\nlines, and ümlauts" }, files);
+  expect(file).toEqual({ name: "login.motd", path: "/proc/self/fd/3" });
+  const [descriptor = -1] = files.descriptors;
+  const [name = "", value = ""] = readFileSync(`/proc/self/fd/${descriptor}`, "utf8").split("=", 2);
   expect(name).toBe("io.systemd.credential.binary:login.motd");
   expect(Buffer.from(value, "base64").toString()).toBe("two\nlines, and ümlauts");
-  expect(statSync(file?.path ?? "").mode & 0o777).toBe(0o600);
+  expect(fstatSync(descriptor)).toMatchObject({ nlink: 0, mode: 0o100600 });
+  expect(readlinkSync(`/proc/self/fd/${descriptor}`)).toMatch(/^\/memfd:login\.motd/);
   for (const wrong of ["", "..", "a/b", "a=b", "a:b", "a b"])
     expect(() => credentialString(wrong, "")).toThrow(expect.objectContaining({ code: "credential-invalid" }) as Error);
   expect(() => credentialString("large", "x".repeat(1024 ** 2 + 1))).toThrow("1048577 bytes");
@@ -104,6 +112,51 @@ test("a machine that ends too early is an error with the console's last lines", 
   });
 });
 
+test("QEMU runs in a scope where it has properties, and tells the port that it found", () => {
+  expect(scopedCommand(["MemoryMax=2G", "Nice=5"], true)).toEqual([
+    "systemd-run",
+    "--system",
+    "--scope",
+    "--quiet",
+    "--collect",
+    "--property=MemoryMax=2G",
+    "--property=Nice=5",
+    "--",
+    "qemu-system-x86_64",
+  ]);
+  expect(scopedCommand(["Nice=5"], false)).toContain("--user");
+  const line = "  TCP[HOST_FORWARD]  12       127.0.0.1 41035       10.0.2.15    22     0     0\r\n";
+  expect(forwardedPort(`Hub 0 (#net036):\r\n${line}`)).toBe(41_035);
+  expect(forwardedPort("nothing")).toBeUndefined();
+});
+
+test("a guest's number for VSOCK is the same for the same image, or any, or the one asked for", async () => {
+  expect(vsockNumber("hash", "/a")).toBe(vsockNumber("hash", "/a"));
+  expect(vsockNumber("hash", "/a")).not.toBe(vsockNumber("hash", "/b"));
+  expect(vsockNumber("auto", "/a")).toBeGreaterThan(2);
+  expect(vsockNumber(77, "/a")).toBe(77);
+  expect(await chooseVsock({ vsock: "disabled", vsockConnection: 77 }, "/a")).toBeUndefined();
+  // Where the kernel has no vhost_vsock, that is said to who asks for it.
+  const asked = chooseVsock({ vsock: "enabled", vsockConnection: 77 }, "/a").catch(
+    (error: EnvironmentError) => error.code,
+  );
+  expect(await asked).toBe(existsSync("/dev/vhost-vsock") ? 77 : "vsock-missing");
+});
+
+test("the key of the certificate may log in, unless the project says who may", async () => {
+  using folder = temporaryFolder();
+  const sshCertificate = folder.join("mkosi.crt");
+  writeFileSync(sshCertificate, testCertificate);
+  const found = async (changes: object): Promise<string | undefined> =>
+    (await guestCredentials({ credentials: {}, ssh: false, sshCertificate, ...changes }))["ssh.authorized_keys.root"];
+  expect(await found({})).toMatch(/^ssh-rsa AAAA/);
+  expect(await found({ credentials: { "ssh.authorized_keys.root": "mine" } })).toBe("mine");
+  expect(await found({ sshCertificate: undefined })).toBeUndefined();
+  await expect(found({ sshCertificate: undefined, ssh: true })).rejects.toMatchObject({
+    code: "ssh-certificate-missing",
+  });
+});
+
 test("a container gets the image, its credentials, and what a kernel would hand to the init", () => {
   const options: ContainerOptions = {
     image: {
@@ -121,6 +174,15 @@ test("a container gets the image, its credentials, and what a kernel would hand 
     runtime: {
       credentials: {},
       ephemeral: true,
+      forwardJournal: undefined,
+      register: "auto",
+      runtimeBuildSources: undefined,
+      runtimeHome: false,
+      runtimeScratch: "disabled",
+      runtimeTrees: [],
+      ssh: false,
+      sshCertificate: undefined,
+      unitProperties: ["MemoryMax=1G"],
       kernelCommandLine: ["quiet", "a-b=c"],
       kernelCommandLineExtra: ["systemd.unit=rescue.target"],
       machine: undefined,
@@ -130,8 +192,9 @@ test("a container gets the image, its credentials, and what a kernel would hand 
     mode: "boot",
     command: ["--log-level=debug"],
   };
+  const host = { hasSystemd: true, credentials: [], folders: [], journalSocket: undefined };
   const credentials = [{ name: "x", path: "/run/c" }];
-  expect(containerArguments(options, { hasSystemd: false, credentials })).toEqual([
+  expect(containerArguments(options, { ...host, hasSystemd: false, credentials })).toEqual([
     "--quiet",
     "--directory=/out/thing",
     "--link-journal=no",
@@ -148,7 +211,26 @@ test("a container gets the image, its credentials, and what a kernel would hand 
     "systemd.unit=rescue.target",
     "--log-level=debug",
   ]);
-  const shell = containerArguments({ ...options, mode: "shell", command: [] }, { hasSystemd: true, credentials: [] });
+  const shell = containerArguments({ ...options, mode: "shell", command: [] }, host);
   expect(shell).not.toContain("--boot");
   expect(shell).not.toContain("--");
+  expect(shell).toContain("--property=MemoryMax=1G");
+  expect(shell.some((argument) => argument.startsWith("--register"))).toBe(false);
+  const full = containerArguments(
+    { ...options, runtime: { ...options.runtime, register: "disabled" } },
+    {
+      ...host,
+      folders: [
+        { source: "/home/me/a:b", target: "/root/src", owner: 1000 },
+        { source: "/root/c", target: "/work/src", owner: 0 },
+      ],
+      journalSocket: "/run/j",
+    },
+  );
+  expect(full).toContain("--register=no");
+  expect(full.filter((argument) => argument.startsWith("--bind="))).toEqual([
+    String.raw`--bind=/home/me/a\:b:/root/src:norbind,rootidmap`,
+    "--bind=/root/c:/work/src:norbind,noidmap",
+    "--bind=/run/j:/run/host/journal/socket",
+  ]);
 });

@@ -11,7 +11,14 @@ const machine: VirtualMachine = {
   boot: { kind: "bios" },
   disks: [{ path: "/images/a,b.raw", format: "raw", ephemeral: true, kind: "disk", sectorSize: 512 }],
   credentials: [{ name: "x", path: "/run/c" }],
+  drives: [],
+  shares: [],
   network: "user",
+  forwardSsh: false,
+  journalSocket: undefined,
+  tpmSocket: undefined,
+  vsockConnection: undefined,
+  screen: false,
   console: "pipes",
   statusSocket: "/run/status",
   controlSocket: "/run/control",
@@ -69,6 +76,7 @@ test("firmware is flash: code read-only, variables a copy, protected where Secur
     code: { path: "/code", format: "raw" },
     variables: { path: "/variables", format: "raw" },
     needsSmm: true,
+    program: undefined,
     kernelCommandLine: ["a=b,c"],
   };
   const args = qemuArguments({ ...machine, boot });
@@ -88,6 +96,14 @@ test("firmware is flash: code read-only, variables a copy, protected where Secur
   ]);
 });
 
+test("firmware can be handed the program to start, and a machine needs no disk then", () => {
+  const flash = { path: "/f", format: "raw" };
+  const boot = { kind: "uefi" as const, code: flash, variables: flash, needsSmm: false, kernelCommandLine: [] };
+  const args = qemuArguments({ ...machine, disks: [], boot: { ...boot, program: "/thing.efi" } });
+  expect(valuesOf(args, "-kernel")).toEqual(["/thing.efi"]);
+  expect(args.some((argument) => argument.includes("disk0"))).toBe(false);
+});
+
 const device = (kind: "disk" | "removable" | "cdrom", sectorSize: number): string =>
   valuesOf(
     qemuArguments({ ...machine, disks: machine.disks.map((disk) => ({ ...disk, kind, sectorSize })) }),
@@ -100,4 +116,32 @@ test("disks are what the settings say, with the image's sector size", () => {
   );
   expect(device("removable", 512)).toMatch(/^scsi-hd,bus=scsi0\.0,.*removable=on$/);
   expect(device("cdrom", 512)).toBe("scsi-cd,bus=scsi0.0,drive=disk0,bootindex=1");
+});
+
+test("networks: a port for SSH, a tap device, VSOCK", () => {
+  const nic = (changes: Partial<VirtualMachine>): string[] =>
+    valuesOf(qemuArguments({ ...machine, ...changes }), "-nic");
+  expect(nic({ forwardSsh: true })).toEqual(["user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:0-:22"]);
+  expect(nic({ journalSocket: "/j" })).toEqual([
+    "user,model=virtio-net-pci,guestfwd=tcp:10.0.2.100:19531-chardev:journal",
+  ]);
+  expect(nic({ network: "interface" })).toEqual(["tap,script=no,downscript=no,model=virtio-net-pci"]);
+  expect(valuesOf(qemuArguments({ ...machine, vsockConnection: 7 }), "-device")).toContain(
+    "vhost-vsock-pci,guest-cid=7",
+  );
+});
+
+test("drives get a device unless an argument of the caller's names them, and their own options last", () => {
+  const drives = ["one", "two"].map((id) => ({ id, path: "/proc/self/fd/3", options: "cache=none" }));
+  const args = qemuArguments({ ...machine, drives, extraArguments: ["-device", "nvme,drive=two,serial=x"] });
+  expect(valuesOf(args, "-device")).toContain("virtio-blk-pci,drive=one,serial=one");
+  expect(args.filter((argument) => argument.includes("drive=two"))).toEqual(["nvme,drive=two,serial=x"]);
+  expect(valuesOf(args, "-drive").at(-1)).toMatch(/^if=none,id=two,format=raw,.*,cache=none$/);
+});
+
+test("the memory is shared with virtiofsd only", () => {
+  const args = qemuArguments({ ...machine, shares: [{ kind: "virtiofs", tag: "share0", socket: "/s" }] });
+  expect(valuesOf(args, "-machine")).toEqual(["q35,smm=off,memory-backend=memory"]);
+  expect(valuesOf(args, "-object")).toContain("memory-backend-memfd,id=memory,size=1024M,share=on");
+  expect(valuesOf(qemuArguments(machine), "-machine")).toEqual(["q35,smm=off"]);
 });

@@ -6,11 +6,19 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RuntimeConfig } from "@imgtool/config";
-import { ConfigError, silentProgress, type Progress } from "@imgtool/core";
+import { ConfigError, EnvironmentError, silentProgress, type Progress } from "@imgtool/core";
+import { isRoot } from "@imgtool/sandbox";
 import { chooseBoot } from "./choose-boot.ts";
+import { wantsScratch } from "./drives.ts";
+import { growDisk } from "./grow-disk.ts";
 import type { RunnableImage } from "./image.ts";
+import { guestCredentials } from "./guest-credentials.ts";
+import { sharedFolders } from "./shares.ts";
 import type { MachineOptions } from "./start-machine.ts";
+import { wantsTpm } from "./tpm.ts";
 import { findTreeKernel, makeTreeDisk } from "./tree-disk.ts";
+import type { MachineDisk } from "./virtual-machine.ts";
+import { chooseVsock } from "./vsock.ts";
 
 export interface PlanOptions {
   readonly progress?: Progress;
@@ -23,25 +31,20 @@ export interface MachinePlan extends AsyncDisposable {
   readonly options: MachineOptions;
 }
 
-/** A first boot on which nobody types would wait for the answers of systemd-firstboot(1) forever. */
-const firstBootAnswers: Readonly<Record<string, string>> = {
-  "firstboot.locale": "C.UTF-8",
-  "firstboot.timezone": "UTC",
-};
-
 /**
  * What to start for an image. The plan holds what the machine needs on disk, and is disposed of when
  * the machine has ended.
- * @throws ConfigError as chooseBoot does, `monitor-unsupported`, `network-unsupported`, `console-unsupported`
+ * @throws ConfigError as chooseBoot does, `monitor-unsupported`, `ssh-certificate-missing`,
+ *   EnvironmentError `vsock-missing`, `root-needed`
  */
 export async function planMachine(
   image: RunnableImage,
   runtime: RuntimeConfig,
   options: PlanOptions = {},
 ): Promise<MachinePlan> {
-  checkSettings(runtime);
   const { signal } = options;
   const progress = options.progress ?? silentProgress;
+  checkSettings(runtime, progress);
   const stack = new AsyncDisposableStack();
   try {
     // What was split off the image belongs together; without it the tree may have a kernel, with or without an initrd.
@@ -50,20 +53,35 @@ export async function planMachine(
     const known = { ...image, ...kernel };
     // What cannot boot is said before a disk is made for it.
     let boot = chooseBoot(runtime, known);
-    let path = image.path;
-    if (image.kind === "directory") {
+    let disk: MachineDisk = {
+      path: image.path,
+      format: image.kind === "directory" ? "raw" : image.diskFormat,
+      ephemeral: runtime.ephemeral || image.kind === "directory",
+      kind: runtime.cdrom ? "cdrom" : runtime.removable ? "removable" : "disk",
+      sectorSize: image.sectorSize,
+    };
+    const makeFolder = async (): Promise<string> => {
       const folder = await mkdtemp(join(tmpdir(), "imgtool-vm-disk-"));
       stack.defer(async () => await rm(folder, { recursive: true, force: true }));
+      return folder;
+    };
+    if (image.kind === "disk" && runtime.runtimeSize !== undefined) {
+      const overlay = join(await makeFolder(), "grown");
+      disk = await growDisk({ disk, size: runtime.runtimeSize, overlay, signal });
+    }
+    if (image.kind === "directory") {
+      const folder = await makeFolder();
       const { architecture } = image;
-      const disk = await makeTreeDisk({
+      const made = await makeTreeDisk({
         tree: image.path,
         output: join(folder, "disk"),
         architecture,
+        size: runtime.runtimeSize,
         progress,
         signal,
       });
-      path = disk.path;
-      boot = chooseBoot(runtime, { ...known, partitions: disk.partitions });
+      disk = { ...disk, path: made.path };
+      boot = chooseBoot(runtime, { ...known, partitions: made.partitions });
       if (!runtime.ephemeral) progress.log("info", "the machine runs on a copy of the folder, which goes with it");
     }
     const resources = stack.move();
@@ -72,20 +90,21 @@ export async function planMachine(
         name: runtime.machine ?? image.name,
         architecture: image.architecture,
         boot,
-        disks: [
-          {
-            path,
-            format: image.kind === "directory" ? "raw" : image.diskFormat,
-            ephemeral: runtime.ephemeral || image.kind === "directory",
-            kind: runtime.cdrom ? "cdrom" : runtime.removable ? "removable" : "disk",
-            sectorSize: image.sectorSize,
-          },
-        ],
+        disks: image.kind === "uki" ? [] : [disk],
         cpus: runtime.cpus === 0 ? availableParallelism() : runtime.cpus,
         ram: runtime.ram,
         kvm: runtime.kvm,
-        credentials: { ...firstBootAnswers, ...runtime.credentials },
-        network: runtime.runtimeNetwork === "none" ? "none" : "user",
+        credentials: await guestCredentials(runtime),
+        network: runtime.runtimeNetwork,
+        forwardSsh: runtime.runtimeNetwork === "user" && runtime.sshKey !== undefined,
+        journal: runtime.runtimeNetwork === "user" ? runtime.forwardJournal : undefined,
+        drives: runtime.drives,
+        scratch: (await wantsScratch(runtime.runtimeScratch, runtime.fileSystem)) ? runtime.fileSystem : undefined,
+        folders: sharedFolders(runtime),
+        tpm: await wantsTpm(runtime.tpm, boot.kind),
+        vsockConnection: await chooseVsock(runtime, image.path),
+        screen: runtime.console === "gui",
+        unitProperties: runtime.unitProperties,
         extraArguments: [...runtime.qemuArgs, ...(options.extraArguments ?? [])],
         progress,
         signal,
@@ -98,23 +117,22 @@ export async function planMachine(
   }
 }
 
-function checkSettings({ virtualMachineMonitor, runtimeNetwork, console }: RuntimeConfig): void {
+function checkSettings(
+  { virtualMachineMonitor, runtimeNetwork, forwardJournal }: RuntimeConfig,
+  progress: Progress,
+): void {
   if (virtualMachineMonitor !== "qemu") {
     throw new ConfigError(`VirtualMachineMonitor=${virtualMachineMonitor} is not supported`, {
       code: "monitor-unsupported",
       hint: "use VirtualMachineMonitor=qemu",
     });
   }
-  if (runtimeNetwork === "interface") {
-    throw new ConfigError("RuntimeNetwork=interface is for containers: virtual machines have user or none", {
-      code: "network-unsupported",
-      hint: "use RuntimeNetwork=user, or give QEMU a network with arguments after --",
+  if (runtimeNetwork === "interface" && !isRoot()) {
+    throw new EnvironmentError("RuntimeNetwork=interface makes a network interface on this machine, which needs root", {
+      code: "root-needed",
+      hint: "run it with sudo, or use RuntimeNetwork=user",
     });
   }
-  if (console === "gui") {
-    throw new ConfigError("Console=gui is not supported: machines have a serial console and no screen", {
-      code: "console-unsupported",
-      hint: "use Console=native, or give QEMU a display with arguments after --",
-    });
-  }
+  if (forwardJournal !== undefined && runtimeNetwork !== "user")
+    progress.log("warning", "ForwardJournal= has no effect: a virtual machine's journal needs RuntimeNetwork=user");
 }

@@ -5,20 +5,27 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, copyFile, mkdtemp, rm } from "node:fs/promises";
+import { copyFile, chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import type { Feature } from "@imgtool/config";
+import { enrollKeys, signatureList } from "@imgtool/boot";
+import { decodeCertificate } from "@imgtool/cms";
+import type { Feature, RuntimeDrive } from "@imgtool/config";
 import { AbortedError, ConfigError, ProcessError, silentProgress, type Progress } from "@imgtool/core";
-import { runTool, spawnTool } from "@imgtool/host";
+import { pathExists, runTool, spawnTool } from "@imgtool/host";
 import { chooseAccelerator } from "./accelerator.ts";
-import { pressPowerButton } from "./control.ts";
-import { writeCredentials } from "./credentials.ts";
+import { askMonitor, pressPowerButton } from "./control.ts";
+import { passCredentials } from "./credentials.ts";
+import { makeDrives, makeScratch, scratchFstab } from "./drives.ts";
 import { receiveStatus } from "./exit-status.ts";
 import { findFirmware } from "./firmware.ts";
-import { qemuArguments } from "./qemu-arguments.ts";
-import type { Boot, ConsoleOwner, MachineDisk } from "./virtual-machine.ts";
+import { journalCredential, receiveJournal } from "./journal.ts";
+import { PassedFiles } from "./passed-files.ts";
+import { guestJournalAddress, qemuArguments } from "./qemu-arguments.ts";
+import { findShareServer, type SharedFolder, sharesFstab, startShares } from "./shares.ts";
+import { startTpm } from "./tpm.ts";
+import type { Boot, ConsoleOwner, MachineDisk, MachineNetwork } from "./virtual-machine.ts";
 
 export interface MachineOptions {
   readonly name: string;
@@ -34,7 +41,25 @@ export interface MachineOptions {
   readonly kvm?: Feature;
   readonly credentials?: Readonly<Record<string, string>>;
   /** Default "user": the guest reaches the network through this process's machine, nothing reaches it. */
-  readonly network?: "user" | "none";
+  readonly network?: MachineNetwork;
+  /** A free port of this machine's loopback reaches the guest's port 22: `sshPort`. Default false. */
+  readonly forwardSsh?: boolean;
+  /** Empty disks that go with the machine. */
+  readonly drives?: readonly RuntimeDrive[];
+  /** The file system (ext4, xfs, btrfs) of an empty disk that the guest mounts at /var/tmp. Default: no such disk. */
+  readonly scratch?: string | undefined;
+  /** Folders of this machine that the guest mounts. */
+  readonly folders?: readonly SharedFolder[];
+  /** A file (*.journal) or folder that receives the guest's journal, with the network "user". */
+  readonly journal?: string | undefined;
+  /** Default false. */
+  readonly tpm?: boolean;
+  /** The guest's number for VSOCK, from 3. Default: it has none. */
+  readonly vsockConnection?: number | undefined;
+  /** A window shows the guest's screen. Default false. */
+  readonly screen?: boolean;
+  /** Properties of the scope that QEMU runs in, systemd.resource-control(5). */
+  readonly unitProperties?: readonly string[];
   /** Default "pipes". */
   readonly console?: ConsoleOwner;
   /** Further arguments of QEMU. */
@@ -57,6 +82,10 @@ export type BootOptions =
       readonly secureBoot: boolean;
       /** A file with variables to start from, or "vendor" for those with Microsoft's keys. */
       readonly variables?: string | undefined;
+      /** A file with a certificate, PEM or DER, that alone is trusted: Secure Boot is on from the first start. */
+      readonly certificate?: string | undefined;
+      /** An EFI program to start instead of what is on the disks. */
+      readonly program?: string | undefined;
       readonly kernelCommandLine: readonly string[];
     };
 
@@ -70,6 +99,10 @@ export interface RunningMachine {
    * @throws ProcessError `machine-failed`, AbortedError
    */
   readonly ended: Promise<number>;
+  /** QEMU's process. */
+  readonly pid?: number | undefined;
+  /** The port of 127.0.0.1 that reaches the guest's port 22; undefined where none does. */
+  sshPort?(): Promise<number | undefined>;
   /** Ends QEMU at once, as if the power failed. */
   kill(): void;
 }
@@ -104,6 +137,26 @@ export async function startMachine(options: MachineOptions): Promise<RunningMach
     const controlSocket = join(folder, "control");
     const receiver = stack.use(await receiveStatus(statusSocket));
     const console = options.console ?? "pipes";
+    const files = stack.use(new PassedFiles());
+    const folders = options.folders ?? [];
+    const server = folders.length === 0 ? undefined : await findShareServer();
+    const { shares } = stack.use(await startShares({ folders, server, folder, progress, signal }));
+    const scratch = options.scratch === undefined ? [] : [await makeScratch(options.scratch, files)];
+    const fstab = [
+      options.credentials?.["fstab.extra"] ?? "",
+      sharesFstab(folders, server === undefined ? "9p" : "virtiofs"),
+      options.scratch === undefined ? "" : scratchFstab(options.scratch),
+    ].join("");
+    const credentials: Record<string, string> = {
+      ...options.credentials,
+      ...(fstab === "" ? {} : { "fstab.extra": fstab }),
+    };
+    let journalSocket: string | undefined;
+    if (options.journal !== undefined) {
+      journalSocket = join(folder, "journal");
+      stack.use(await receiveJournal(options.journal, journalSocket, signal));
+      credentials[journalCredential] = guestJournalAddress;
+    }
     const args = qemuArguments({
       name: options.name,
       accelerator,
@@ -112,8 +165,15 @@ export async function startMachine(options: MachineOptions): Promise<RunningMach
       ram: options.ram ?? 2 * 1024 ** 3,
       boot: await prepareBoot(boot, folder),
       disks: options.disks,
-      credentials: await writeCredentials(options.credentials ?? {}, folder),
+      drives: [...(await makeDrives(options.drives ?? [], files)), ...scratch],
+      shares,
+      journalSocket,
+      tpmSocket: options.tpm === true ? stack.use(await startTpm(folder, signal)).socket : undefined,
+      credentials: passCredentials(credentials, files),
       network: options.network ?? "user",
+      forwardSsh: options.forwardSsh ?? false,
+      vsockConnection: options.vsockConnection,
+      screen: options.screen ?? false,
       console,
       statusSocket,
       controlSocket,
@@ -121,16 +181,21 @@ export async function startMachine(options: MachineOptions): Promise<RunningMach
     });
     progress.log("debug", `${qemu} ${args.join(" ")}`);
     const terminal = console === "terminal";
-    const child = await spawnTool(qemu, args, {
-      stdio: terminal ? "inherit" : ["pipe", "pipe", "pipe"],
+    const stream = terminal ? "inherit" : "pipe";
+    const [program, ...before] = await scopeCommand(options.unitProperties ?? [], progress);
+    const child = await spawnTool(program, [...before, ...args], {
+      stdio: [stream, stream, stream, ...files.descriptors],
       terminal,
-      endsWithParent: true,
+      endsWithParent: "KILL",
     });
     const resources = stack.move();
     let killed = false;
     return {
       input: child.stdin ?? undefined,
       output: child.stdout ?? undefined,
+      pid: child.pid,
+      sshPort: async () =>
+        options.forwardSsh === true ? forwardedPort(await askMonitor(controlSocket, "info usernet")) : undefined,
       kill() {
         killed = true;
         child.kill("SIGKILL");
@@ -145,6 +210,29 @@ export async function startMachine(options: MachineOptions): Promise<RunningMach
     await stack.disposeAsync();
     throw error;
   }
+}
+
+/** QEMU, in a scope of systemd with the properties where there are some. */
+async function scopeCommand(properties: readonly string[], progress: Progress): Promise<[string, ...string[]]> {
+  if (properties.length === 0) return [qemu];
+  if (!(await pathExists("/run/systemd/system"))) {
+    progress.log("warning", "UnitProperties= has no effect: this machine does not run systemd");
+    return [qemu];
+  }
+  return scopedCommand(properties, process.getuid?.() === 0);
+}
+
+/** systemd-run(1) becomes the program that it starts. */
+export function scopedCommand(properties: readonly string[], isSystem: boolean): [string, ...string[]] {
+  const which = isSystem ? "--system" : "--user";
+  const set = properties.map((property) => `--property=${property}`);
+  return ["systemd-run", which, "--scope", "--quiet", "--collect", ...set, "--", qemu];
+}
+
+/** The host's port in what QEMU's monitor tells of its network, `info usernet`. */
+export function forwardedPort(answer: string): number | undefined {
+  const port = /TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\b/.exec(answer)?.[1];
+  return port === undefined ? undefined : Number(port);
 }
 
 interface EndOptions {
@@ -199,9 +287,17 @@ async function prepareBoot(boot: BootOptions, folder: string): Promise<Boot> {
   const firmware = await findFirmware({ secureBoot: boot.secureBoot, hasKeys: boot.variables === "vendor" });
   const own = boot.variables === undefined || boot.variables === "vendor" ? firmware.variables.path : boot.variables;
   const variables = { path: join(folder, "variables"), format: firmware.variables.format };
-  await copyFile(own, variables.path);
+  if (boot.certificate === undefined) await copyFile(own, variables.path);
+  else await writeFile(variables.path, await enrolled(own, boot.certificate));
   await chmod(variables.path, 0o600);
-  return { kind: "uefi", code: firmware.code, variables, needsSmm: firmware.needsSmm, kernelCommandLine };
+  const { code, needsSmm } = firmware;
+  return { kind: "uefi", code, variables, needsSmm, program: boot.program, kernelCommandLine };
+}
+
+/** The variables of a template, and the certificate's owner as who decides what is started. */
+async function enrolled(template: string, certificate: string): Promise<Uint8Array> {
+  const { der } = decodeCertificate(await readFile(certificate), certificate);
+  return enrollKeys(await readFile(template), signatureList(der), Math.floor(Date.now() / 1000));
 }
 
 async function majorVersion(signal: AbortSignal | undefined): Promise<number> {

@@ -21,6 +21,8 @@ export interface TreeDiskOptions {
   readonly tree: string;
   readonly output: string;
   readonly architecture: string;
+  /** Bytes that the disk has at least. */
+  readonly size?: number | undefined;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -35,14 +37,19 @@ const room = 4 * 1024 ** 3;
 export async function makeTreeDisk(options: TreeDiskOptions): Promise<TreeDisk> {
   const { tree, output, architecture, progress, signal } = options;
   const { stdout } = await runTool("du", ["--summarize", "--apparent-size", "--block-size=1", "--", tree], { signal });
-  const size = Number.parseInt(stdout, 10);
+  const used = Number.parseInt(stdout, 10);
   const { partitions } = await makeDisk({
     output,
     tree,
     architecture,
     seed,
     definitions: [
-      { type: "root", format: "ext4", copyFiles: [{ source: "/", target: "/" }], sizeMin: 2 * size + room },
+      {
+        type: "root",
+        format: "ext4",
+        copyFiles: [{ source: "/", target: "/" }],
+        sizeMin: Math.max(2 * used + room, options.size ?? 0),
+      },
     ],
     progress,
     signal,

@@ -14,6 +14,8 @@ interface UefiBoot {
   readonly variables: FlashImage;
   /** The firmware keeps its variables from the guest in System Management Mode. */
   readonly needsSmm: boolean;
+  /** What the firmware starts instead of looking for a boot loader on the disks. */
+  readonly program: string | undefined;
   /** Handed to systemd-stub and systemd-boot, version 254 and later. */
   readonly kernelCommandLine: readonly string[];
 }
@@ -45,7 +47,25 @@ export interface MachineDisk {
   readonly sectorSize: number;
 }
 
-/** A credential in a file that holds the whole text of its SMBIOS string. */
+/** A further disk, which is empty at first. */
+export interface MachineDrive {
+  /** QEMU's name of it, and its serial number in the guest: /dev/disk/by-id/virtio-ID. */
+  readonly id: string;
+  /** Its raw file; two drives may have the same. */
+  readonly path: string;
+  /** Further options of -drive, separated by commas. */
+  readonly options: string | undefined;
+}
+
+/** A folder of this machine that the guest mounts by its tag. */
+export type MachineShare =
+  | { readonly kind: "9p"; readonly tag: string; readonly source: string }
+  | { readonly kind: "virtiofs"; readonly tag: string; readonly socket: string };
+
+/** "interface" is a tap device, which somebody on this machine, such as systemd-networkd, must set up. */
+export type MachineNetwork = "user" | "interface" | "none";
+
+/** A credential in a file: the whole text of its SMBIOS string, or for a container its plain content. */
 export interface CredentialFile {
   readonly name: string;
   readonly path: string;
@@ -68,7 +88,19 @@ export interface VirtualMachine {
   readonly boot: Boot;
   readonly disks: readonly MachineDisk[];
   readonly credentials: readonly CredentialFile[];
-  readonly network: "user" | "none";
+  readonly drives: readonly MachineDrive[];
+  readonly shares: readonly MachineShare[];
+  readonly network: MachineNetwork;
+  /** A free port of this machine's loopback reaches the guest's port 22; with the network "user". */
+  readonly forwardSsh: boolean;
+  /** A Unix socket that receives the guest's journal, with the network "user". */
+  readonly journalSocket: string | undefined;
+  /** The control socket of a TPM in software. */
+  readonly tpmSocket: string | undefined;
+  /** The guest's number for VSOCK. */
+  readonly vsockConnection: number | undefined;
+  /** A window shows the guest's screen. */
+  readonly screen: boolean;
   readonly console: ConsoleOwner;
   /** A Unix socket that the guest's exit status comes through. */
   readonly statusSocket: string;

@@ -3,22 +3,24 @@
  * with its files. All of it goes into the tree's /boot or /efi, from where it is copied onto the ESP.
  * @module
  */
-import { chmod, readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { formatBootEntry, signPeFile, stubVersion, ukiName, writeUki } from "@imgtool/boot";
-import { compareVersions } from "@imgtool/config";
+import { formatBootEntry, signPeFile, ukiName, type GrubPlatform } from "@imgtool/boot";
+import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, formatSize, silentProgress } from "@imgtool/core";
 import type { DiskPartition } from "@imgtool/disk";
 import { resolveInTree } from "@imgtool/sandbox";
 import type { BuildContext } from "../context.ts";
+import { isWithinKernel } from "../formats.ts";
 import { secureBootSigner } from "../signers.ts";
 import { makeTreeFolder, readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { kernelCommandLine, rootHashOf } from "./command-line.ts";
+import { addGrubEntry, biosBootType, rootOption } from "./grub.ts";
 import type { Kernel } from "./kernels.ts";
-import { placeFile } from "./loader.ts";
+import { placeFile } from "./place-file.ts";
 import { packMicrocode } from "./microcode.ts";
 import { packModules } from "./modules.ts";
 import type { BootPlan } from "./plan.ts";
+import { writeUnifiedImage } from "./unified.ts";
 
 /**
  * Writes the entries of all kernels.
@@ -35,14 +37,22 @@ export async function writeEntries(
   const { config, tree } = context;
   const microcode = await packMicrocode(context);
   const commandLine = await kernelCommandLine(config, tree, partitions);
+  // Without a place on the disk it cannot be started.
+  const bios = plan.grub.bios !== undefined && partitions.some(({ type }) => type === biosBootType);
   for (const kernel of plan.kernels) {
-    const modules = config.kernelModulesInitrd ? [await packModules(context, kernel)] : [];
+    const modules = wantsModules(config) ? [await packModules(context, kernel)] : [];
     const parts = { kernel, initrds: [...initrds, ...modules], microcode, commandLine, partitions };
-    if (plan.stub === undefined) await writeEntry(context, plan, parts);
-    else await writeUnified(context, { ...plan, stub: plan.stub }, parts);
+    if (plan.stub !== undefined) await writeUnified(context, { ...plan, stub: plan.stub }, parts);
+    // GRUB starts no unified kernel images under BIOS.
+    if (plan.stub === undefined || bios) await writeEntry(context, { ...plan, bios }, parts);
     // Firmware starts one program.
     if (plan.direct !== undefined) break;
   }
+}
+
+/** Where the whole tree is in the kernel's memory, its modules are, too. */
+function wantsModules({ kernelModulesInitrd, format }: ImageConfig): boolean {
+  return kernelModulesInitrd && !isWithinKernel(format);
 }
 
 interface EntryParts {
@@ -54,10 +64,11 @@ interface EntryParts {
 }
 
 async function writeUnified(
-  { config, tree, progress, signal }: BuildContext,
+  context: BuildContext,
   plan: BootPlan & { readonly stub: string },
   { kernel, initrds, microcode, commandLine, partitions }: EntryParts,
 ): Promise<void> {
+  const { config, tree } = context;
   const tries = (await readTreeFile(tree, "etc/kernel/tries"))?.trim();
   const name = ukiName(
     { token: plan.token, version: kernel.version, rootHash: rootHashOf(partitions)?.hash, tries },
@@ -66,26 +77,21 @@ async function writeUnified(
   const path = plan.direct ?? `/boot/EFI/Linux/${name}.efi`;
   await makeTreeFolder(tree, path.replace(/\/[^/]*$/, ""), 0o700);
   const output = await resolveInTree(tree, path);
-  using task = progress.start({ label: `write ${basename(path)}` });
-  // Stubs that do not know the section .ucode have it as the first initrd.
-  const version = stubVersion(await readFile(plan.stub));
-  const apart = version !== undefined && compareVersions(version, "256") >= 0;
-  const { size } = await writeUki({
-    output,
-    stub: plan.stub,
-    linux: kernel.image,
-    initrds: microcode === undefined || apart ? initrds : [microcode, ...initrds],
-    osRelease: (await readTreeFile(tree, "usr/lib/os-release")) ?? (await readTreeFile(tree, "etc/os-release")) ?? "",
-    commandLine,
-    uname: kernel.version,
-    ...(config.splash === undefined ? {} : { splash: config.splash }),
-    ...(microcode !== undefined && apart ? { microcode } : {}),
-    signal,
-  });
-  const signer = await secureBootSigner(config, silentProgress);
-  if (signer !== undefined) await signPeFile(output, { signer, signal });
-  await chmod(output, 0o600);
-  task.done(formatSize(size));
+  // The newest comes first.
+  if (output === context.unified)
+    throw new ConfigError(`UnifiedKernelImageFormat= gives two kernels one name: ${name}`, {
+      code: "uki-name-invalid",
+      hint: "put the kernel's version into it, &k, or leave one kernel out with RemoveFiles=",
+      data: { name, kernels: plan.kernels.map(({ version }) => version) },
+    });
+  context.unified ??= output;
+  if (plan.grub.efi !== undefined)
+    await addGrubEntry(context, plan.grub, {
+      title: name,
+      platforms: ["efi"],
+      start: { kind: "efi", program: path.replace(/^\/boot/, "") },
+    });
+  const size = await writeUnifiedImage(context, { stub: plan.stub, kernel, initrds, microcode, commandLine }, output);
   const esp =
     partitions.find(({ type }) => type === (plan.direct === undefined ? "xbootldr" : "esp")) ??
     partitions.find(({ type }) => type === "esp");
@@ -100,12 +106,23 @@ async function writeUnified(
     );
 }
 
-/** As the Boot Loader Specification has it: /TOKEN/VERSION/ for the files, one text for the entry. */
+/** The image of Format=uki, whose initrd is the whole tree. */
+export async function writeUkiOutput(context: BuildContext, output: string): Promise<void> {
+  const { boot, config, tree, initrds } = context;
+  const [kernel] = boot?.kernels ?? [];
+  if (boot?.stub === undefined || kernel === undefined) throw new RangeError("no kernel was planned");
+  const microcode = await packMicrocode(context);
+  const commandLine = await kernelCommandLine(config, tree, []);
+  await writeUnifiedImage(context, { stub: boot.stub, kernel, initrds, microcode, commandLine }, output);
+}
+
+/** As the Boot Loader Specification has it: /TOKEN/VERSION/ for the files, one text for the entry; and GRUB's. */
 async function writeEntry(
-  { config, tree, signal }: BuildContext,
-  { token }: BootPlan,
-  { kernel, initrds, microcode, commandLine }: EntryParts,
+  context: BuildContext,
+  { token, stub, grub, bios }: BootPlan & { readonly bios: boolean },
+  { kernel, initrds, microcode, commandLine, partitions }: EntryParts,
 ): Promise<void> {
+  const { config, tree, signal } = context;
   const folder = `/${token}/${kernel.version}`;
   const place = async (source: string, path: string): Promise<string> => {
     await placeFile(source, tree, `boot${path}`);
@@ -119,6 +136,10 @@ async function writeEntry(
   const placed: string[] = [];
   for (const [index, source] of [...(microcode === undefined ? [] : [microcode]), ...initrds].entries())
     placed.push(await place(source, `${folder}/${index}-${basename(source)}`));
+  const devicetree =
+    kernel.devicetree === undefined
+      ? undefined
+      : await place(kernel.devicetree, `${folder}/${basename(kernel.devicetree)}`);
   await writeTreeFile(
     tree,
     `boot/loader/entries/${token}-${kernel.version}.conf`,
@@ -128,7 +149,25 @@ async function writeEntry(
       linux,
       initrds: placed,
       options: commandLine,
+      devicetree,
     }),
     0o600,
   );
+  const platforms: GrubPlatform[] = [
+    ...(grub.efi !== undefined && stub === undefined ? (["efi"] as const) : []),
+    ...(bios ? (["pc"] as const) : []),
+  ];
+  if (platforms.length === 0) return;
+  const options = commandLine.split(/\s+/).filter((option) => option !== "");
+  await addGrubEntry(context, grub, {
+    title: `${token}-${kernel.version}`,
+    platforms,
+    start: {
+      kind: "linux",
+      kernel: linux,
+      initrds: placed,
+      options: [...rootOption(options, partitions), ...options],
+      devicetree,
+    },
+  });
 }

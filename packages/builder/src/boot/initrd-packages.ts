@@ -9,7 +9,8 @@ const packages: readonly string[] = [
   ..."systemd udev kmod bash less util-linux".split(" "),
   // what is between a disk and a file system
   ..."dmsetup lvm2 libcryptsetup12 p11-kit libfido2-1 libtss2-rc0 libtss2-tcti-device0".split(" "),
-  ..."?name(^libtss2-esys-[0-9.]+-0) ?name(^libtss2-mu)".split(" "),
+  // by patterns of apt: the names hold versions, and those of earlier releases are still mentioned (~v)
+  ..."~n^libtss2-esys-[0-9.]+-0!~v ~n^libtss2-mu!~v".split(" "),
   // checking file systems
   ..."btrfs-progs e2fsprogs erofs-utils dosfstools".split(" "),
 ];
@@ -25,5 +26,7 @@ export function initrdPackages(config: ImageConfig): string[] {
     ...(whole ? [] : ["systemd-cryptsetup"]),
     ...(whole && config.release !== "noble" ? [] : ["systemd-repart"]),
     ...config.initrdPackages,
+    // No initrd is kept that newer packages would change: these need no treatment of their own.
+    ...config.initrdVolatilePackages,
   ];
 }

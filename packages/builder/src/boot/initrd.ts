@@ -8,15 +8,16 @@ import { dirname, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
 import { makeAtomically, pathExists } from "@imgtool/host";
+import { auxiliaryImage } from "../auxiliary-image.ts";
 import type { BuildContext } from "../context.ts";
 import { digestText } from "../incremental/digests.ts";
+import { fetchKept, keepShared } from "../incremental/tree-store.ts";
 import { fingerprints } from "../incremental/fingerprints.ts";
 import { cacheFolder } from "../incremental/tree-cache.ts";
 import { outputNames } from "../outputs.ts";
 import { configDigest } from "../record.ts";
 import { linkTreeFile, readTreeFile } from "../tree-file.ts";
 import { initrdPackages } from "./initrd-packages.ts";
-import { noScripts } from "../steps/script-points.ts";
 
 const removedFiles: readonly string[] = [
   // The binary forms are there.
@@ -46,6 +47,12 @@ const files: Readonly<Record<string, string>> = {
   ].join("\n"),
 };
 
+/**
+ * No time in an initrd is later than that of 1980-01-01, the first that every format can hold. The image's own
+ * time changes with each of its files, and would have the initrd built anew and sent with every update.
+ */
+const initrdEpoch = 315_532_800;
+
 /** Builds the initrd in the workspace; returns its path. */
 export async function buildInitrd(context: BuildContext): Promise<string> {
   const { config, workspace, progress } = context;
@@ -68,10 +75,19 @@ export async function buildInitrd(context: BuildContext): Promise<string> {
     progress.log("info", "the initrd is the former build's: nothing that it is made of has changed");
     return kept;
   }
+  const made = join(folder, outputNames(own).image ?? "");
+  const { cacheStore: location } = config;
+  const shared =
+    location === undefined || key === undefined ? undefined : { location, key, progress, signal: context.signal };
+  if (shared !== undefined && kept !== undefined && (await fetchKept("file", made, shared)) !== undefined) {
+    progress.log("info", "the initrd is the cache store's");
+    await keepInitrd(made, kept);
+    return made;
+  }
   progress.log("info", "building the initrd");
   await context.buildImage(own);
-  const made = join(folder, outputNames(own).image ?? "");
   if (kept !== undefined) await keepInitrd(made, kept);
+  if (shared !== undefined) await keepShared("file", made, null, shared);
   return made;
 }
 
@@ -91,49 +107,37 @@ async function keepInitrd(made: string, kept: string): Promise<void> {
   await makeAtomically(kept, async (temporary) => await copyFile(made, temporary));
 }
 
-function initrdConfig(config: ImageConfig, outputDirectory: string, extra: string): ImageConfig {
+/** The configuration of the default initrd of an image. */
+export function initrdConfig(config: ImageConfig, outputDirectory: string, extra: string): ImageConfig {
   return {
     ...config,
-    files: [],
-    // What is kept of it is the finished archive.
-    incremental: "no",
-    baseTrees: [],
-    overlay: false,
-    sign: false,
-    splitArtifacts: [],
+    ...auxiliaryImage,
     format: "cpio",
-    verity: "no",
     output: "initrd",
     outputDirectory,
     // The kernel unpacks an archive in its memory: one that is not compressed takes twice its size.
     compressOutput: config.compressOutput === "none" ? "zstd" : config.compressOutput,
-    repartDirectories: [],
-    checksum: false,
-    manifestFormat: [],
     packages: initrdPackages(config),
-    removePackages: [],
     removeFiles: removedFiles,
-    withRecommends: false,
-    withDocs: false,
     cleanPackageMetadata: true,
-    skeletonTrees: [],
     extraTrees: [{ source: extra, target: "/" }],
-    ...noScripts,
-    secureBoot: false,
-    bootable: "disabled",
-    initrds: [],
     makeInitrd: true,
+    sourceDateEpoch: initrdEpoch,
     locale: config.locale ?? "C.UTF-8",
   };
 }
 
-/** MakeInitrd=: what the kernel starts, and by what systemd knows that it is in an initrd. */
-export async function prepareAsInitrd(tree: string): Promise<void> {
+/**
+ * What the kernel starts in a tree that it unpacks into its memory; and, unless the tree is the whole system,
+ * by what systemd knows that it is in an initrd (MakeInitrd=).
+ */
+export async function prepareAsInitrd(tree: string, isWhole: boolean): Promise<void> {
   if (
     (await readTreeFile(tree, "usr/lib/systemd/systemd")) !== undefined &&
     (await readTreeFile(tree, "init")) === undefined
   )
     await linkTreeFile(tree, "init", "/usr/lib/systemd/systemd");
+  if (isWhole) return;
   if ((await readTreeFile(tree, "etc/initrd-release")) === undefined)
     await linkTreeFile(tree, "etc/initrd-release", "/etc/os-release");
 }

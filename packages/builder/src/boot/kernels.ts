@@ -5,16 +5,18 @@
 import { copyFile, open, readdir, readFile, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { kernelVersion, readPe } from "@imgtool/boot";
-import { compareVersions } from "@imgtool/config";
+import { compareVersions, type ImageConfig } from "@imgtool/config";
 import { FormatError, systemErrorCode } from "@imgtool/core";
 import { pathExists } from "@imgtool/host";
 import { resolveInTree } from "@imgtool/sandbox";
+import { findDevicetree } from "./devicetree.ts";
 
 export interface Kernel {
   /** As `uname -r` will print it. */
   readonly version: string;
-  /** Path on this machine. */
+  /** Paths on this machine, of the kernel and of the device tree that Devicetree= has for it. */
   readonly image: string;
+  readonly devicetree?: string;
 }
 
 /**
@@ -36,8 +38,12 @@ export async function placeKernels(tree: string): Promise<void> {
   }
 }
 
-/** The kernels of a tree, newest first; unified kernel images among them do not count. */
-export async function findKernels(tree: string): Promise<Kernel[]> {
+/**
+ * The kernels of a tree, newest first; unified kernel images among them do not count.
+ * @param devicetree of Devicetree=
+ * @throws NotFoundError `devicetree-missing`
+ */
+export async function findKernels(tree: string, devicetree?: string): Promise<Kernel[]> {
   const modules = await resolveInTree(tree, "usr/lib/modules", { followLast: true });
   const kernels: Kernel[] = [];
   for (const folder of (await names(modules)).sort((a, b) => compareVersions(b, a))) {
@@ -46,7 +52,9 @@ export async function findKernels(tree: string): Promise<Kernel[]> {
     for (const name of candidates) {
       const image = await resolveInTree(tree, `usr/lib/modules/${folder}/${name}`, { followLast: true });
       if (!(await pathExists(image)) || (await isUnified(image))) continue;
-      kernels.push({ version: kernelVersion(await readFile(image)) ?? folder, image });
+      const found = devicetree === undefined ? undefined : await findDevicetree(tree, folder, devicetree);
+      const version = kernelVersion(await readFile(image)) ?? folder;
+      kernels.push({ version, image, ...(found === undefined ? {} : { devicetree: found }) });
       break;
     }
   }
@@ -76,4 +84,11 @@ async function names(folder: string): Promise<string[]> {
     if (code === "ENOENT" || code === "ENOTDIR") return [];
     throw error;
   }
+}
+
+/** The package that has a kernel, in the words of the distribution. */
+export function kernelPackage({ distribution, architecture }: ImageConfig): string {
+  if (distribution === "ubuntu") return "linux-image-generic";
+  const names: Readonly<Record<string, string>> = { "x86-64": "amd64", x86: "686", arm64: "arm64", arm: "armmp" };
+  return distribution === "debian" ? `linux-image-${names[architecture] ?? architecture}` : "a kernel";
 }

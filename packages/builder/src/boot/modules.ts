@@ -3,9 +3,9 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { chooseModules, moduleName, withDependencies } from "@imgtool/boot";
+import { readFile, readlink, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { chooseFirmware, chooseModules, moduleName, withDependencies } from "@imgtool/boot";
 import { systemErrorCode } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
 import { resolveInTree } from "@imgtool/sandbox";
@@ -21,15 +21,17 @@ const microcode = /^(?:amd|intel)-ucode(?:\/|$)/;
 
 /**
  * Makes modules.dep and its like for every kernel, after removing the modules that KernelModules= leaves
- * out, and the firmware that only they need.
+ * out, and, with that or FirmwareFiles=, the firmware that neither the others need nor that setting keeps.
  */
 export async function filterModules(context: BuildContext): Promise<void> {
   const { tree, config, signal } = context;
+  // The modules of what an addon adds to are in order already.
+  if (config.format === "addon") return;
   const kernels = await findKernels(tree);
   const required = new Set<string>();
   for (const { version } of kernels) {
     await runDepmod(tree, version, signal);
-    if (config.kernelModules.length === 0) continue;
+    if (config.kernelModules.length === 0 && config.firmwareFiles.length === 0) continue;
     const { modules, firmware } = await requiredFiles(context, version, config.kernelModules);
     for (const path of firmware) required.add(path);
     const folder = await modulesFolder(tree, version);
@@ -42,10 +44,11 @@ export async function filterModules(context: BuildContext): Promise<void> {
     }
     if (removed > 0) await runDepmod(tree, version, signal);
   }
-  if (kernels.length > 0 && config.kernelModules.length > 0)
-    for (const path of await listFirmware(tree))
-      if (!required.has(path) && !microcode.test(path))
-        await rm(await resolveInTree(tree, `${firmwareFolder}/${path}`));
+  if (kernels.length === 0 || (config.kernelModules.length === 0 && config.firmwareFiles.length === 0)) return;
+  const there = await listFirmware(tree);
+  for (const path of await withTargets(tree, chooseFirmware(there, config.firmwareFiles))) required.add(path);
+  for (const path of there)
+    if (!required.has(path) && !microcode.test(path)) await rm(await resolveInTree(tree, `${firmwareFolder}/${path}`));
 }
 
 /** Makes the initrd with the kernel's modules and their firmware; returns its path. */
@@ -93,7 +96,10 @@ async function requiredFiles(
   return {
     modules,
     // What packages compress has a suffix that the module's word for it lacks.
-    firmware: there.filter((path) => wanted.has(path) || wanted.has(path.replace(/\.(?:xz|zst)$/, ""))),
+    firmware: await withTargets(
+      tree,
+      there.filter((path) => wanted.has(path) || wanted.has(path.replace(/\.(?:xz|zst)$/, ""))),
+    ),
   };
 }
 
@@ -112,6 +118,35 @@ async function firmwareOf(
     for (const line of stdout.split("\n")) if (line !== "") wanted.add(line);
   }
   return wanted;
+}
+
+/** Firmware has many names: a link is worth nothing without the files and links that it leads to. */
+async function withTargets(tree: string, paths: readonly string[]): Promise<string[]> {
+  const folder = await resolveInTree(tree, firmwareFolder, { followLast: true });
+  const all = new Set<string>();
+  const open = [...paths];
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    if (all.has(path)) continue;
+    all.add(path);
+    const place = await resolveInTree(tree, `${firmwareFolder}/${path}`);
+    const target = await readLink(place);
+    if (target === undefined) continue;
+    // Where the next name lies, through links to folders on the way.
+    const from = target.startsWith("/") ? target : `${dirname(place).slice(tree.length)}/${target}`;
+    const next = await resolveInTree(tree, from);
+    if (next.startsWith(`${folder}/`)) open.push(next.slice(folder.length + 1));
+  }
+  return [...all].sort();
+}
+
+async function readLink(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === "EINVAL" || code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
 }
 
 async function runDepmod(tree: string, version: string, signal: AbortSignal | undefined): Promise<void> {

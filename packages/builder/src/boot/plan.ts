@@ -6,9 +6,12 @@ import { defaultBootPath, efiArchitecture } from "@imgtool/boot";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, NotFoundError } from "@imgtool/core";
 import { pathExists } from "@imgtool/host";
+import { isWithinKernel } from "../formats.ts";
 import { resolveInTree } from "@imgtool/sandbox";
 import { readTreeFile } from "../tree-file.ts";
-import { findKernels, type Kernel } from "./kernels.ts";
+import { findShim, type ShimPlan } from "./shim.ts";
+import { findGrub, type GrubPlan } from "./grub.ts";
+import { findKernels, kernelPackage, type Kernel } from "./kernels.ts";
 
 export interface BootPlan {
   /** EFI's name of the architecture. */
@@ -21,32 +24,44 @@ export interface BootPlan {
   readonly loader: string | undefined;
   /** systemd-stub on this machine, when kernels become unified kernel images. */
   readonly stub: string | undefined;
+  /** Shim, when it comes before the boot loader or the unified kernel image. */
+  readonly shim: ShimPlan | undefined;
+  readonly grub: GrubPlan;
   /** Where the only unified kernel image goes that firmware starts by itself: a path in the tree. */
   readonly direct: string | undefined;
 }
 
 /** Formats that a kernel, an initrd and a boot loader can be in. */
-const bootableFormats: ReadonlySet<ImageConfig["format"]> = new Set(["disk", "esp", "directory", "tar"]);
+const bootableFormats: ReadonlySet<ImageConfig["format"]> = new Set(["disk", "uki", "esp", "directory", "tar"]);
 
 /**
  * Refuses what can never boot, before anything is done.
  * @throws ConfigError `not-bootable`
  */
 export function checkBootable(config: ImageConfig): void {
-  if (config.bootable !== "enabled") return;
-  if (!bootableFormats.has(config.format))
+  const isWithin = isWithinKernel(config.format);
+  const isProgram = isWithin || config.format === "addon";
+  if (config.bootable !== "enabled" && !isProgram) return;
+  const setting = isProgram ? `Format=${config.format}` : "Bootable=yes";
+  if (config.bootable === "enabled" && !bootableFormats.has(config.format))
     throw new ConfigError(`Bootable=yes: an image of Format=${config.format} does not boot by itself`, {
       code: "not-bootable",
       hint: `use Format=disk, or set Bootable=no`,
       data: { format: config.format },
     });
   if (efiArchitecture(config.architecture) === undefined)
-    throw new ConfigError(`Bootable=yes: there is no UEFI on ${config.architecture}`, {
+    throw new ConfigError(`${setting}: there is no UEFI on ${config.architecture}`, {
       code: "not-bootable",
       hint: "set Bootable=no",
       data: { architecture: config.architecture },
     });
-  if (config.distribution === "custom" && config.initrds.length === 0)
+  if (config.biosBootloader === "grub" && config.format === "disk" && config.sectorSize !== 512)
+    throw new ConfigError(`BiosBootloader=grub: a BIOS reads sectors of 512 bytes, not of ${config.sectorSize}`, {
+      code: "not-bootable",
+      hint: "leave SectorSize= out",
+      data: { sectorSize: config.sectorSize },
+    });
+  if (config.distribution === "custom" && config.initrds.length === 0 && !isProgram)
     throw new ConfigError("Bootable=yes: no initrd can be built for Distribution=custom", {
       code: "not-bootable",
       hint: "name one with Initrds=",
@@ -61,19 +76,21 @@ export function checkBootable(config: ImageConfig): void {
 export async function planBoot(config: ImageConfig, tree: string): Promise<BootPlan | undefined> {
   const { bootable, bootloader, unifiedKernelImages } = config;
   const efi = efiArchitecture(config.architecture);
-  const required = bootable === "enabled";
-  if (bootable === "disabled" || efi === undefined) return undefined;
-  if (!required && ((config.format !== "disk" && config.format !== "esp") || bootloader === "none")) return undefined;
+  const isWithin = isWithinKernel(config.format);
+  const required = bootable === "enabled" || isWithin;
+  if ((bootable === "disabled" && !isWithin) || efi === undefined) return undefined;
+  const none = bootloader === "none" && config.biosBootloader === "none";
+  if (!required && (config.format !== "disk" || none)) return undefined;
   const missing = (code: string, what: string, name: string): undefined => {
     if (!required) return undefined;
-    throw new NotFoundError(`Bootable=yes: ${what}`, {
+    throw new NotFoundError(`${isWithin ? `Format=${config.format}` : "Bootable=yes"}: ${what}`, {
       code,
       hint: `add ${name} to Packages=`,
       data: { package: name, tree },
     });
   };
 
-  const kernels = await findKernels(tree);
+  const kernels = await findKernels(tree, config.devicetree);
   if (kernels.length === 0)
     return missing("kernel-missing", "the image has no kernel in /usr/lib/modules", kernelPackage(config));
 
@@ -82,33 +99,58 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
     const path = await resolveInTree(tree, `${folder}/${name}`, { followLast: true });
     return (await pathExists(path)) ? path : undefined;
   };
-  const loader = bootloader === "systemd-boot" ? await find(`systemd-boot${efi}.efi`) : undefined;
-  if (bootloader === "systemd-boot" && loader === undefined)
+  const grub = await findGrub(config, tree);
+  const lacksGrub = (target: string): undefined =>
+    missing("boot-loader-missing", `the image has no GRUB for ${target}`, grubPackage(config, target));
+  const wantsBios = config.biosBootloader === "grub" && config.format === "disk";
+  if (wantsBios && grub.bios === undefined && (required || bootloader === "none")) return lacksGrub("BIOS");
+  const wantsGrub = bootloader === "grub" && !isWithin;
+  if (wantsGrub && grub.efi === undefined && (required || grub.bios === undefined)) return lacksGrub("UEFI");
+
+  const wantsLoader = bootloader === "systemd-boot" && !isWithin;
+  const loader = wantsLoader ? await find(`systemd-boot${efi}.efi`) : undefined;
+  if (wantsLoader && loader === undefined && (required || grub.bios === undefined))
     return missing("boot-loader-missing", `the image has no ${folder}/systemd-boot${efi}.efi`, "systemd-boot");
 
+  const wantsShim = config.shimBootloader !== "none" && bootloader !== "none" && !isWithin;
+  const shim = wantsShim ? await findShim(config, tree, efi) : undefined;
+  if (wantsShim && shim === undefined) {
+    const { shimBootloader } = config;
+    return missing(
+      "boot-loader-missing",
+      `the image has no ${shimBootloader} shim with its MokManager`,
+      `shim-${shimBootloader}`,
+    );
+  }
+
   const stub = await find(`linux${efi}.efi.stub`);
-  const needed = bootloader === "uki" || unifiedKernelImages === "enabled";
+  const isAlone = bootloader === "uki" || isWithin;
+  const needed = isAlone || unifiedKernelImages === "enabled";
   if (needed && stub === undefined)
     return missing("stub-missing", `the image has no ${folder}/linux${efi}.efi.stub`, "systemd-boot");
-  const unified = needed || unifiedKernelImages === "auto";
+  const unified = needed || (unifiedKernelImages === "auto" && bootloader !== "none");
   return {
     efi,
     kernels,
     token: await entryToken(config, tree),
     loader,
     stub: unified ? stub : undefined,
-    direct: bootloader === "uki" ? `/efi${defaultBootPath(efi)}` : undefined,
+    shim,
+    grub,
+    direct: isAlone ? `/efi${shim?.secondStage ?? defaultBootPath(efi)}` : undefined,
   };
+}
+
+function grubPackage({ distribution, architecture }: ImageConfig, target: string): string {
+  const arch = architecture === "x86-64" ? "amd64" : architecture === "x86" ? "ia32" : architecture;
+  if (distribution === "debian" || distribution === "ubuntu" || distribution === "kali")
+    return target === "BIOS" ? "grub-pc-bin" : `grub-efi-${arch}-bin`;
+  if (distribution === "arch") return "grub";
+  return target === "BIOS" ? "grub2-pc-modules" : "grub2-efi-x64-modules";
 }
 
 /** As kernel-install(8) chooses it for an image that has no machine id. */
 async function entryToken(config: ImageConfig, tree: string): Promise<string> {
   const own = (await readTreeFile(tree, "etc/kernel/entry-token"))?.trim();
   return own === undefined || own === "" ? (config.imageId ?? config.distribution) : own;
-}
-
-function kernelPackage({ distribution, architecture }: ImageConfig): string {
-  if (distribution === "ubuntu") return "linux-image-generic";
-  const names: Readonly<Record<string, string>> = { "x86-64": "amd64", x86: "686", arm64: "arm64", arm: "armmp" };
-  return distribution === "debian" ? `linux-image-${names[architecture] ?? architecture}` : "a kernel";
 }

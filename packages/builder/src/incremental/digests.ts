@@ -17,11 +17,14 @@ export function digestText(text: string): string {
 /**
  * SHA-256 over the names, modes, owners, links, attributes and contents of a file or of all in a folder.
  * @param isLeftOut whether a path of this machine, and what is below it, does not count
+ * @param latest milliseconds since 1970 that later times count as: they become the image's own at the end, and
+ *   a checkout has those of its day
  */
 export async function digestPath(
   path: string,
   signal: AbortSignal | undefined,
   isLeftOut: (path: string) => boolean = () => false,
+  latest: number = Infinity,
 ): Promise<string> {
   const hash = createHash("sha256");
   // A tree that is named by a link is what the link leads to.
@@ -33,7 +36,7 @@ export async function digestPath(
       hash.update(` ${name.toString("hex")}=${getXattr(place, name)?.toString("hex") ?? ""}`);
     if (status.isSymbolicLink()) hash.update(` -> ${readlinkSync(place, { encoding: "buffer" }).toString("hex")}`);
     // Times are kept in the image up to the build's own.
-    if (status.isFile()) hash.update(` ${status.mtimeMs} ${status.size}\n`);
+    if (status.isFile()) hash.update(` ${Math.min(Number(status.mtimeMs), latest)} ${status.size}\n`);
     if (status.isFile()) digestContent(place, hash);
     hash.update("\n");
   }

@@ -4,6 +4,7 @@
  */
 import { relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
+import { configDigest } from "../record.ts";
 import { digestPath, digestText } from "./digests.ts";
 import { madeByBuilds } from "./sources.ts";
 
@@ -33,6 +34,7 @@ export async function treeInputs(
     "Packages=": [...config.packages].sort(),
     "WithDocs=": config.withDocs,
     "WithRecommends=": config.withRecommends,
+    ...(config.machineId === undefined ? {} : { "MachineId=": config.machineId }),
     // A script may look at any of these.
     ...(config.prepareScripts.length === 0
       ? {}
@@ -43,6 +45,9 @@ export async function treeInputs(
           "ImageVersion=": config.imageVersion ?? null,
           "Seed=": config.seed,
           "SourceDateEpoch=": config.sourceDateEpoch,
+          "WithTests=": config.withTests,
+          "WithNetwork=": config.withNetwork,
+          "the configuration that scripts read": configDigest(config),
         }),
   };
   for (const [name, value] of Object.entries(settings)) inputs[name] = digestText(JSON.stringify(value));
@@ -59,8 +64,15 @@ export async function treeInputs(
       source,
       signal,
       leftOut,
+      config.sourceDateEpoch * 1000,
     );
-  for (const path of config.prepareScripts) inputs[relative(config.directory, path)] = await digestPath(path, signal);
+  for (const path of config.prepareScripts)
+    inputs[relative(config.directory, path)] = await digestPath(
+      path,
+      signal,
+      () => false,
+      config.sourceDateEpoch * 1000,
+    );
   return inputs;
 }
 

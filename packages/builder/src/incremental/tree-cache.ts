@@ -7,12 +7,15 @@
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
-import { NotFoundError, systemErrorCode, type Progress } from "@imgtool/core";
+import { FormatError, NotFoundError, systemErrorCode, type Progress } from "@imgtool/core";
 import type { InstalledPackage, Repository } from "@imgtool/distro";
-import { AT_FDCWD, runTool, setMtime } from "@imgtool/host";
+import { AT_FDCWD, setMtime } from "@imgtool/host";
+import { copyTreeRoot, makeTreeRoot, replaceTreeRoot } from "../subvolumes.ts";
 import { readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { walkTree } from "../tree-walk.ts";
-import { changedInputs, type Inputs } from "./inputs.ts";
+import { hardLinks, restoreHardLinks, type LinkGroup } from "./hard-links.ts";
+import { fetchKept, keepShared } from "./tree-store.ts";
+import { changedInputs, inputsKey, type Inputs } from "./inputs.ts";
 
 /** What is known of a cached tree besides its files. */
 export interface CachedTree {
@@ -21,6 +24,8 @@ export interface CachedTree {
   readonly begun: number;
   readonly packages: readonly InstalledPackage[];
   readonly repositories: readonly Repository[];
+  /** Packages that prepare scripts have asked for: another version of theirs would make another tree. */
+  readonly scriptPackages?: readonly string[];
 }
 
 export interface TreeCacheOptions {
@@ -64,11 +69,13 @@ export async function restoreTree(
   const changed = cached === undefined ? undefined : changedInputs(cached.inputs, inputs);
   if (cached !== undefined && changed?.length === 0) {
     using task = progress.start({ label: "take the cached tree" });
-    await copyInto(join(folder, "tree"), tree, signal);
+    await replaceTreeRoot(join(folder, "tree"), tree, config.useSubvolumes, signal);
     await makeRecent(tree, cached.begun, signal);
     task.done(`${cached.packages.length} packages`);
     return cached;
   }
+  const shared = await fetchShared(inputs, tree, options);
+  if (shared !== undefined) return shared;
   const why = changed === undefined ? "there is none yet" : `changed: ${changed.join(", ")}`;
   if (config.incremental === "strict") {
     throw new NotFoundError(`Incremental=strict, and the cached tree is not the one that is needed: ${why}`, {
@@ -81,6 +88,57 @@ export async function restoreTree(
   return undefined;
 }
 
+/** What goes along with a tree to other machines. */
+interface SharedTree extends CachedTree {
+  readonly links: readonly LinkGroup[];
+}
+
+/** What came along with a fetched tree, whose hard links are made again; undefined, and said, for anything else. */
+function sharedTree(details: unknown, tree: string, { progress }: TreeCacheOptions): CachedTree | undefined {
+  try {
+    if (!isSharedTree(details)) throw new FormatError("it says nothing of the tree", { code: "kept-invalid" });
+    const { links, ...cached } = details;
+    restoreHardLinks(tree, links);
+    return cached;
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    progress.log("warning", `the cache store's tree is not taken: ${error.message}`);
+    return undefined;
+  }
+}
+
+function isSharedTree(details: unknown): details is SharedTree {
+  if (typeof details !== "object" || details === null) return false;
+  const { inputs, begun, packages, repositories, links } = details as Partial<SharedTree>;
+  const areLists = [packages, repositories, links].every((list) => Array.isArray(list));
+  return areLists && typeof begun === "number" && typeof inputs === "object";
+}
+
+/** Takes the tree from the store that machines share, and keeps it here, too. */
+async function fetchShared(inputs: Inputs, tree: string, options: TreeCacheOptions): Promise<CachedTree | undefined> {
+  const { config, progress, signal } = options;
+  const { cacheStore: location } = config;
+  if (location === undefined) return undefined;
+  const key = inputsKey(inputs);
+  const found = await fetchKept("tree", tree, { location, key, progress, signal });
+  const cached = found === undefined ? undefined : sharedTree(found.details, tree, options);
+  if (cached === undefined) {
+    // An attempt that failed may have left some.
+    await rm(tree, { recursive: true, force: true });
+    await makeTreeRoot(tree, config.useSubvolumes);
+    return undefined;
+  }
+  progress.log("info", "the tree is the cache store's");
+  await saveTree(cached, tree, { ...options, config: { ...config, cacheStore: undefined } });
+  await makeRecent(tree, cached.begun, signal);
+  return cached;
+}
+
+/** What the prepare scripts of the cached tree have asked for; none where there is none. */
+export async function cachedScriptPackages(config: ImageConfig): Promise<readonly string[]> {
+  return (await readCached(cacheFolder(config)))?.scriptPackages ?? [];
+}
+
 /** Keeps a copy of the tree in the place of what was kept before. */
 export async function saveTree(cached: CachedTree, tree: string, options: TreeCacheOptions): Promise<void> {
   const { config, progress, signal } = options;
@@ -89,8 +147,7 @@ export async function saveTree(cached: CachedTree, tree: string, options: TreeCa
   await mkdir(join(folder, ".."), { recursive: true });
   const fresh = await mkdtemp(`${folder}.new-`);
   try {
-    await mkdir(join(fresh, "tree"));
-    await copyInto(tree, join(fresh, "tree"), signal);
+    await copyTreeRoot(tree, join(fresh, "tree"), config.useSubvolumes, signal);
     await writeFile(join(fresh, "tree.json"), JSON.stringify(cached));
     // What else is kept of the image stays.
     await mkdir(folder, { recursive: true });
@@ -104,6 +161,15 @@ export async function saveTree(cached: CachedTree, tree: string, options: TreeCa
     await rm(fresh, { recursive: true, force: true });
   }
   task.done();
+  // What scripts ask for is known only afterwards: no other machine could name such a tree.
+  const { cacheStore: location } = config;
+  if (location !== undefined && (cached.scriptPackages ?? []).length === 0)
+    await keepShared(
+      "tree",
+      tree,
+      { ...cached, links: await hardLinks(tree, signal) },
+      { location, key: inputsKey(cached.inputs), progress, signal },
+    );
 }
 
 /**
@@ -123,11 +189,6 @@ async function makeRecent(tree: string, begun: number, signal: AbortSignal | und
     Number(day) >= first ? `${head}${today}` : line,
   );
   if (fresh !== shadow) await writeTreeFile(tree, "etc/shadow", fresh);
-}
-
-async function copyInto(from: string, to: string, signal: AbortSignal | undefined): Promise<void> {
-  // The dot takes the folder's own mode and attributes along.
-  await runTool("cp", ["--archive", "--reflink=auto", "--no-target-directory", "--", from, to], { signal });
 }
 
 async function readCached(folder: string): Promise<CachedTree | undefined> {

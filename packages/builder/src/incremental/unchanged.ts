@@ -33,6 +33,7 @@ export async function wholeInputs(context: BuildContext): Promise<string | undef
   const inputs: Record<string, string> = {
     ...(await treeInputs(config, packages.image, signal)),
     "the initrd's packages": config.bootable === "disabled" ? "" : packages.initrd,
+    "the packages of the build and the volatile ones": packages.further,
     "the configuration": configDigest(config),
     ...(await inputDigests(config)),
   };
@@ -40,12 +41,16 @@ export async function wholeInputs(context: BuildContext): Promise<string | undef
     ...config.extraTrees.map(({ source }) => source),
     ...(scripts.length > 0 ? config.buildSources.map(({ source }) => source) : []),
     ...config.repartDirectories,
+    ...config.volatilePackageDirectories,
     ...config.initrds,
     config.secureBootKey,
     config.secureBootCertificate,
+    config.signExpectedPcr?.key,
+    config.signExpectedPcr?.certificate,
     config.verityKey,
     config.verityCertificate,
     config.passphraseFile,
+    config.nspawnSettings,
     config.splash,
   ];
   for (const path of paths)

@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { silentProgress } from "@imgtool/core";
 import { beginDisk } from "@imgtool/disk";
+import { unifiedSize } from "../boot/within-kernel.ts";
 import type { BuildContext } from "../context.ts";
 import { isDisk } from "../formats.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
@@ -30,18 +31,19 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
   if (!isDisk(config.format) || image === undefined) return;
   const workspace = join(context.workspace, "disk");
   await mkdir(workspace);
-  const boots = context.boot !== undefined;
+  const boots = { esp: context.boot !== undefined, bios: context.boot?.grub.bios !== undefined };
+  const size = config.format === "esp" ? await unifiedSize(context) : 0;
   context.disk = await beginDisk({
     output: join(staging, uncompressed(image)),
     tree,
-    definitions: await partitionDefinitions(config, progress, boots),
+    definitions: await partitionDefinitions(config, progress, boots, size),
     seed: config.seed,
     architecture: config.architecture,
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
     passphraseFile: config.passphraseFile,
     veritySigner: await veritySigner(config, silentProgress),
-    last: boots ? bootPartitions : [],
+    last: boots.esp ? bootPartitions : [],
     workspace,
     progress,
     signal,

@@ -7,9 +7,14 @@ import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
 import { describeFile, describeFolder } from "../artifacts.ts";
+import { writeAddonOutput } from "../boot/addon.ts";
+import { writeUkiOutput } from "../boot/entries.ts";
+import { installGrub } from "../boot/grub.ts";
 import type { BuildContext } from "../context.ts";
+import { isWithinKernel } from "../formats.ts";
 import type { Artifact } from "../record.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
+import { clampTimes } from "./clamp-times.ts";
 import { compressFile } from "./compress.ts";
 import { convertDisk } from "./convert-disk.ts";
 import { packCpio } from "./pack-cpio.ts";
@@ -28,15 +33,26 @@ export async function packImage(context: BuildContext): Promise<void> {
 
   if (config.format === "directory" || config.format === "oci") {
     if (config.format === "directory") await moveTree(context, join(staging, image));
-    else await packOci(context, join(staging, image));
+    else {
+      await packOci(context, join(staging, image));
+      // Published, a layout is a tree, with its times.
+      await clampTimes(join(staging, image), config.sourceDateEpoch, context.signal);
+    }
     made.push(await describeFolder(image, describe));
   } else if (config.format === "tar" || config.format === "cpio") {
     const packArchive = config.format === "tar" ? packTar : packCpio;
     await packArchive({ ...context, output: join(staging, uncompressed(image)) });
     await compress(context, image);
     made.push(await describeFile(config.format, image, describe));
+  } else if (config.format === "uki") {
+    await writeUkiOutput(context, join(staging, image));
+    made.push(await describeFile("uki", image, describe));
+  } else if (context.addonStub !== undefined) {
+    await writeAddonOutput(context, context.addonStub, join(staging, image));
+    made.push(await describeFile("addon", image, describe));
   } else {
     const { rootHash, rootHashSignature, partitions } = await finishPartitions(context);
+    if (context.grub !== undefined) await installGrub(context.grub, join(staging, uncompressed(image)), partitions);
     await splitPartitions(context, join(staging, uncompressed(image)), partitions);
     await convertDisk(context, join(staging, uncompressed(image)));
     await compress(context, image);
@@ -59,6 +75,7 @@ export async function packImage(context: BuildContext): Promise<void> {
 }
 
 async function compress({ config, staging, progress, signal }: BuildContext, image: string): Promise<void> {
+  if (isWithinKernel(config.format)) return;
   await compressFile({
     source: join(staging, uncompressed(image)),
     target: join(staging, image),

@@ -111,6 +111,7 @@ type ScriptSettings = Pick<ImageConfig, Extract<keyof ImageConfig, `${string}Scr
 
 /** For images that a build makes for itself: the project's scripts are for its own image. */
 export const noScripts: ScriptSettings = {
+  configureScripts: [],
   cleanScripts: [],
   syncScripts: [],
   prepareScripts: [],

@@ -6,8 +6,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ImageConfig, SettingValue } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
-import type { Distribution } from "@imgtool/distro";
-import { buildroot, runInSandbox, type Bind, type Overlay } from "@imgtool/sandbox";
+import type { Distribution, ScriptTools } from "@imgtool/distro";
+import { buildroot, runInSandbox, type Bind, type Overlay, type SandboxOptions } from "@imgtool/sandbox";
 import { scriptPoint, type ScriptPoint, type ScriptPointName } from "./script-points.ts";
 
 export interface ScriptRun {
@@ -21,8 +21,11 @@ export interface ScriptRun {
   readonly tree?: string;
   /** Where the outputs are that scripts see. */
   readonly staging: string;
+  /** As BuildContext has it. Default: scripts cannot change the packages. */
+  readonly scriptTools?: () => Promise<ScriptTools | undefined>;
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
+  readonly onScriptFailure?: SandboxOptions["onFailure"];
 }
 
 export interface RunScriptsOptions {
@@ -49,8 +52,10 @@ export async function runScripts(
   if (scripts.length === 0) return;
   const sources = await sourceMounts(run);
   const binds = [...sources.binds, ...(await pointMounts(point, run, options))];
+  const areBeside = point.tree && scripts.some((script) => !isInside(script));
+  const tools = areBeside ? await run.scriptTools?.() : undefined;
   for (const script of scripts) {
-    const inside = point.tree && script.endsWith(".chroot");
+    const inside = point.tree && isInside(script);
     using task = progress.start({ label: `run ${basename(script)}` });
     await runInSandbox({
       script,
@@ -61,9 +66,11 @@ export async function runScripts(
       network: point.network === "always" || (point.network === "setting" && config.withNetwork),
       workdir: "/work/src",
       env: scriptEnvironment(point, run, options, inside),
-      binds,
+      binds: inside || tools === undefined ? binds : [...binds, ...tools.mounts],
+      ...(tools === undefined ? {} : { helpers: tools.programs }),
       overlays: [...(options.overlays ?? []), ...sources.overlays],
       signal,
+      ...(run.onScriptFailure === undefined ? {} : { onFailure: run.onScriptFailure }),
       onOutputLine: (line) => {
         task.detail(line);
         progress.log("debug", `${basename(script)}: ${line}`);
@@ -71,6 +78,11 @@ export async function runScripts(
     });
     task.done();
   }
+  await tools?.keep();
+}
+
+function isInside(script: string): boolean {
+  return script.endsWith(".chroot");
 }
 
 /** The sources at /work/src; where they are ephemeral, below a layer that is thrown away. */
@@ -116,6 +128,7 @@ async function pointMounts(point: ScriptPoint, run: ScriptRun, options: RunScrip
   if (point.tree) {
     const artifacts = await emptyFolder(workspace, "artifacts");
     binds.push({ source: artifacts, target: "/work/artifacts", writable: true });
+    binds.push({ source: await packageFolder(workspace), target: "/work/packages", writable: true });
   }
   if (point.builds !== "no" && config.buildDirectory !== undefined) {
     const source = buildFolder(config);
@@ -125,6 +138,11 @@ async function pointMounts(point: ScriptPoint, run: ScriptRun, options: RunScrip
   if (options.destination !== undefined)
     binds.push({ source: options.destination, target: "/work/dest", writable: true });
   return binds;
+}
+
+/** Where scripts put packages that VolatilePackages= can name. */
+export async function packageFolder(workspace: string): Promise<string> {
+  return await emptyFolder(workspace, "own-packages");
 }
 
 /** Objects of one distribution are of no use to another. */
@@ -175,6 +193,7 @@ function scriptEnvironment(
       ? {
           BUILDROOT: inside ? "/" : buildroot,
           ARTIFACTDIR: "/work/artifacts",
+          PACKAGEDIR: "/work/packages",
           SCRIPT: script,
           CHROOT_SCRIPT: script,
           CHROOT_SRCDIR: "/work/src",

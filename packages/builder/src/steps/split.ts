@@ -4,16 +4,16 @@
  * @module
  */
 import { createReadStream, createWriteStream } from "node:fs";
-import { copyFile, cp, mkdir, open, readdir, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { measureUki } from "@imgtool/boot";
 import { throwIfAborted } from "@imgtool/core";
 import { pathExists } from "@imgtool/host";
-import { resolveInTree } from "@imgtool/sandbox";
 import { describeFile, describeFolder } from "../artifacts.ts";
 import { packModules } from "../boot/modules.ts";
-import type { BootPlan } from "../boot/plan.ts";
 import type { BuildContext } from "../context.ts";
+import { isWithinKernel } from "../formats.ts";
 import type { ArtifactKind, PartitionRecord } from "../record.ts";
 import { readTreeFile } from "../tree-file.ts";
 import { packTar } from "./pack-tar.ts";
@@ -22,7 +22,7 @@ const blockSize = 4 * 1024 ** 2;
 
 /** Writes the parts that are asked for and that the image has. Partitions are split off when the disk is made. */
 export async function splitArtifacts(context: BuildContext): Promise<void> {
-  const { config, boot, staging, tree, progress } = context;
+  const { config, boot, staging, tree } = context;
   const wanted = new Set(config.splitArtifacts);
   const path = (suffix: string): string => join(staging, `${config.output}.${suffix}`);
   const note = async (kind: ArtifactKind, suffix: string): Promise<void> => {
@@ -30,10 +30,13 @@ export async function splitArtifacts(context: BuildContext): Promise<void> {
   };
   const [kernel] = boot?.kernels ?? [];
   if (boot !== undefined && kernel !== undefined) {
-    const unified = wanted.has("uki") ? await findUnified(tree, boot) : undefined;
-    if (unified !== undefined) {
-      await copyFile(unified, path("efi"));
+    if (wanted.has("uki") && context.unified !== undefined) {
+      await copyFile(context.unified, path("efi"));
       await note("uki", "efi");
+    }
+    if (wanted.has("pcrs") && context.unified !== undefined) {
+      await writeFile(path("pcrs.json"), `${JSON.stringify(await measureUki(context.unified, context.signal))}\n`);
+      await note("pcrs", "pcrs.json");
     }
     if (wanted.has("kernel")) {
       await copyFile(kernel.image, path("vmlinuz"));
@@ -41,7 +44,8 @@ export async function splitArtifacts(context: BuildContext): Promise<void> {
     }
     if (wanted.has("initrd") && context.initrds.length > 0) {
       // The kernel unpacks archives that stand one behind the other; without its modules it finds no disk.
-      const modules = config.kernelModulesInitrd ? [await packModules(context, kernel)] : [];
+      const modules =
+        config.kernelModulesInitrd && !isWithinKernel(config.format) ? [await packModules(context, kernel)] : [];
       await concatenate([...context.initrds, ...modules], path("initrd"));
       await note("initrd", "initrd");
     }
@@ -68,8 +72,6 @@ export async function splitArtifacts(context: BuildContext): Promise<void> {
       kind: "repart-definitions",
     });
   }
-  if (wanted.has("pcrs"))
-    progress.log("warning", "SplitArtifacts=pcrs is not supported yet: expected TPM measurements are not computed");
 }
 
 /** Copies the partitions that may stand alone out of a disk that is not compressed yet. */
@@ -99,16 +101,6 @@ export async function splitPartitions(
     }
     context.artifacts.push(await describeFile("partition", name, { ...context, folder: staging }));
   }
-}
-
-/** The unified kernel image of the newest kernel, on this machine. */
-async function findUnified(tree: string, boot: BootPlan): Promise<string | undefined> {
-  if (boot.stub === undefined) return undefined;
-  if (boot.direct !== undefined) return await resolveInTree(tree, boot.direct);
-  const folder = await resolveInTree(tree, "boot/EFI/Linux", { followLast: true });
-  const version = boot.kernels[0]?.version ?? "";
-  const name = (await readdir(folder)).sort().find((file) => file.includes(version));
-  return name === undefined ? undefined : join(folder, name);
 }
 
 async function osRelease(tree: string): Promise<string | undefined> {

@@ -1,0 +1,93 @@
+/**
+ * What systemd's own programs make of an image's declarations: users of sysusers.d(5), files of
+ * tmpfiles.d(5), units enabled by systemd.preset(5), the hardware database. They are the image's own
+ * programs, run in it: those of this machine may be older than the declarations.
+ * @module
+ */
+import type { ImageConfig } from "@imgtool/config";
+import { errorMessage, ProcessError } from "@imgtool/core";
+import { pathExists } from "@imgtool/host";
+import { resolveInTree, runInTree } from "@imgtool/sandbox";
+import type { BuildContext } from "../context.ts";
+import { isExtension } from "../formats.ts";
+import { removeTreePath, writeTreeFile } from "../tree-file.ts";
+
+interface Program {
+  readonly label: string;
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Exit codes that systemd's own units take for success. */
+  readonly success?: readonly number[];
+}
+
+/** File systems of the running kernel, and folders that are emptied afterwards. */
+const passing = ["/tmp", "/var/tmp", "/run", "/proc", "/sys", "/dev"];
+
+const declarations: readonly Program[] = [
+  { label: "make system users", name: "systemd-sysusers", args: [] },
+  {
+    label: "make declared files",
+    name: "systemd-tmpfiles",
+    args: ["--boot", "--create", "--remove", ...passing.map((path) => `--exclude-prefix=${path}`)],
+    env: { SYSTEMD_TMPFILES_FORCE_SUBVOL: "0" },
+    // A line that names what is not there, and one whose place is taken.
+    success: [0, 65, 73],
+  },
+  { label: "apply presets", name: "systemctl", args: ["preset-all"] },
+  { label: "apply presets", name: "systemctl", args: ["--global", "preset-all"] },
+];
+
+const hardwareDatabase: Program = {
+  label: "make the hardware database",
+  name: "systemd-hwdb",
+  args: ["--usr", "--strict", "update"],
+};
+
+/** Whether the tree is a system of its own, which extensions and additions to others are not. */
+function isSystem({ overlay, format }: ImageConfig): boolean {
+  return !overlay && !isExtension(format) && format !== "addon";
+}
+
+/** Makes what the image's packages and files declare, in mkosi's order: before its settings are applied. */
+export async function applyDeclarations(context: BuildContext): Promise<void> {
+  if (!isSystem(context.config)) return;
+  for (const program of declarations) await runProgram(context, program);
+  // systemd takes its time for the earliest that it can be.
+  if (await hasFile(context.tree, "usr/lib/systemd/systemd"))
+    await writeTreeFile(context.tree, "usr/lib/clock-epoch", "");
+}
+
+/** Compiles the hardware database, which files of the project may have added to. */
+export async function makeHardwareDatabase(context: BuildContext): Promise<void> {
+  const { tree, config } = context;
+  if (!isSystem(config) || !(await hasFile(tree, "usr/lib/udev/hwdb.d"))) return;
+  if (await runProgram(context, hardwareDatabase)) await removeTreePath(tree, "etc/udev/hwdb.bin");
+}
+
+/** Runs a program where the image has it; returns whether it ran. */
+async function runProgram({ tree, config, progress, signal }: BuildContext, program: Program): Promise<boolean> {
+  const { label, name, args, env, success } = program;
+  if (!(await hasFile(tree, `usr/bin/${name}`))) return false;
+  using task = progress.start({ label });
+  try {
+    const say = (line: string): void => progress.log("debug", `${name}: ${line}`);
+    await runInTree(tree, `/usr/bin/${name}`, args, {
+      env: { SYSTEMD_OFFLINE: "1", SOURCE_DATE_EPOCH: String(config.sourceDateEpoch), ...env },
+      ...(success === undefined ? {} : { success }),
+      signal,
+      onStdoutLine: say,
+      onStderrLine: say,
+    });
+  } catch (error) {
+    if (!(error instanceof ProcessError) || !/Exec format error/.test(errorMessage(error))) throw error;
+    progress.log("warning", `this machine cannot run the image's ${name}`, "apt-get install qemu-user-static");
+    return false;
+  }
+  task.done();
+  return true;
+}
+
+async function hasFile(tree: string, path: string): Promise<boolean> {
+  return await pathExists(await resolveInTree(tree, path, { followLast: true }));
+}
