@@ -2,7 +2,8 @@
  * The cases: for each program the command, and what must be there (or away) before it runs.
  * @module
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, linkSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { findProgram } from "@imgtool/testkit";
 import { type Inputs, makeSmallFiles, makeSparseImage } from "./inputs.ts";
@@ -25,8 +26,17 @@ function away(path: (program: string) => string): (program: string) => void {
   return (program) => rmSync(path(program), { recursive: true, force: true });
 }
 
-/** All cases, in an order in which the later ones use what the earlier ones left. */
-export function cases(imgtool: string, work: string, inputs: Inputs): BenchmarkCase[] {
+/** Mounts by the command that follows, reads all files of the mount, and unmounts: $0 is the directory. */
+const readMount = `mkdir -p "$0" && { "$@" "$0" >&2 & }
+until mountpoint -q "$0"; do sleep 0.02; done
+find "$0" -type f -exec cat {} + >/dev/null; code=$?
+umount --force "$0"; wait; exit $code`;
+
+/**
+ * All cases, in an order in which the later ones use what the earlier ones left.
+ * @param web URL under which a web server has `work`
+ */
+export function cases(imgtool: string, work: string, inputs: Inputs, web: string | undefined): BenchmarkCase[] {
   const place = (name: string) => (program: string) => join(work, `${program}.${name}`);
   const result: BenchmarkCase[] = [];
   const add = (
@@ -77,6 +87,47 @@ export function cases(imgtool: string, work: string, inputs: Inputs): BenchmarkC
     const seed = `--seed=${inputs.tar}`;
     const seeded = { casync: extract("casync", seed), imgtool: extract("imgtool", seed) };
     add(tar, "extract the second version, the first as seed", seeded, away(output));
+  }
+  if (web !== undefined) {
+    const [store, index, output] = [place("tar.castr"), place("tar.caibx"), place("out")];
+    const url = (path: string): string => `${web}${path.slice(work.length)}`;
+    const from = (program: string): readonly string[] => [
+      `--store=${url(store(program))}`,
+      url(index(program)),
+      output(program),
+    ];
+    const extract = {
+      casync: ["casync", "extract", ...from("casync")],
+      imgtool: [imgtool, "extract", "--durable=no", ...from("imgtool")],
+      desync: ["desync", "extract", "-n", "2", "-s", url(store("desync")), url(index("desync")), output("desync")],
+    };
+    add(tar, "extract over HTTP, from nginx on this machine", extract, away(output));
+  }
+  {
+    // Its chunks are those of the tar, but for the first ones.
+    const [store, index, mount] = [place("tar.castr"), place("mounted.caidx"), place("mnt")];
+    const folder = join(work, "mounted");
+    const make = (program: string): void => {
+      mkdirSync(folder, { recursive: true });
+      if (!existsSync(join(folder, "tar"))) linkSync(inputs.tar, join(folder, "tar"));
+      const [command, ...args] = program === "casync" ? ["casync", "make"] : [imgtool, "make", "--durable=no"];
+      if (!existsSync(index(program)))
+        execFileSync(command ?? "", [...args, `--store=${store(program)}`, index(program), folder]);
+    };
+    const read = (program: string, path: string): readonly string[] => [
+      "sh",
+      "-c",
+      readMount,
+      mount(program),
+      path,
+      "mount",
+      `--store=${store(program)}`,
+      index(program),
+    ];
+    if (existsSync("/dev/fuse") && process.getuid?.() === 0) {
+      const reads = { casync: read("casync", "casync"), imgtool: read("imgtool", imgtool) };
+      add(tar, "mount of a directory with it, read from there, unmount", reads, make);
+    }
   }
   blob("An ext4 image", "image", inputs.image);
 

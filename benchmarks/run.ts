@@ -7,8 +7,7 @@
  * that show how much memory large inputs take run once.
  * @module
  */
-import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,7 +16,10 @@ import { type BenchmarkCase, cases, memoryCases } from "./cases.ts";
 import { demoSteps } from "./demo.ts";
 import { makeInputs } from "./inputs.ts";
 import { median, type Sample } from "./statistics.ts";
-import { report } from "./report.ts";
+import { measureVerity } from "./verity.ts";
+import { buildProgram } from "./program.ts";
+import { readResults, writeResults, type Results } from "./report.ts";
+import { startWebServer } from "./web-server.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -25,6 +27,8 @@ const { values: flags } = parseArgs({
     size: { type: "string", default: "1024" },
     "no-demo": { type: "boolean", default: false },
     "no-memory": { type: "boolean", default: false },
+    // keeps what is written of the rest
+    "only-verity": { type: "boolean", default: false },
     // where the page and the JSON go: elsewhere for a trial
     output: { type: "string", default: join(import.meta.dirname, "../docs") },
   },
@@ -37,7 +41,15 @@ const work = "/dev/shm/imgtool-bench";
 rmSync(work, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });
 try {
-  const imgtool = buildProgram();
+  const measured = flags["only-verity"] ? {} : await measureAll();
+  const verity = await measureVerity(work, rounds);
+  writeResults(flags.output, { ...readResults(flags.output), ...measured, verity });
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+async function measureAll(): Promise<Omit<Results, "builds" | "verity">> {
+  const imgtool = buildProgram(work);
   console.error(`making the inputs, of ${megabytes} MiB each`);
   const inputs = makeInputs(work, megabytes);
   const temporary = join(work, "tmp");
@@ -56,36 +68,18 @@ try {
       samples.push({ group, name, program, ...measured });
     }
   };
-  for (let round = 0; round < rounds; round++) {
-    for (const benchmark of cases(imgtool, work, inputs)) await run(benchmark);
+  {
+    await using server = await startWebServer(work);
+    for (let round = 0; round < rounds; round++) {
+      for (const benchmark of cases(imgtool, work, inputs, server?.url)) await run(benchmark);
+    }
   }
   if (!flags["no-memory"]) for (const benchmark of memoryCases(imgtool, work)) await run(benchmark);
-  const results = {
+  return {
     machine: { cpus: cpus().length, model: cpus()[0]?.model ?? "unknown", memory: totalmem() },
     rounds,
     inputBytes: megabytes * 1024 ** 2,
-    cases: median(samples),
+    cases: median(samples, "casync"),
     demo: flags["no-demo"] ? undefined : demoSteps(root, work),
   };
-  writeFileSync(join(flags.output, "benchmarks.json"), `${JSON.stringify(results, undefined, 2)}\n`);
-  writeFileSync(join(flags.output, "benchmarks.md"), report(results));
-  console.error(`written: benchmarks.md and benchmarks.json in ${flags.output}`);
-} finally {
-  rmSync(work, { recursive: true, force: true });
-}
-
-/** The program as it is published, and as whoever installs it runs it: bundled, beside the native modules. */
-function buildProgram(): string {
-  const app = join(root, "apps/imgtool");
-  const built = spawnSync(join(root, "node_modules/.bin/rolldown"), ["--config", "rolldown.config.ts"], {
-    cwd: app,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  if (built.status !== 0) throw new Error(`the bundle could not be made: rolldown exited with ${built.status}`);
-  const program = join(work, "imgtool");
-  const script = `#!/bin/sh\nexec "${process.execPath}" "${join(app, "dist/main.js")}" "$@"\n`;
-  writeFileSync(program, script, { mode: 0o755 });
-  // Node.js keeps what it makes of the code, as bin/imgtool asks it to.
-  process.env["NODE_COMPILE_CACHE"] = join(work, "node");
-  return program;
 }

@@ -19,8 +19,10 @@ export interface Median {
   readonly seconds: number;
   readonly cpuSeconds: number;
   readonly peakMemory: number;
-  /** casync's median seconds over this program's: above 1 is faster than casync. */
+  /** The peer's median seconds over this program's: above 1 is faster than the peer. */
   readonly speed: number | undefined;
+  /** The same of the CPU seconds. */
+  readonly thrift: number | undefined;
 }
 
 function middle(values: readonly number[]): number {
@@ -28,8 +30,8 @@ function middle(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/** One row for each case and program, in the order they were first measured. */
-export function median(samples: readonly Sample[]): Median[] {
+/** Rows to `peer`, one for each case and program, in the order they were first measured. */
+export function median(samples: readonly Sample[], peer: string): Median[] {
   const groups = Map.groupBy(samples, (sample) => [sample.group, sample.name, sample.program].join("\0"));
   const rows = [...groups.values()].map((group) => ({
     group: group[0]?.group ?? "",
@@ -40,9 +42,8 @@ export function median(samples: readonly Sample[]): Median[] {
     peakMemory: middle(group.map((sample) => sample.peakMemory)),
   }));
   return rows.map((row) => {
-    const casync = rows.find(
-      ({ group, name, program }) => group === row.group && name === row.name && program === "casync",
-    );
-    return { ...row, speed: casync === undefined ? undefined : casync.seconds / row.seconds };
+    const other = rows.find(({ group, name, program }) => group === row.group && name === row.name && program === peer);
+    if (other === undefined) return { ...row, speed: undefined, thrift: undefined };
+    return { ...row, speed: other.seconds / row.seconds, thrift: other.cpuSeconds / row.cpuSeconds };
   });
 }

@@ -23,29 +23,37 @@ if [ "${1:-}" = --peers ]; then
     btrfs=btrfs-progs \
     busybox=busybox-static \
     casync=casync \
+    checkpolicy=checkpolicy \
     cpio=cpio \
     createrepo_c=createrepo-c \
     curl=curl \
+    docker-registry=docker-registry \
     debugfs=e2fsprogs \
     dnf=dnf \
     e2fsck=e2fsprogs \
     fish=fish \
+    fusermount3=fuse3 \
     fsck.erofs=erofs-utils \
     fsck.fat=dosfstools \
     getfacl=acl \
     gpg-agent=gpg-agent \
     gpg=gpg \
     gpgconf=gpgconf \
+    /usr/lib/grub/i386-pc/grub-bios-setup=grub-pc-bin \
+    grub-fstest=grub-common \
+    ip=iproute2 \
     mcopy=mtools \
     mkfs.btrfs=btrfs-progs \
     mkfs.xfs=xfsprogs \
     mkswap=util-linux \
+    mkfs.ext4=e2fsprogs \
     mount=mount \
     newuidmap=uidmap \
     nginx=nginx-light \
     objdump=binutils \
     openssl=openssl \
     osslsigncode=osslsigncode \
+    proftpd=proftpd-core \
     pacman=pacman-package-manager \
     python3=python3 \
     nbdinfo=libnbd-bin \
@@ -55,6 +63,7 @@ if [ "${1:-}" = --peers ]; then
     rpmsign=rpm \
     sbverify=sbsigntool \
     setcap=libcap2-bin \
+    setfiles=policycoreutils \
     setfattr=attr \
     setpriv=util-linux \
     sfdisk=fdisk \
@@ -62,6 +71,7 @@ if [ "${1:-}" = --peers ]; then
     skopeo=skopeo \
     ssh=openssh-client \
     sshd=openssh-server \
+    swtpm=swtpm \
     swift-account-server=swift-account \
     swift-container-server=swift-container \
     swift-object-server=swift-object \
@@ -73,17 +83,32 @@ if [ "${1:-}" = --peers ]; then
     unshare=util-linux \
     unsquashfs=squashfs-tools \
     veritysetup=cryptsetup-bin \
+    xfs_repair=xfsprogs \
     xz=xz-utils \
+    /lib/systemd/systemd-journal-remote=systemd-journal-remote \
     zsh=zsh \
     zstd=zstd \
     zypper=zypper
   do
     PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing="$missing ${pair#*=}"
   done
+  python3 -c 'import cryptography' 2>/dev/null || missing="$missing python3-cryptography"
+  /usr/bin/python3 -c 'import zeroconf' 2>/dev/null || missing="$missing python3-zeroconf"
   # What has no program: systemd's EFI stub,
   [ -e /usr/lib/systemd/boot/efi ] || missing="$missing systemd-boot-efi"
+  # GRUB's modules for UEFI,
+  [ -e /usr/lib/grub/x86_64-efi ] || missing="$missing grub-efi-amd64-bin"
+  # makepkg's library, without which repo-add does not run,
+  [ -e /usr/share/makepkg/util.sh ] || missing="$missing makepkg"
   # UEFI firmware for virtual machines.
   [ -e /usr/share/OVMF ] || missing="$missing ovmf"
+  # ProFTPD's TLS.
+  [ -e /usr/lib/proftpd/mod_tls.so ] || missing="$missing proftpd-mod-crypto"
+  # Microsoft's emulator of Azure's storage comes from npm. With its 240 MB it is no dependency of the project.
+  if [ "$(id -u)" = 0 ] && ! command -v azurite-blob >/dev/null; then
+    echo "setup: installing azurite with npm" >&2
+    npm install --global --ignore-scripts --no-audit --no-fund --loglevel=error azurite@3.37.0 >&2
+  fi
 fi
 [ -n "${missing# }" ] || exit 0
 

@@ -8,13 +8,14 @@ import { startVitest, type Vitest } from "vitest/node";
 
 interface Counts {
   passed: number;
-  failed: number;
+  /** Named again at the end with their first error: a long log is read from there. */
+  failed: string[];
   skipped: string[];
   /** Tests that passed on their second try only: each is a bug of the test or of the product. */
   flaky: string[];
 }
 
-const counts: Counts = { passed: 0, failed: 0, skipped: [], flaky: [] };
+const counts: Counts = { passed: 0, failed: [], skipped: [], flaky: [] };
 const extra = process.argv.slice(2);
 
 // System tests bootstrap distributions and start servers: on two cores one file at a time.
@@ -50,24 +51,45 @@ if (counts.skipped.length > 0) console.log(`\nskipped:\n${counts.skipped.map((li
 if (counts.flaky.length > 0) {
   console.log(`\npassed on the second try only:\n${counts.flaky.map((line) => `  ${line}`).join("\n")}`);
 }
+if (counts.failed.length > 0) console.log(`\nfailed:\n${counts.failed.map((line) => `  ${line}`).join("\n")}`);
 const countsFile = process.env["IMGTOOL_TEST_COUNTS"];
-if (countsFile !== undefined) writeFileSync(countsFile, `${counts.passed} ${counts.failed} ${counts.skipped.length}\n`);
-console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped.length} skipped`);
-process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+if (countsFile !== undefined)
+  writeFileSync(countsFile, `${counts.passed} ${counts.failed.length} ${counts.skipped.length}\n`);
+console.log(`\n${counts.passed} passed, ${counts.failed.length} failed, ${counts.skipped.length} skipped`);
+process.exit(counts.failed.length === 0 && counts.passed > 0 ? 0 : 1);
 
 function collect(vitest: Vitest, into: Counts): void {
   for (const module of vitest.state.getTestModules()) {
     // A file that cannot even be loaded holds no tests to count, and must not pass for that.
-    if (module.state() === "failed" && [...module.children.allTests("failed")].length === 0) into.failed++;
+    if (module.state() === "failed" && [...module.children.allTests("failed")].length === 0) {
+      into.failed.push(`${module.project.name} ${module.relativeModuleId}: ${firstError(module.errors())}`);
+    }
     for (const test of module.children.allTests()) {
       const result = test.result();
       if (test.diagnostic()?.flaky === true) into.flaky.push(`${module.project.name} ${test.fullName}`);
       if (result.state === "passed") into.passed++;
-      else if (result.state === "failed") into.failed++;
+      else if (result.state === "failed")
+        into.failed.push(`${module.project.name} ${test.fullName}: ${firstError(result.errors)}`);
       else if (result.state === "skipped" && test.options.mode === "run" && result.note !== undefined) {
         into.skipped.push(`${module.project.name} ${test.fullName}: ${result.note}`);
       }
     }
   }
-  into.failed += vitest.state.getUnhandledErrors().length;
+  for (const error of vitest.state.getUnhandledErrors())
+    into.failed.push(`outside of any test: ${firstError([error])}`);
+}
+
+/** The first error's message on one line, and where it was thrown. */
+function firstError(errors: Iterable<unknown>): string {
+  for (const error of errors) {
+    const { message = JSON.stringify(error), stack = "" } = error as {
+      readonly message?: string;
+      readonly stack?: string;
+    };
+    const place = stack
+      .split("\n")
+      .find((line) => line.trimStart().startsWith("at ") && !line.includes("node_modules"));
+    return `${message.replaceAll(/\s+/g, " ").slice(0, 500)} ${place?.trim() ?? ""}`;
+  }
+  return "no error was given";
 }

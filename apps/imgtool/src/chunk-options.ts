@@ -3,8 +3,15 @@
  * @module
  */
 import { type ChunkSizes, type DigestAlgorithm, parseChunkSizes } from "@imgtool/chunker";
-import { parseSize } from "@imgtool/core";
-import { type Compression, compressions, defaultStoreLocation } from "@imgtool/store";
+import { ConfigError, parseSize } from "@imgtool/core";
+import {
+  type Compression,
+  compressions,
+  defaultStoreLocation,
+  isSshLocation,
+  readStoreKey,
+  type StoreKey,
+} from "@imgtool/store";
 import { type Command, Option } from "commander";
 import { wrapped, yesNo } from "./parse.ts";
 import { collect } from "./verb.ts";
@@ -12,6 +19,8 @@ import { collect } from "./verb.ts";
 export interface StoreOptions {
   readonly store?: string;
   readonly extraStore?: readonly string[];
+  /** Path of the key's file. */
+  readonly key?: string;
 }
 
 export interface ChunkOptions {
@@ -27,19 +36,36 @@ export function addStoreOptions(command: Command): Command {
     .addOption(
       new Option(
         "--store <location>",
-        "the chunk store: a path, http(s), s3 or sftp URL, or host:path; default.castr beside the index otherwise",
+        "the chunk store: a path, a URL (http, https, s3, gs, azure, oci, sftp, ftp, ftps), or host:path; places of one store have | between them; default.castr beside the index otherwise",
       ).env("CASYNC_STORE"),
     )
-    .option("--extra-store <location>", "another store to read chunks from; may be repeated", collect);
+    .option("--extra-store <location>", "another store to read chunks from; may be repeated", collect)
+    .option("--key <file>", "the index and the stores are encrypted with this key: see imgtool genkey --store");
 }
 
-/** `--rate-limit-bps`: for verbs that read stores on web servers. */
-export function addRateLimit(command: Command): Command {
-  return command.option(
-    "--rate-limit-bps <bytes>",
-    "receive no more bytes a second from web servers; K and M allowed",
-    (text) => wrapped(() => parseSize(text)),
-  );
+/**
+ * The key of --key, if there is one.
+ * @param locations of indexes and stores that are used with it
+ * @throws ConfigError `key-over-ssh`; as readStoreKey()
+ */
+export function storeKey({ key }: StoreOptions, locations: readonly string[]): StoreKey | undefined {
+  if (key === undefined) return undefined;
+  const remote = locations.find((location) => isSshLocation(location));
+  if (remote === undefined) return readStoreKey(key);
+  throw new ConfigError(`${remote} cannot be encrypted: over ssh the other machine verifies every chunk`, {
+    code: "key-over-ssh",
+    hint: "casync's protocol names chunks by their content; use sftp:// for the store, and copy the index",
+    data: { location: remote },
+  });
+}
+
+/** `--rate-limit-bps` and `--peers`: for verbs that read stores on web servers. */
+export function addNetworkOptions(command: Command): Command {
+  return command
+    .option("--rate-limit-bps <bytes>", "receive no more bytes a second from web servers; K and M allowed", (text) =>
+      wrapped(() => parseSize(text)),
+    )
+    .option("--peers", "ask neighbours that run imgtool serve --peer for chunks before stores elsewhere");
 }
 
 export function addChunkOptions(command: Command): Command {

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { ConfigError, formatSize } from "@imgtool/core";
 import { makeAtomically } from "@imgtool/host";
+import { shownLocation } from "@imgtool/store";
 import {
   ChunkSource,
   type ChunkSourceCounts,
@@ -19,7 +20,7 @@ import {
   type TreeSource,
 } from "@imgtool/sync";
 import type { Target, What } from "./chunk-options.ts";
-import { archiveSource, openIndex, type OpenOptions } from "./open-source.ts";
+import { archiveSource, type OpenedIndex, openIndex, type OpenOptions } from "./open-source.ts";
 import { writeStandardOutput } from "./standard-output.ts";
 import { idShiftOf, type UidOptions } from "./uid-options.ts";
 import type { VerbContext } from "./verb.ts";
@@ -56,7 +57,7 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
   }
   const result = await extractBlob({
     index: opened.index,
-    stores: opened.storesOrPaths,
+    stores: opened.stores,
     seeds: opened.seeds,
     output: target,
     seedOutput: options.seedOutput,
@@ -66,9 +67,9 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
     signal,
     ...(options.requests === undefined ? {} : { requests: options.requests }),
   });
-  const cost = { bytesFetched: opened.indexBytes + result.bytesFetched, requests: opened.httpRequests() };
+  const cost = costOf(opened, result);
   reporter.result(
-    { source, target, ...result, ...cost },
+    { source: shownLocation(source), target, ...result, ...cost },
     `${target}  ${formatSize(result.bytes)}${costText({ ...result, ...cost })}`,
   );
 }
@@ -94,7 +95,7 @@ export async function extractTarTo(task: ExtractTask): Promise<void> {
     return size;
   });
   reporter.result(
-    { source, target, ...(path === undefined ? {} : { path }), bytes },
+    { source: shownLocation(source), target, ...(path === undefined ? {} : { path }), bytes },
     `${target}  ${formatSize(bytes)}`,
   );
 }
@@ -127,7 +128,7 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
       data: { target },
     });
   }
-  const facts = { source, target, ...(path === undefined ? {} : { path }) };
+  const facts = { source: shownLocation(source), target, ...(path === undefined ? {} : { path }) };
   const text = (result: ExtractedTree): string => `${target}  ${result.nodes} nodes from ${formatSize(result.bytes)}`;
   if (task.kind === "archive") {
     const result = await extract({ archive: archiveSource(source, signal) });
@@ -137,16 +138,26 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
   const idShift = idShiftOf(options, target);
   await using opened = await openIndex(source, { ...options, idShift }, reporter, signal);
   const result = await extract(opened);
-  const cost = { bytesFetched: opened.indexBytes + result.bytesFetched, requests: opened.httpRequests() };
+  const cost = costOf(opened, result);
   reporter.result({ ...facts, ...result, ...cost }, `${text(result)}${costText({ ...result, ...cost })}`);
 }
 
-function costText({
-  fromSeeds,
-  fromStores,
-  bytesFetched,
-  requests,
-}: ChunkSourceCounts & { readonly requests: number }): string {
+interface Cost {
+  readonly bytesFetched: number;
+  readonly requests: number;
+  readonly fromPeers: number;
+}
+
+function costOf(opened: OpenedIndex, { bytesFetched }: ChunkSourceCounts): Cost {
+  return {
+    bytesFetched: opened.indexBytes + bytesFetched,
+    requests: opened.httpRequests(),
+    fromPeers: opened.fromPeers(),
+  };
+}
+
+function costText({ fromSeeds, fromStores, bytesFetched, requests, fromPeers }: ChunkSourceCounts & Cost): string {
   const over = requests > 0 ? ` in ${requests} requests` : "";
-  return `: ${fromSeeds} chunks from seeds, ${fromStores} from stores (${formatSize(bytesFetched)} fetched${over})`;
+  const near = fromPeers > 0 ? `, ${fromPeers} of them from neighbours` : "";
+  return `: ${fromSeeds} chunks from seeds, ${fromStores} from stores${near} (${formatSize(bytesFetched)} fetched${over})`;
 }

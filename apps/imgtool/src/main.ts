@@ -22,7 +22,8 @@ async function main(argv: readonly string[]): Promise<number> {
     // --help and --version end this way, too, after they have printed what they are for.
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     const error = thrown instanceof CommanderError ? usageError(thrown) : thrown;
-    const reporter = createReporter({ json: argv.includes("--json"), quiet: false, debug: argv.includes("--debug") });
+    const debug = argv.includes("--debug");
+    const reporter = await createReporter({ json: argv.includes("--json"), quiet: false, verbose: debug, debug });
     const explained = explain(error);
     reporter.error(explained, explained.exitCode);
     reporter.close();

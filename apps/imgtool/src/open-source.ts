@@ -6,28 +6,40 @@ import { statSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress } from "@imgtool/core";
 import {
+  encryptStore,
   HttpClient,
-  isHttpUrl,
+  indexDigest,
   isRemoteLocation,
   isSshLocation,
   openStore,
   RateLimit,
   parseSshLocation,
+  PeerFinder,
   pullArchive,
   type ReadStore,
   sshConnect,
 } from "@imgtool/store";
-import { type ByteSource, type IdShift, openSeed, readIndex, type Seed, type TreeSource } from "@imgtool/sync";
-import { storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
+import {
+  type ByteSource,
+  fetchIndex,
+  type IdShift,
+  openSeed,
+  parseIndex,
+  readIndex,
+  type Seed,
+  type TreeSource,
+} from "@imgtool/sync";
+import { storeKey, storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
+import { withNeighbours } from "./neighbours.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
   readonly index: ChunkIndex;
   readonly stores: readonly ReadStore[];
-  /** The same, local ones by their paths: extractBlob() reads those in worker threads. */
-  readonly storesOrPaths: readonly (ReadStore | string)[];
   readonly seeds: readonly Seed[];
   /** Requests to web servers so far, and bytes of the index that came from one. */
   httpRequests(): number;
+  /** Chunks that came from neighbours so far. */
+  fromPeers(): number;
   readonly indexBytes: number;
 }
 
@@ -37,6 +49,8 @@ export interface OpenOptions extends StoreOptions {
   readonly lazySeeds?: boolean;
   /** Bytes a second that are received from web servers. */
   readonly rateLimitBps?: number;
+  /** Whether neighbours are asked for chunks. Default false. */
+  readonly peers?: boolean;
   /** Range of ids of the owners of a directory, or of a seed. */
   readonly idShift?: IdShift | undefined;
 }
@@ -53,18 +67,29 @@ export async function openIndex(
   const rateLimit = rateLimitBps === undefined ? undefined : new RateLimit(rateLimitBps);
   const client = new HttpClient({ rateLimit });
   resources.defer(() => client.close());
-  const index = await readIndex(location, { load: (url, request) => client.fetchBytes(url, request), signal });
-  const stores: ReadStore[] = [];
   const locations = storeLocations(location, options);
+  const key = storeKey(options, [location, ...locations]);
+  // Neighbours have the time to answer while the index is read.
+  const finder = options.peers === true ? resources.use(new PeerFinder()) : undefined;
+  const { bytes, name } = await fetchIndex(location, {
+    load: (url, request) => client.fetchBytes(url, request),
+    signal,
+  });
+  const index = parseIndex(bytes, name, key);
+  const opened: ReadStore[] = [];
   for (const storeLocation of locations) {
     const store = await openStore(storeLocation, { rateLimit });
     resources.defer(() => store.close());
-    stores.push(store);
+    opened.push(store);
   }
+  finder?.want(indexDigest(bytes));
+  const neighbours = finder === undefined ? undefined : withNeighbours(finder, opened, { index, key, progress });
+  resources.defer(() => neighbours?.close());
+  const stores = (neighbours?.stores ?? opened).map((store) => (key === undefined ? store : encryptStore(store, key)));
   const seeds: Seed[] = [];
   for (const path of options.seed ?? []) {
     const { idShift, lazySeeds: lazy } = options;
-    const seed = await openSeed(path, { index, idShift, lazy, progress, signal });
+    const seed = await openSeed(path, { index, idShift, lazy, key, progress, signal });
     resources.defer(() => seed.close());
     seeds.push(seed);
   }
@@ -72,9 +97,9 @@ export async function openIndex(
   return {
     index,
     stores,
-    storesOrPaths: stores.map((store, i) => (isRemoteLocation(locations[i] ?? "") ? store : (locations[i] ?? store))),
     seeds,
     indexBytes: client.statistics.bytes,
+    fromPeers: () => neighbours?.chunks() ?? 0,
     httpRequests: () => stores.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -92,11 +117,11 @@ export async function openIndexAlone(
   } catch (error) {
     if (options.store !== undefined || !(error instanceof NotFoundError) || error.code !== "store-missing") throw error;
     return {
-      index: await readIndex(location, { signal }),
+      index: await readIndex(location, { key: storeKey(options, [location]), signal }),
       stores: [],
-      storesOrPaths: [],
       seeds: [],
       indexBytes: 0,
+      fromPeers: () => 0,
       httpRequests: () => 0,
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
@@ -104,7 +129,8 @@ export async function openIndexAlone(
 }
 
 function requestsOf(store: ReadStore): number {
-  return "statistics" in store ? (store.statistics as { readonly requests: number }).requests : 0;
+  const { statistics } = store as { readonly statistics?: { readonly requests: number } };
+  return statistics?.requests ?? 0;
 }
 
 export interface OpenedTree extends AsyncDisposable {
@@ -143,8 +169,8 @@ export function archiveSource(location: string, signal: AbortSignal): ByteSource
     const remote = parseSshLocation(location);
     return pullArchive(sshConnect(remote), remote.path, signal);
   }
-  if (!isHttpUrl(location)) return location;
-  throw new ConfigError("an archive on a web server cannot be read in place", {
+  if (!isRemoteLocation(location)) return location;
+  throw new ConfigError("an archive on a web server or storage service cannot be read in place", {
     code: "archive-remote",
     hint: "publish a .caidx, or download the archive first",
   });

@@ -6,9 +6,11 @@
 import { resolve } from "node:path";
 import {
   type CommandLineItem,
+  type ConfiguredImage,
   formatProblem,
   type ImageConfig,
   type Problem,
+  type PublishConfig,
   type Resolution,
   resolveConfig,
   type RuntimeConfig,
@@ -18,6 +20,7 @@ import {
 import type { ProjectImage } from "@imgtool/builder";
 import { ConfigError } from "@imgtool/core";
 import type { Command } from "commander";
+import { commitTime } from "./commit-time.ts";
 import { hostFacts } from "./host-facts.ts";
 import { projectFiles } from "./project-files.ts";
 import type { Reporter } from "./report/reporter.ts";
@@ -36,17 +39,30 @@ export function projectCommand(name: string, summary: string): ProjectCommand {
 }
 
 /** Reads the project and reports its warnings. */
-export function readProject({ command, items }: ProjectCommand, reporter: Reporter): Resolution {
+export function readProject(project: ProjectCommand, reporter: Reporter): Resolution {
+  return resolveProject(project, reporter, []);
+}
+
+function resolveProject(
+  { command, items }: ProjectCommand,
+  reporter: Reporter,
+  configured: readonly ConfiguredImage[],
+): Resolution {
   const directory = resolve(command.opts<{ readonly directory: string }>().directory);
+  const defaultSourceDateEpoch = commitTime(directory);
   const resolution = resolveConfig({
     directory,
+    ...(defaultSourceDateEpoch === undefined ? {} : { defaultSourceDateEpoch }),
     files: projectFiles,
     commandLine: items,
+    configured,
     host: hostFacts(),
     environment: Object.fromEntries(
       Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
   });
+  // The first time they were said already.
+  if (configured.length > 0) return resolution;
   for (const warning of resolution.warnings) reporter.log("warning", formatProblem(warning, directory), warning.hint);
   return resolution;
 }
@@ -55,13 +71,19 @@ export function readProject({ command, items }: ProjectCommand, reporter: Report
  * The configuration of a project that must be right.
  * @throws ConfigError as problemsError makes it
  */
-export function requireConfig(project: ProjectCommand, reporter: Reporter): ImageConfig {
-  return requireProject(project, reporter).config;
+export async function requireConfig(
+  project: ProjectCommand,
+  reporter: Reporter,
+  signal?: AbortSignal,
+): Promise<ImageConfig> {
+  return (await requireProject(project, reporter, signal)).config;
 }
 
 export interface RequiredProject {
   readonly config: ImageConfig;
   readonly runtime: RuntimeConfig;
+  /** [Publish] of imgtool.conf. */
+  readonly publish: PublishConfig;
   /** Every setting of the main image, in the form of mkosi's summary. */
   readonly settings: SummaryJson["Images"][number];
   /** All images to build, the main image last. */
@@ -69,11 +91,17 @@ export interface RequiredProject {
 }
 
 /**
- * As requireConfig, with the settings that running the image takes.
- * @throws ConfigError as problemsError makes it
+ * As requireConfig, with the settings that running the image takes: those that the configure scripts leave.
+ * @throws ConfigError as problemsError makes it; what runConfigureScripts throws
  */
-export function requireProject(project: ProjectCommand, reporter: Reporter): RequiredProject {
-  const resolution = readProject(project, reporter);
+export async function requireProject(
+  project: ProjectCommand,
+  reporter: Reporter,
+  signal?: AbortSignal,
+): Promise<RequiredProject> {
+  const read = readProject(project, reporter);
+  const configured = await configure(read, reporter, signal);
+  const resolution = configured.length === 0 ? read : resolveProject(project, reporter, configured);
   const { config, runtime, errors } = resolution;
   if (config !== undefined && errors.length === 0) {
     const summaries = summaryJson(resolution).Images;
@@ -82,9 +110,32 @@ export function requireProject(project: ProjectCommand, reporter: Reporter): Req
         ? []
         : [{ name: image.image, config: image.config, settings: summaries[i], dependencies: image.dependencies }],
     );
-    return { config, runtime, settings: summaries.at(-1) ?? {}, images };
+    return { config, runtime, publish: resolution.publish, settings: summaries.at(-1) ?? {}, images };
   }
   throw problemsError(errors, resolve(project.command.opts<{ readonly directory: string }>().directory));
+}
+
+/** Runs the configure scripts of all images, where they have any. */
+async function configure(
+  resolution: Resolution,
+  reporter: Reporter,
+  signal: AbortSignal | undefined,
+): Promise<ConfiguredImage[]> {
+  const summaries = summaryJson(resolution).Images;
+  const configured: ConfiguredImage[] = [];
+  for (const [index, { image, config }] of [...resolution.subImages, resolution].entries()) {
+    const script = config?.configureScripts.at(-1);
+    if (config === undefined || script === undefined) continue;
+    const { runConfigureScripts } = await import("@imgtool/builder");
+    const settings = await runConfigureScripts({
+      config,
+      settings: summaries[index] ?? {},
+      progress: reporter,
+      signal,
+    });
+    configured.push({ image, script, settings });
+  }
+  return configured;
 }
 
 /** One ConfigError for all problems, each on a line of its own with its place and hint. */

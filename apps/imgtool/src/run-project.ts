@@ -34,7 +34,7 @@ export interface RunnableProject {
  */
 export async function runnableProject(project: ProjectCommand, context: VerbContext): Promise<RunnableProject> {
   const { reporter, signal } = context;
-  const { config, runtime, images } = requireProject(project, reporter);
+  const { config, runtime, images } = await requireProject(project, reporter);
   const builder = await import("@imgtool/builder");
   const force = project.command.opts<{ readonly force?: boolean }>().force === true;
   const record = await recordOf(force);
@@ -50,17 +50,21 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
       if (!(error instanceof NotFoundError)) throw error;
     }
     await becomeRoot();
-    return await builder.buildImages(images, { progress: reporter, signal, force: rebuild });
+    return await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
+      builder.buildImages(images, { progress: reporter, signal, force: rebuild }),
+    );
   }
 }
 
 /** The artifact that can run. */
 function runnableImage(record: BuildRecord, folder: string, sectorSize: number): RunnableImage {
-  const artifact = record.artifacts.find(({ kind }) => kind === "disk" || kind === "directory");
+  const artifact = record.artifacts.find(
+    ({ kind }) => kind === "disk" || kind === "directory" || (kind === "uki" && record.format === "uki"),
+  );
   if (artifact === undefined) {
     throw new ConfigError(`an image with Format=${record.format} cannot be run`, {
       code: "image-not-runnable",
-      hint: "build it with Format=disk or Format=directory",
+      hint: "build it with Format=disk, Format=directory or Format=uki",
       data: { format: record.format },
     });
   }
@@ -77,7 +81,7 @@ function runnableImage(record: BuildRecord, folder: string, sectorSize: number):
   return {
     name: record.imageId ?? record.output,
     architecture: record.architecture,
-    kind: artifact.kind === "directory" ? "directory" : "disk",
+    kind: artifact.kind === "directory" || artifact.kind === "uki" ? artifact.kind : "disk",
     path: join(folder, artifact.path),
     diskFormat: diskFormat ?? "raw",
     sectorSize,

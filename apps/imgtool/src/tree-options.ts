@@ -4,7 +4,7 @@
  */
 import type { Progress } from "@imgtool/core";
 import type { Command } from "commander";
-import { addRateLimit, addStoreOptions, addWhatOption, type What } from "./chunk-options.ts";
+import { addNetworkOptions, addStoreOptions, addWhatOption, type What } from "./chunk-options.ts";
 import { openTree, type OpenedTree, type OpenOptions } from "./open-source.ts";
 import { yesNo } from "./parse.ts";
 import { addUidOptions, idShiftOf, type UidOptions } from "./uid-options.ts";
@@ -62,7 +62,7 @@ export function addTreeArguments(
     .argument("[path]", "a path inside the archive; of an index, only the chunks that it needs are fetched")
     .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect);
   addWhatOption(command, whats);
-  return addFeatureOptions(addRateLimit(addStoreOptions(command)));
+  return addFeatureOptions(addNetworkOptions(addStoreOptions(command)));
 }
 
 /** Opens a tree, or the node at a path inside it. */

@@ -16,6 +16,7 @@ export interface VerbContext {
 interface CommonOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
+  readonly verbose?: boolean;
   readonly debug?: boolean;
   readonly resultFile?: string;
 }
@@ -27,7 +28,8 @@ export function verbCommand(name: string, summary: string): Command {
       .description(summary)
       .option("--json", "print events and results as NDJSON on standard output")
       .option("-q, --quiet", "print nothing but results, warnings and errors")
-      .option("--debug", "show debug messages, and stacks of errors")
+      .option("-v, --verbose", "say more: each step, and why it is done")
+      .option("--debug", "as --verbose, and show stacks of errors")
       .option("--result-file <path>", "also write the result as JSON to this file")
       .exitOverride()
       // The error is shown like all others, when it arrives at the top.
@@ -40,7 +42,12 @@ export function verbCommand(name: string, summary: string): Command {
 export async function runVerb(command: Command, work: (context: VerbContext) => Promise<void>): Promise<void> {
   const options = command.opts<CommonOptions>();
   const reporter = withResultFile(
-    createReporter({ json: options.json === true, quiet: options.quiet === true, debug: options.debug === true }),
+    await createReporter({
+      json: options.json === true,
+      quiet: options.quiet === true,
+      verbose: options.verbose === true || options.debug === true,
+      debug: options.debug === true,
+    }),
     options.resultFile,
   );
   const controller = new AbortController();

@@ -25,6 +25,9 @@ export type VerbName =
   | "qemu"
   | "boot"
   | "shell"
+  | "burn"
+  | "box"
+  | "ssh"
   | "publish"
   | "make"
   | "extract"
@@ -72,6 +75,9 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   qemu: { summary: "The same as vm", load: () => import("./verbs/vm.ts") },
   boot: { summary: "Boot the image in a container", load: () => import("./verbs/boot.ts") },
   shell: { summary: "Run a command or a shell in the image", load: () => import("./verbs/shell.ts") },
+  box: { summary: "Run a command with the programs of the tools tree", load: () => import("./verbs/box.ts") },
+  burn: { summary: "Write the disk image to a device", load: () => import("./verbs/burn.ts") },
+  ssh: { summary: "Log in to the running virtual machine", load: () => import("./verbs/ssh.ts") },
   publish: { summary: "Put the built image into a chunk store", load: () => import("./verbs/publish.ts") },
   make: { summary: "Make an archive or index from a file or directory", load: () => import("./verbs/make.ts") },
   extract: {

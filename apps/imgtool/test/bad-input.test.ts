@@ -21,6 +21,7 @@ test("wrong verbs, settings and values name what was meant", system, () => {
   expect(summary.stderr).toContain("mkosi.conf:2: unknown setting Pakages=");
   expect(summary.stderr).toContain("did you mean Packages=?");
   expectError(cli(["publish"], { cwd }), 4, "no build record", "imgtool build");
+  expectError(cli(["ssh"], { cwd }), 4, "no machine", "imgtool vm");
   expect(readdirSync(cwd)).toEqual(["mkosi.conf"]);
 });
 
@@ -36,6 +37,10 @@ test("sources and targets that are not there, or of the wrong kind", system, () 
   expectError(cli(["make", "x.caidx", "absent"], { cwd }), 4, "absent");
   expectError(cli(["make", "x.caibx", "folder"], { cwd }), 2, "folder", "caidx");
   expectError(cli(["make", "x.unknown", "file"], { cwd }), 2, "x.unknown");
+  // A URL that nothing takes is no folder.
+  expectError(cli(["make", "--store=s4://x", "x.caibx", "file"], { cwd }), 2, "s4://", "s3://");
+  expectError(cli(["cache", "--to=webdav://host/x", "file.caibx"], { cwd }), 2, "webdav://", "https://");
+  expectError(cli(["make", "--what=archive", "-", "folder"], { cwd }), 2, "standard output");
   expectError(cli(["make", "no/such/x.caibx", "file"], { cwd }), 6, "no/such/x.caibx");
   expectError(cli(["extract", "absent.caibx", "out"], { cwd }), 4, "absent.caibx");
   expectError(cli(["extract", "file.caibx", "folder"], { cwd }), 2, "folder");

@@ -6,11 +6,14 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import {
+  buildPacmanPackage,
+  buildRpmPackage,
   makePacmanRepository,
   makeRpmRepository,
   makeSigningKey,
   testPackages,
   type SigningKey,
+  type TestPackage,
 } from "@imgtool/testkit/repositories";
 import { expect, test } from "vitest";
 import { cli } from "./cli.ts";
@@ -21,6 +24,7 @@ interface Case {
   readonly programs: readonly string[];
   /** Makes the mirror below the folder. */
   readonly makeMirror: (mirror: TemporaryFolder, key: SigningKey) => void;
+  readonly makePackage: (entry: TestPackage, folder: string, scratch: string) => void;
   /** Where a project has the key, below mkosi.sandbox, in which form. */
   readonly keyFile: string;
   readonly keyForm: "armored" | "binary";
@@ -38,6 +42,7 @@ const cases: readonly Case[] = [
       makeRpmRepository(mirror.join("linux/releases/41/Everything/x86_64/os"), packages, key, mirror.join("scratch"));
       makeRpmRepository(mirror.join("linux/updates/41/Everything/x86_64"), [], key, mirror.join("scratch/none"));
     },
+    makePackage: buildRpmPackage,
     keyFile: "etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-41-primary",
     keyForm: "armored",
   },
@@ -50,6 +55,7 @@ const cases: readonly Case[] = [
       makeRpmRepository(mirror.join("distribution/leap/15.6/repo/oss"), packages, key, mirror.join("scratch"));
       makeRpmRepository(mirror.join("update/leap/15.6/oss"), [], key, mirror.join("scratch/none"));
     },
+    makePackage: buildRpmPackage,
     keyFile: "etc/pki/rpm-gpg/RPM-GPG-KEY-openSUSE",
     keyForm: "armored",
   },
@@ -67,12 +73,13 @@ const cases: readonly Case[] = [
       );
       makePacmanRepository(mirror.join("extra/os/x86_64"), "extra", [], key, mirror.join("scratch/none"));
     },
+    makePackage: buildPacmanPackage,
     keyFile: "usr/share/pacman/keyrings/test.gpg",
     keyForm: "binary",
   },
 ];
 
-for (const { name, release, programs, makeMirror, keyFile, keyForm } of cases) {
+for (const { name, release, programs, makeMirror, makePackage, keyFile, keyForm } of cases) {
   test(`${name}: built, published, fetched back and entered`, { tags: ["system"] }, (context) => {
     needRoot(context);
     needPrograms(context, ...programs);
@@ -96,11 +103,34 @@ Format=directory
 Output=system
 ManifestFormat=json
 [Content]
-Packages=tool
+Packages=tool,own
+VolatilePackages=made
 [Build]
 PackageCacheDirectory=packages
 `,
     );
+    // Packages of the project's own: one that is there, one that a build script makes.
+    for (const folder of ["mkosi.packages", "ready"]) mkdirSync(project.join(folder));
+    const simple = { version: "1", depends: ["library"], provides: [] };
+    makePackage(
+      { ...simple, name: "own", files: { "usr/lib/own": "own\n" } },
+      project.join("mkosi.packages"),
+      mirror.join("own"),
+    );
+    makePackage(
+      { ...simple, name: "made", files: { "usr/lib/made": "made\n" } },
+      project.join("ready"),
+      mirror.join("made"),
+    );
+    makePackage(
+      { ...simple, name: "asked", files: { "usr/lib/asked": "asked\n" } },
+      project.join("mkosi.packages"),
+      mirror.join("asked"),
+    );
+    const script = (name: string, text: string): void =>
+      writeFileSync(project.join(name), `#!/bin/sh\nset -eu\n${text}\n`, { mode: 0o755 });
+    script("mkosi.prepare", 'if [ "$1" = final ]; then mkosi-install asked; fi');
+    script("mkosi.build", 'cp "$SRCDIR"/ready/* "$PACKAGEDIR"; cat "$BUILDROOT/usr/lib/asked"');
     const built = cli(["build"], { cwd });
     expect(built.exitCode, built.stderr).toBe(0);
     const manifest = JSON.parse(readFileSync(project.join("system.manifest"), "utf8")) as {
@@ -114,5 +144,7 @@ PackageCacheDirectory=packages
     expect(extracted.exitCode, extracted.stderr).toBe(0);
     expect(readFileSync(project.join("back/etc/tool.conf"), "utf8")).toBe("set up by 0\n");
     expect(run("chroot", [project.join("back"), "/usr/bin/tool"])).toBe("tool\n");
+    for (const file of ["own", "made", "asked"])
+      expect(readFileSync(project.join("back/usr/lib", file), "utf8")).toBe(`${file}\n`);
   });
 }

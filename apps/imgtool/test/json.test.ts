@@ -54,3 +54,11 @@ test("errors are the last event and carry the exit code, also those of usage", s
     expect(events(failed).at(-1)).toMatchObject({ type: "error", exitCode });
   }
 });
+
+test("a summary is one document, as mkosi's is; warnings are beside it", system, () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("mkosi.conf"), "[Distribution]\nDistribution=custom\n[Content]\nPakages=a\n");
+  const { stdout, stderr } = cli(["summary", "--json"], { cwd: folder.path });
+  expect(Object.keys(JSON.parse(stdout) as object)).toEqual(["Images"]);
+  expect(stderr).toContain("unknown setting Pakages=");
+});

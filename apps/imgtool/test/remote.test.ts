@@ -216,7 +216,12 @@ test("through a real ssh, which checks the host's key", { tags: ["system"] }, as
   expect(cli(["make", "--json", store, folder.join("y.caibx"), blob], { env: without }).stdout).toContain(
     '"newChunks":0',
   );
-  copyFileSync(folder.join("y.caibx"), `${far}/y.caibx`);
+  // An index, too; its store is beside it unless another is named.
+  const there = cli(["make", "--json", store, `${sftp}/y.caibx`, blob], { env: without });
+  expect(there.exitCode, there.stderr).toBe(0);
+  expect(readFileSync(`${far}/y.caibx`).equals(readFileSync(folder.join("y.caibx")))).toBe(true);
+  expectError(cli(["make", `${sftp}/y.catar`, far], { env: without }), 2, "storage service");
+  expectError(cli(["verify", `${sftp}/sftp.castr`], { env: without }), 2, "on this machine");
   const extracted = cli(["extract", store, `${sftp}/y.caibx`, folder.join("sftp.out")], { env: without });
   expect(extracted.exitCode, extracted.stderr).toBe(0);
   expect(Buffer.compare(readFileSync(folder.join("sftp.out")), readFileSync(blob))).toBe(0);

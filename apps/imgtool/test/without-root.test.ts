@@ -1,4 +1,4 @@
-/** Building as an ordinary user, in a user namespace: the same bytes as root's. */
+/** What an ordinary user does: builds in a user namespace, the same bytes as root, and mounts. */
 import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
@@ -145,4 +145,44 @@ exec setpriv --reuid 1 --regid 1 --clear-groups ${folder.join("checkout/imgtool"
   const refused = run(`${customProject}\nunshare --user --map-root-user --map-auto sh -c '${inside}'`);
   expect(refused.stdout).toBe("");
   expectError(refused, 6, /user namespace/, /sudo/);
+});
+
+test("a user mounts an archive through fusermount3, and sees all of it", system, (context) => {
+  need(context);
+  needPrograms(context, "casync", "fusermount3", "setfacl", "setfattr", "getfattr");
+  if (!existsSync("/dev/fuse")) context.skip("needs /dev/fuse");
+  using folder = temporaryFolder();
+  const run = ordinaryUser(folder, false);
+  const imgtool = folder.join("checkout/imgtool");
+  const plant = `mkdir tree && cd tree && echo secret >private && chmod 600 private && mknod null c 1 3 && mkfifo fifo
+ln -s private link && chown 33:44 private && setfacl -m u:1234:rw private && setfattr -n user.note -v value private
+mkdir sub && chmod 700 sub && seq 100000 >sub/large
+cd .. && ${join(checkout, "imgtool")} make --durable=no tree.caidx tree >/dev/null && casync digest tree
+getfattr -d -m - tree/private`;
+  const planted = spawnSync("sh", ["-c", plant], { cwd: folder.path, encoding: "utf8" });
+  expect(planted.status, planted.stderr).toBe(0);
+  const mount = `rm -f told; mkfifo told; ${imgtool} mount ../tree.caidx mnt >told & read -r words <told`;
+  // Ended by a signal, then by fusermount3.
+  const mounted = run(`set -e
+${mount}
+casync digest mnt; getfattr -d -m - mnt/private | sed s:mnt/:tree/:
+stat -c '%n %F %u:%g' mnt/private mnt/null mnt/fifo mnt/link; cat mnt/private
+kill -TERM $!; wait $!; echo ended by the signal
+grep home/mnt /proc/mounts || mkdir mnt
+${mount}
+seq 100000 | cmp - mnt/sub/large
+fusermount3 -u mnt; wait $!; echo ended`);
+  expect(mounted.exitCode, mounted.stderr).toBe(0);
+  expect(mounted.stdout).toBe(`${planted.stdout}\
+mnt/private regular file 33:44
+mnt/null character special file 0:0
+mnt/fifo fifo 0:0
+mnt/link symbolic link 0:0
+secret
+ended by the signal
+ended
+`);
+  expectError(run(`mkdir mnt; ${imgtool} mount --trusted ../tree.caidx mnt`), 6, /only root/, /run as root/);
+  // A directory that is not his.
+  expectError(run(`${imgtool} mount ../tree.caidx /usr`), 6, /cannot mount on \/usr: /, /empty directory of yours/);
 });

@@ -14,7 +14,7 @@ export function jsonReporter(stream: NodeJS.WritableStream, options: ReporterOpt
   return {
     start: (task) => jsonTask(++tasks, task, emit),
     log(level, message, hint) {
-      if (level === "debug" && !options.debug) return;
+      if (level === "debug" && !options.verbose) return;
       emit({ type: "log", level, message, hint });
     },
     error(error: ImgtoolError, exitCode: number) {
@@ -34,6 +34,7 @@ export function jsonReporter(stream: NodeJS.WritableStream, options: ReporterOpt
       emit({ type: "result", ...data });
     },
     event: (data) => emit(data),
+    aside: async (run) => await run(),
     close() {},
   };
 }

@@ -12,7 +12,7 @@ export function lineReporter(stream: NodeJS.WriteStream, options: ReporterOption
   return {
     start: (task) => lineTask(task, options.quiet ? () => {} : say),
     log(level: LogLevel, message: string, hint?: string) {
-      if (level === "debug" && !options.debug) return;
+      if (level === "debug" && !options.verbose) return;
       if (level === "info" && options.quiet) return;
       say(logText(level, message, hint, style));
     },
@@ -25,6 +25,7 @@ export function lineReporter(stream: NodeJS.WriteStream, options: ReporterOption
     event(_data, text) {
       process.stdout.write(`${text}\n`);
     },
+    aside: async (run) => await run(),
     close() {},
   };
 }

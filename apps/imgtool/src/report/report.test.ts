@@ -5,7 +5,7 @@ import { jsonReporter } from "./json.ts";
 import { lineReporter } from "./lines.ts";
 import { runningText } from "./terminal.ts";
 
-const options = { json: false, quiet: false, debug: false };
+const options = { json: false, quiet: false, verbose: false, debug: false };
 
 function capture(): { stream: NodeJS.WriteStream; text: () => string } {
   const stream = new PassThrough();

@@ -26,7 +26,10 @@ export function terminalReporter(stream: NodeJS.WriteStream, options: ReporterOp
   const running = new Set<RunningTask>();
   let frame = 0;
 
+  let isAside = false;
+
   const draw = (): void => {
+    if (isAside) return;
     const width = Math.max(20, (stream.columns ?? 80) - 1);
     const lines = [...running].map((task) =>
       runningText(task, frames[frame % frames.length] ?? "", performance.now(), width),
@@ -58,7 +61,7 @@ export function terminalReporter(stream: NodeJS.WriteStream, options: ReporterOp
       return handle(task, end);
     },
     log(level, message, hint) {
-      if (level === "debug" && !options.debug) return;
+      if (level === "debug" && !options.verbose) return;
       keep(logText(level, message, hint, style));
     },
     error(error) {
@@ -71,6 +74,15 @@ export function terminalReporter(stream: NodeJS.WriteStream, options: ReporterOp
     event(_data, text) {
       live.clear();
       process.stdout.write(`${text}\n`);
+    },
+    async aside(run) {
+      live.clear();
+      isAside = true;
+      try {
+        return await run();
+      } finally {
+        isAside = false;
+      }
     },
     close() {
       clearInterval(timer);

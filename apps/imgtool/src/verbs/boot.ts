@@ -17,8 +17,8 @@ export function command(): Command {
     runVerb(boot, async (context) => {
       const { image, runtime } = await runnableProject(project, context);
       const { runContainer } = await import("@imgtool/machine");
-      const { signal } = context;
-      const status = await runContainer({ image, runtime, mode: "boot", command: boot.args, signal });
+      const { reporter: progress, signal } = context;
+      const status = await runContainer({ image, runtime, mode: "boot", command: boot.args, progress, signal });
       context.reporter.result({ status }, "");
       process.exitCode = status;
     }),

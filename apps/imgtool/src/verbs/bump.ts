@@ -41,7 +41,7 @@ export function command(): Command {
           data: { file },
         });
       }
-      const former = requireConfig(project, reporter).imageVersion;
+      const former = (await requireConfig(project, reporter)).imageVersion;
       const version = (await pathExists(script))
         ? (await runTool(script, [], { cwd: directory, signal })).stdout.trim()
         : nextVersion(former);

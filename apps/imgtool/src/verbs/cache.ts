@@ -4,7 +4,7 @@
  */
 import { ConfigError, formatSize } from "@imgtool/core";
 import type { Command } from "commander";
-import { addRateLimit, addStoreOptions, type StoreOptions } from "../chunk-options.ts";
+import { addNetworkOptions, addStoreOptions, storeKey, type StoreOptions } from "../chunk-options.ts";
 import { openIndex, type OpenOptions } from "../open-source.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -20,24 +20,27 @@ interface CacheOptions extends StoreOptions, OpenOptions {
 export function command(): Command {
   const cache = verbCommand("cache", "Copy the chunks of indexes into another store; what it has is not fetched.")
     .argument("<index...>", ".caibx and .caidx, paths or URLs")
-    .requiredOption("--to <location>", "the store to fill: a path, http(s) or s3 URL")
+    .requiredOption(
+      "--to <location>",
+      "the store to fill: a path or a URL (http, https, s3, gs, azure, oci, sftp, ftp, ftps)",
+    )
     .addHelpText("after", examples);
-  addRateLimit(addStoreOptions(cache));
+  addNetworkOptions(addStoreOptions(cache));
   return cache.action((locations: readonly string[]) =>
     runVerb(cache, async ({ reporter, signal }) => {
       const { fillStore } = await import("@imgtool/sync");
-      const { isRemoteLocation, openLocalStore, openWriteStore } = await import("@imgtool/store");
+      const { encryptStore, openWriteStore, shownLocation } = await import("@imgtool/store");
       const options = cache.opts<CacheOptions>();
       await using resources = new AsyncDisposableStack();
-      const to = isRemoteLocation(options.to)
-        ? await openWriteStore(options.to)
-        : await openLocalStore(options.to, { create: true });
-      resources.defer(() => to.close());
+      const key = storeKey(options, [options.to]);
+      const target = await openWriteStore(options.to, { create: true });
+      resources.defer(() => target.close());
+      const to = key === undefined ? target : encryptStore(target, key);
       let [chunks, copied, bytes] = [0, 0, 0];
       for (const location of locations) {
         await using opened = await openIndex(location, options, reporter, signal);
         if (opened.stores.some((store) => store.location === to.location)) {
-          throw new ConfigError(`the chunks of ${location} are in ${options.to} already`, {
+          throw new ConfigError(`the chunks of ${shownLocation(location)} are in ${to.location} already`, {
             code: "same-store",
             hint: "name another store with --to=",
           });
@@ -54,8 +57,8 @@ export function command(): Command {
         bytes += filled.bytes;
       }
       reporter.result(
-        { to: options.to, chunks, copied, bytes },
-        `${options.to}  ${copied} of ${chunks} chunks copied, ${formatSize(bytes)}`,
+        { to: to.location, chunks, copied, bytes },
+        `${to.location}  ${copied} of ${chunks} chunks copied, ${formatSize(bytes)}`,
       );
     }),
   );

@@ -22,7 +22,7 @@ export function command(): Command {
     runVerb(project.command, async ({ reporter, signal }) => {
       // What a build in a user namespace made belongs to that namespace's users.
       await becomeRootIfPossible();
-      const { images } = requireProject(project, reporter);
+      const { images } = await requireProject(project, reporter);
       const { force } = project.command.opts<{ readonly force: number }>();
       const caches = force === 0 ? "none" : force === 1 ? "incremental" : "all";
       const builder = await import("@imgtool/builder");

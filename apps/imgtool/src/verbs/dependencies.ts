@@ -22,7 +22,7 @@ export function command(): Command {
   const project = projectCommand("dependencies", "List the Debian packages that building the project needs.");
   return project.command.action(() =>
     runVerb(project.command, async ({ reporter }) => {
-      const config = requireConfig(project, reporter);
+      const config = await requireConfig(project, reporter);
       const tools = [
         ...Object.keys(hostTools).filter((name) => hostTools[name]?.optional !== true),
         ...(managers[config.distribution] ?? []),

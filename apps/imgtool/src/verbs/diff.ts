@@ -5,10 +5,10 @@
 import { defaultArchiveFlags } from "@imgtool/catar";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, formatSize } from "@imgtool/core";
-import type { ReadStore } from "@imgtool/store";
+import { type ReadStore, shownLocation } from "@imgtool/store";
 import type { TreeSource } from "@imgtool/sync";
 import type { Command } from "commander";
-import { addStoreOptions, type StoreOptions, targetOf } from "../chunk-options.ts";
+import { addStoreOptions, storeKey, type StoreOptions, targetOf } from "../chunk-options.ts";
 import { differenceEvent, differenceText } from "../difference-text.ts";
 import { openIndexAlone, openTree } from "../open-source.ts";
 import { runVerb, type VerbContext, verbCommand } from "../verb.ts";
@@ -53,15 +53,15 @@ export function command(): Command {
 async function diffBlobs(task: DiffTask): Promise<void> {
   const { previous, next, options, reporter, signal } = task;
   const { changedRanges, readIndex } = await import("@imgtool/sync");
-  const before = await readIndex(previous, { signal });
+  const before = await readIndex(previous, { key: storeKey(options, [previous]), signal });
   await using after = await openIndexAlone(next, options, reporter, signal);
   let ranges = 0;
   for (const { start, end } of changedRanges(before, after.index)) {
     ranges++;
     reporter.event({ type: "range", start, end }, `~ ${start}-${end}  ${formatSize(end - start)}`);
   }
-  const cost = await costOf(task, before, after.index, after.storesOrPaths[0]);
-  reporter.result({ previous, next, ranges, ...cost.data }, cost.text);
+  const cost = await costOf(task, before, after.index, after.stores[0]);
+  reporter.result({ previous: shownLocation(previous), next: shownLocation(next), ranges, ...cost.data }, cost.text);
 }
 
 async function diffTreesOf(task: DiffTask): Promise<void> {
@@ -78,11 +78,14 @@ async function diffTreesOf(task: DiffTask): Promise<void> {
   const { added, removed, changed } = counts;
   const text = `${added} added, ${removed} removed, ${changed} changed`;
   if (!("index" in before.source && "index" in after.source)) {
-    reporter.result({ previous, next, nodes: counts }, text);
+    reporter.result({ previous: shownLocation(previous), next: shownLocation(next), nodes: counts }, text);
     return;
   }
   const cost = await costOf(task, before.source.index, after.source.index, after.source.stores[0]);
-  reporter.result({ previous, next, nodes: counts, ...cost.data }, `${text}\n${cost.text}`);
+  reporter.result(
+    { previous: shownLocation(previous), next: shownLocation(next), nodes: counts, ...cost.data },
+    `${text}\n${cost.text}`,
+  );
 }
 
 /** A directory is read as the other side's archive would record it. */
@@ -100,14 +103,14 @@ async function costOf(
   { reporter, signal }: VerbContext,
   before: ChunkIndex,
   after: ChunkIndex,
-  store: string | ReadStore | undefined,
+  store: ReadStore | undefined,
 ): Promise<Cost> {
   const { diffIndexes, updateCost } = await import("@imgtool/sync");
   const chunks = diffIndexes(before, after);
   if (!chunks.comparable) {
     reporter.log("warning", "the indexes were made with other chunk sizes or digests: equal content has other chunks");
   }
-  const update = store === undefined ? undefined : await updateCost(before, after, store, signal);
+  const update = store === undefined ? undefined : await updateCost(before, after, store.place ?? store, signal);
   const share = after.totalSize === 0 ? 0 : (chunks.changedBytes / after.totalSize) * 100;
   const lines = [
     `chunks  ${chunks.shared} in common (${formatSize(chunks.sharedBytes)}), ${chunks.added} new (${formatSize(chunks.addedBytes)}), ${chunks.removed} gone (${formatSize(chunks.removedBytes)})`,

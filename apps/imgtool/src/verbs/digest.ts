@@ -4,6 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
+import { shownLocation } from "@imgtool/store";
 import { type Command, Option } from "commander";
 import { targetOf } from "../chunk-options.ts";
 import { openIndex } from "../open-source.ts";
@@ -48,7 +49,10 @@ export function command(): Command {
         await using opened = await openTreeAt(location, path, options, reporter, signal);
         result = await digestTree(opened.source, signal);
       }
-      reporter.result({ source: location, ...(path === undefined ? {} : { path }), digest: result }, result);
+      reporter.result(
+        { source: shownLocation(location), ...(path === undefined ? {} : { path }), digest: result },
+        result,
+      );
     }),
   );
 }

@@ -3,8 +3,9 @@
  * @module
  */
 import { ConfigError, formatSize } from "@imgtool/core";
+import { shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
-import { addStoreOptions, storeLocations, type StoreOptions } from "../chunk-options.ts";
+import { addStoreOptions, storeKey, storeLocations, type StoreOptions } from "../chunk-options.ts";
 import { duration } from "../parse.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -29,7 +30,6 @@ export function command(): Command {
   const gc = verbCommand("gc", "Remove the chunks of a store that no index names.")
     .argument("<index...>", "every .caibx and .caidx (path or URL) whose chunks are to stay")
     .option("-n, --dry-run", "remove nothing, only say what would be removed")
-    .option("-v, --verbose", "name every chunk that is removed")
     .option(
       "--grace-period <time>",
       "keep what was used within this time: 90m, 12h, 7d; 0 where nothing writes to the store (default: 1d)",
@@ -40,17 +40,19 @@ export function command(): Command {
   return gc.action((locations: readonly string[]) =>
     runVerb(gc, async ({ reporter, signal }) => {
       const { collectGarbage, defaultGracePeriod, readIndex } = await import("@imgtool/sync");
-      const { openPruneStore } = await import("@imgtool/store");
+      const { encryptStore, openPruneStore } = await import("@imgtool/store");
       const options = gc.opts<GcOptions>();
-      const store = storeOf(locations, options);
+      const location = storeOf(locations, options);
       const { gracePeriod = defaultGracePeriod, dryRun = false, verbose = false } = options;
       if (gracePeriod < shortestGracePeriod) {
         reporter.log("warning", "the grace period is shorter than two hours: nothing may be writing to the store");
       }
       // All of them before anything is removed: one that cannot be read ends the run.
+      const key = storeKey(options, [...locations, location]);
       const indexes = [];
-      for (const location of locations) indexes.push(await readIndex(location, { signal }));
-      const opened = await openPruneStore(store);
+      for (const one of locations) indexes.push(await readIndex(one, { key, signal }));
+      const listed = await openPruneStore(location);
+      const opened = key === undefined ? listed : encryptStore(listed, key);
       const result = await collectGarbage({
         indexes,
         store: opened,
@@ -64,6 +66,7 @@ export function command(): Command {
         },
       });
       await opened.close();
+      const store = shownLocation(location);
       reporter.result({ store, dryRun, ...result }, resultText(store, dryRun, result));
     }),
   );
@@ -82,7 +85,7 @@ function storeOf(locations: readonly string[], options: StoreOptions): string {
     throw new ConfigError("the indexes lie in different folders, so their store is not clear", {
       code: "store-ambiguous",
       hint: "name it with --store",
-      data: { stores: [...stores] },
+      data: { stores: [...stores].map(shownLocation) },
     });
   }
   return [...stores][0] ?? "";

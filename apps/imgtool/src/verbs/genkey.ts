@@ -1,5 +1,6 @@
 /**
- * `imgtool genkey`: a key and its certificate for Secure Boot, verity and all else that a project signs.
+ * `imgtool genkey`: a key and its certificate for Secure Boot, verity and all else that a project signs; with
+ * --store, the key of an encrypted chunk store.
  * @module
  */
 import { constants } from "node:fs";
@@ -8,13 +9,16 @@ import { userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { ConfigError, ExistsError } from "@imgtool/core";
 import { flush, pathExists, temporaryName } from "@imgtool/host";
-import type { Command } from "commander";
+import { formatStoreKey, generateStoreKey, type Padding, paddings } from "@imgtool/store";
+import { type Command, Option } from "commander";
 import { runVerb, verbCommand } from "../verb.ts";
 
 interface GenkeyOptions {
   readonly directory: string;
   readonly genkeyCommonName: string;
   readonly genkeyValidDays: string;
+  readonly store?: string;
+  readonly padding: Padding;
   readonly force?: boolean;
 }
 
@@ -23,6 +27,12 @@ export function command(): Command {
     .option("-C, --directory <path>", "the project directory", ".")
     .option("--genkey-common-name <name>", "whom the certificate names (%u: the user)", "imgtool of %u")
     .option("--genkey-valid-days <days>", "how long the certificate is valid", "730")
+    .option("--store <file>", "make the key of an encrypted chunk store instead: the file of imgtool make --key")
+    .addOption(
+      new Option("--padding <how>", "of that key: whether lengths of chunks are rounded up to few different ones")
+        .choices([...paddings])
+        .default("buckets"),
+    )
     .option("-f, --force", "replace a key that is there");
   genkey.addHelpText(
     "after",
@@ -31,6 +41,13 @@ export function command(): Command {
   return genkey.action(() =>
     runVerb(genkey, async ({ reporter }) => {
       const options = genkey.opts<GenkeyOptions>();
+      if (options.store !== undefined) {
+        await refuseExisting([options.store], options.force, "what is encrypted with it can only be read with it");
+        const key = generateStoreKey(options.padding);
+        await place(options.store, formatStoreKey(key), 0o600, options.force === true);
+        reporter.result({ key: options.store, id: key.id, padding: key.padding }, `${options.store}  ${key.id}`);
+        return;
+      }
       const validDays = Number(options.genkeyValidDays);
       if (!Number.isInteger(validDays) || validDays < 1 || validDays > 100_000) {
         throw new ConfigError(`--genkey-valid-days: expected a number of days, found "${options.genkeyValidDays}"`, {
@@ -40,14 +57,7 @@ export function command(): Command {
       const directory = resolve(options.directory);
       const key = join(directory, "mkosi.key");
       const certificate = join(directory, "mkosi.crt");
-      for (const path of [key, certificate]) {
-        if (options.force === true || !(await pathExists(path))) continue;
-        throw new ExistsError(`${path} exists already`, {
-          code: "key-exists",
-          hint: "devices that trust it will not trust another one; -f replaces it",
-          data: { path },
-        });
-      }
+      await refuseExisting([key, certificate], options.force, "devices that trust it will not trust another one");
       const { generateKey } = await import("@imgtool/cms/node");
       const commonName = options.genkeyCommonName.replaceAll("%u", userInfo().username);
       const pair = await generateKey({ commonName, validDays });
@@ -56,6 +66,18 @@ export function command(): Command {
       reporter.result({ key, certificate, commonName, validDays }, `${key}\n${certificate}`);
     }),
   );
+}
+
+/** @throws ExistsError `key-exists` */
+async function refuseExisting(paths: readonly string[], force: boolean | undefined, reason: string): Promise<void> {
+  for (const path of paths) {
+    if (force === true || !(await pathExists(path))) continue;
+    throw new ExistsError(`${path} exists already`, {
+      code: "key-exists",
+      hint: `${reason}; -f replaces it`,
+      data: { path },
+    });
+  }
 }
 
 /** Writes a file whole or not at all; one that has come meanwhile stays, unless it is to be replaced. */

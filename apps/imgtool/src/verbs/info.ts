@@ -5,6 +5,7 @@
 import { basename } from "node:path";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { formatSize } from "@imgtool/core";
+import { shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
 import { addStoreOptions, type StoreOptions } from "../chunk-options.ts";
 import { openIndexAlone } from "../open-source.ts";
@@ -30,14 +31,14 @@ export function command(): Command {
         await using opened = await openIndexAlone(location, options, reporter, signal);
         indexes.push(opened.index);
         // A remote store would have to hand every chunk out to be measured.
-        const store = opened.stores[0]?.directory;
+        const store = opened.stores[0]?.place;
         const cost = store === undefined ? undefined : await updateCost(undefined, opened.index, store, signal);
         stored.push(cost?.storedBytes);
       }
       const { indexes: described, ...all } = describeIndexes(indexes);
       const rows = described.map((one, i) => {
         const { sizes, digest } = indexes[i] as (typeof indexes)[number];
-        return { index: locations[i] ?? "", ...one, storedBytes: stored[i], chunkSizes: sizes, digest };
+        return { index: shownLocation(locations[i] ?? ""), ...one, storedBytes: stored[i], chunkSizes: sizes, digest };
       });
       const lines = rows.flatMap((row) => [
         `${basename(row.index)}: ${formatSize(row.size)} in ${row.chunks} chunks, ${row.uniqueChunks} of them different (${formatSize(row.uniqueBytes)})`,

@@ -15,7 +15,7 @@ export function command(): Command {
   return project.command.action(() =>
     runVerb(project.command, async ({ reporter, signal }) => {
       await becomeRootIfPossible();
-      const config = requireConfig(project, reporter);
+      const config = await requireConfig(project, reporter);
       const builder = await import("@imgtool/builder");
       const { packages, initrd } = await builder.lock(config, { progress: reporter, signal });
       const file = builder.lockPath(config);

@@ -5,7 +5,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, formatSize } from "@imgtool/core";
-import type { WriteStore } from "@imgtool/store";
+import type { LocalStorePlace, StoreKey, WriteStore } from "@imgtool/store";
 import type { MadeBlob, MadeTree } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
@@ -13,6 +13,7 @@ import {
   addStoreOptions,
   addWhatOption,
   type ChunkOptions,
+  storeKey,
   storeLocations,
   type StoreOptions,
   targetOf,
@@ -54,6 +55,12 @@ export function command(): Command {
       const options = make.opts<MakeOptions>();
       const sync = await import("@imgtool/sync");
       const kind = targetOf(target, options.what);
+      if (target === "-") {
+        throw new ConfigError("archives and indexes are not written to standard output", {
+          code: "target-unknown",
+          hint: "name a file: it appears when it is whole",
+        });
+      }
       if (kind === "other") {
         throw new ConfigError(`cannot tell what to make from the name ${target}`, {
           code: "target-unknown",
@@ -61,7 +68,7 @@ export function command(): Command {
         });
       }
       const from = source ?? (kind === "blob-index" ? "-" : ".");
-      const { isRemoteLocation, isSshLocation } = await import("@imgtool/store");
+      const { isRemoteLocation, isSshLocation, isStoredFile, shownLocation } = await import("@imgtool/store");
       const isRemote = isSshLocation(target);
       const shared = {
         flags: await directoryFlags(options),
@@ -71,6 +78,18 @@ export function command(): Command {
         signal,
       };
       if (kind === "archive") {
+        if (options.key !== undefined) {
+          throw new ConfigError(`${target} would not be encrypted: --key is for chunks and their index`, {
+            code: "key-without-index",
+            hint: "make a .caidx, or encrypt the archive with another program",
+          });
+        }
+        if (isStoredFile(target)) {
+          throw new ConfigError("an archive cannot be written to a storage service", {
+            code: "archive-remote",
+            hint: "make a .caidx, whose chunks go there, or copy the archive afterwards",
+          });
+        }
         const { makeRemoteArchive } = await import("../make-remote.ts");
         const archive = isRemote
           ? await makeRemoteArchive({ ...shared, target, source: treeSource(from) })
@@ -78,9 +97,11 @@ export function command(): Command {
         reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
       }
+      const store = storeLocations(target, options)[0] ?? "";
+      const key = storeKey(options, [target, store]);
       const makeHere = (
         index: string,
-        store: string | WriteStore,
+        store: string | LocalStorePlace | WriteStore,
         isTemporary = false,
       ): Promise<MadeBlob | MadeTree> => {
         const { durable, chunkSize, digest, compression } = options;
@@ -88,6 +109,7 @@ export function command(): Command {
           ...shared,
           index,
           store,
+          key,
           durable: durable && !isTemporary,
           ...(chunkSize === undefined ? {} : { chunkSizes: chunkSize }),
           ...(digest === undefined ? {} : { digest }),
@@ -96,7 +118,6 @@ export function command(): Command {
         if (kind === "blob-index") return sync.makeBlob({ ...where, source: from });
         return sync.makeTree({ ...where, source: treeSource(from), cache: cacheFolder(options) });
       };
-      const store = storeLocations(target, options)[0] ?? "";
       if (isRemote) {
         const { makeRemote } = await import("../make-remote.ts");
         const { indexPath: _, ...made } = await makeRemote({
@@ -111,10 +132,14 @@ export function command(): Command {
         return;
       }
       // One on this machine is written by the worker threads themselves.
-      await using opened = isRemoteLocation(store) ? await openDisposable(store) : undefined;
-      const made = await makeHere(target, opened?.store ?? store);
+      await using opened = isRemoteLocation(store) ? await openDisposable(store, key) : undefined;
+      const makeAt = (index: string): Promise<MadeBlob | MadeTree> =>
+        makeHere(index, opened?.store ?? { directory: store, key });
+      const { makeStored } = await import("../make-stored.ts");
+      const made = isStoredFile(target) ? await makeStored(target, makeAt, signal) : await makeAt(target);
       const facts = `${made.chunks} chunks, ${made.newChunks} new (${formatSize(made.newBytes)} written)`;
-      reporter.result({ target, ...made }, made.digest ?? `${target}  ${formatSize(made.size)} in ${facts}`);
+      const shown = shownLocation(target);
+      reporter.result({ target: shown, ...made }, made.digest ?? `${shown}  ${formatSize(made.size)} in ${facts}`);
     }),
   );
 }
@@ -125,9 +150,13 @@ function cacheFolder({ cache, cacheAuto }: MakeOptions): string | undefined {
   return join(XDG_CACHE_HOME, "imgtool", "make");
 }
 
-async function openDisposable(location: string): Promise<AsyncDisposable & { readonly store: WriteStore }> {
-  const { openWriteStore } = await import("@imgtool/store");
-  const store = await openWriteStore(location);
+async function openDisposable(
+  location: string,
+  key: StoreKey | undefined,
+): Promise<AsyncDisposable & { readonly store: WriteStore }> {
+  const { encryptStore, openWriteStore } = await import("@imgtool/store");
+  const opened = await openWriteStore(location, { create: true });
+  const store = key === undefined ? opened : encryptStore(opened, key);
   return { store, [Symbol.asyncDispose]: () => store.close() };
 }
 

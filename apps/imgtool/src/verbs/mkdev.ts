@@ -8,17 +8,15 @@ import { basename, join } from "node:path";
 import { ConfigError, formatSize } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
 import type { Command } from "commander";
-import { addRateLimit, addStoreOptions, type StoreOptions } from "../chunk-options.ts";
-import { openIndex, type OpenOptions } from "../open-source.ts";
-import { portNumber, positiveNumber } from "../parse.ts";
-import { collect, runVerb, verbCommand } from "../verb.ts";
+import { addNetworkOptions, addStoreOptions } from "../chunk-options.ts";
+import { addImageOptions, type ImageOptions, openImage } from "../open-image.ts";
+import { portNumber } from "../parse.ts";
+import { runVerb, verbCommand } from "../verb.ts";
 
-interface MkdevOptions extends StoreOptions, OpenOptions {
+interface MkdevOptions extends ImageOptions {
   readonly socket?: string;
   readonly port?: number;
   readonly host: string;
-  /** MiB. */
-  readonly cacheSize: number;
 }
 
 const examples = `
@@ -34,10 +32,8 @@ export function command(): Command {
     .option("--socket <path>", "Unix socket to listen on. Default: a new one")
     .option("--port <number>", "port to listen on instead, 0 for any free one", portNumber)
     .option("--host <address>", "address to listen on with --port", "127.0.0.1")
-    .option("--cache-size <MiB>", "memory for chunks that were read", positiveNumber, 64)
-    .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect)
     .addHelpText("after", examples);
-  addRateLimit(addStoreOptions(mkdev));
+  addImageOptions(addNetworkOptions(addStoreOptions(mkdev)));
   return mkdev.action((location: string, device: string | undefined) =>
     runVerb(mkdev, async ({ reporter, signal }) => {
       const options = mkdev.opts<MkdevOptions>();
@@ -48,11 +44,9 @@ export function command(): Command {
           data: { device },
         });
       }
-      const { ChunkSource } = await import("@imgtool/sync");
-      const { ImageReader, serveBlockDevice } = await import("@imgtool/mount");
-      await using opened = await openIndex(location, options, reporter, signal);
-      const cacheSize = options.cacheSize * 1024 ** 2;
-      const image = new ImageReader(new ChunkSource(opened), { signal, cacheSize });
+      const { serveBlockDevice } = await import("@imgtool/mount");
+      await using opened = await openImage(location, options, reporter, signal);
+      const { image } = opened;
       using folder = new DisposableStack();
       const socket = (): string => {
         const path = mkdtempSync(join(tmpdir(), "imgtool-nbd-"));

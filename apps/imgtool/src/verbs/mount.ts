@@ -4,43 +4,36 @@
  */
 import { existsSync, mkdirSync, rmdirSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
+import { shownLocation } from "@imgtool/store";
 import type { RandomAccess } from "@imgtool/sync";
 import type { Command } from "commander";
-import {
-  addRateLimit,
-  addStoreOptions,
-  addWhatOption,
-  type StoreOptions,
-  targetOf,
-  type What,
-} from "../chunk-options.ts";
-import { openIndex, type OpenOptions } from "../open-source.ts";
-import { positiveNumber, yesNo } from "../parse.ts";
-import { collect, runVerb, verbCommand } from "../verb.ts";
+import { addNetworkOptions, addStoreOptions, addWhatOption, targetOf, type What } from "../chunk-options.ts";
+import { addImageOptions, type ImageOptions, openImage } from "../open-image.ts";
+import { yesNo } from "../parse.ts";
+import { runVerb, verbCommand } from "../verb.ts";
 
-interface MountVerbOptions extends StoreOptions, OpenOptions {
+interface MountVerbOptions extends ImageOptions {
   readonly what?: What;
   readonly mkdir: boolean;
   readonly trusted?: boolean;
-  /** MiB. */
-  readonly cacheSize: number;
 }
 
 const examples = `
 Examples:
   imgtool mount http://example.org/tree.caidx /mnt        until Ctrl-C, or umount /mnt
-  imgtool mount backup.catar /mnt`;
+  imgtool mount backup.catar /mnt
+  imgtool mount --disk-cache=chunks --prefetch http://example.org/tree.caidx /mnt
+
+What root mounts is for all users. Other users mount through fusermount3, each for himself.`;
 
 export function command(): Command {
   const mount = verbCommand("mount", "Mount a published tree, read-only, until Ctrl-C or umount.")
     .argument("<archive>", ".caidx (path or URL) or .catar")
     .argument("<directory>", "where to mount it")
     .option("--mkdir <yes|no>", "make the directory where it is not there, and remove it afterwards", yesNo, true)
-    .option("--trusted", "let device nodes and set-id bits count, as in a tree that root extracts")
-    .option("--cache-size <MiB>", "memory for chunks that were read", positiveNumber, 64)
-    .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect)
+    .option("--trusted", "root: let device nodes and set-id bits count, as in a tree that was extracted")
     .addHelpText("after", examples);
-  addWhatOption(addRateLimit(addStoreOptions(mount)), ["archive", "archive-index"]);
+  addWhatOption(addImageOptions(addNetworkOptions(addStoreOptions(mount))), ["archive", "archive-index"]);
   return mount.action((location: string, target: string) =>
     runVerb(mount, async ({ reporter, signal }) => {
       const options = mount.opts<MountVerbOptions>();
@@ -51,16 +44,21 @@ export function command(): Command {
           hint: "imgtool mkdev opens a .caibx as a block device",
         });
       }
-      const { ArchiveBrowser, ChunkSource, fileReader } = await import("@imgtool/sync");
-      const { ImageReader, mountArchive } = await import("@imgtool/mount");
+      const { ArchiveBrowser, fileReader } = await import("@imgtool/sync");
+      const { mountArchive } = await import("@imgtool/mount");
       await using resources = new AsyncDisposableStack();
+      // the kernel shows everyone what is mounted
+      const shown = shownLocation(location);
       let reader: RandomAccess;
       if (kind === "archive") reader = resources.use(await fileReader(location));
       else {
-        const opened = resources.use(await openIndex(location, options, reporter, signal));
-        const cacheSize = options.cacheSize * 1024 ** 2;
-        const image = new ImageReader(new ChunkSource(opened), { signal, cacheSize });
-        reader = { name: location, size: image.size, read: (offset, length) => image.read(offset, length) };
+        const { image } = resources.use(await openImage(location, options, reporter, signal));
+        reader = {
+          name: shown,
+          size: image.size,
+          read: (offset, length) => image.read(offset, length),
+          pieces: (offset, length) => image.pieces(offset, length),
+        };
       }
       if (!existsSync(target) && options.mkdir) {
         mkdirSync(target);
@@ -70,9 +68,9 @@ export function command(): Command {
         archive: new ArchiveBrowser(reader),
         size: reader.size,
         target,
-        source: location,
+        source: shown,
         trusted: options.trusted === true,
-        onMounted: () => reporter.result({ source: location, target }, `${location} is mounted on ${target}`),
+        onMounted: () => reporter.result({ source: shown, target }, `${shown} is mounted on ${target}`),
         onError: (message) => reporter.log("warning", message),
         signal,
       });

@@ -6,12 +6,16 @@ import { resolve } from "node:path";
 import { summaryJson, summaryText } from "@imgtool/config";
 import type { Command } from "commander";
 import { projectCommand, problemsError, readProject } from "../project.ts";
+import { lineReporter } from "../report/lines.ts";
 import { runVerb } from "../verb.ts";
 
 interface SummaryOptions {
   readonly directory: string;
   readonly all?: boolean;
   readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  readonly debug?: boolean;
 }
 
 export function command(): Command {
@@ -21,9 +25,11 @@ export function command(): Command {
   return summary.action(() =>
     runVerb(summary, async ({ reporter }) => {
       const options = summary.opts<SummaryOptions>();
-      const resolution = readProject(project, reporter);
+      // One JSON document and no events: what reads mkosi's summary reads this. Warnings are beside it.
+      const { json = false, quiet = false, verbose = false, debug = false } = options;
+      const said = json ? lineReporter(process.stderr, { json, quiet, verbose, debug }) : reporter;
+      const resolution = readProject(project, said);
       if (resolution.errors.length > 0) throw problemsError(resolution.errors, resolve(options.directory));
-      // One JSON document, not events: what reads mkosi's summary reads this.
       if (options.json === true) process.stdout.write(`${JSON.stringify(summaryJson(resolution), undefined, 4)}\n`);
       else {
         const text = summaryText(resolution, { directory: resolve(options.directory), all: options.all === true });

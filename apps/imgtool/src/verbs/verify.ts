@@ -4,10 +4,10 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError, formatSize, IntegrityError } from "@imgtool/core";
-import { isHttpUrl } from "@imgtool/store";
+import { isRemoteLocation, shownLocation } from "@imgtool/store";
 import type { Problem, Verified } from "@imgtool/sync";
 import type { Command } from "commander";
-import { addStoreOptions, type StoreOptions, targetOf } from "../chunk-options.ts";
+import { addStoreOptions, storeKey, type StoreOptions, targetOf } from "../chunk-options.ts";
 import { openIndex, openIndexAlone } from "../open-source.ts";
 import type { Reporter } from "../report/reporter.ts";
 import { runVerb, type VerbContext, verbCommand } from "../verb.ts";
@@ -50,7 +50,8 @@ export function command(): Command {
       const task: VerifyTask = { source, options, reporter, signal, onProblem };
       const isIndex = targetOf(source) === "blob-index" || targetOf(source) === "archive-index";
       if (!isIndex && content !== undefined) throw notAnIndex(source);
-      const subject = content ?? source;
+      const shown = shownLocation(source);
+      const subject = content ?? shown;
       const result =
         content !== undefined
           ? await verifyContent(task, content)
@@ -60,13 +61,13 @@ export function command(): Command {
       const { chunks, bytes, problems } = result;
       const count = problems === 0 ? "no problems" : problems === 1 ? "1 problem" : `${problems} problems`;
       reporter.result(
-        { source, content, ok: problems === 0, ...result },
+        { source: shown, content, ok: problems === 0, ...result },
         `${subject}  ${chunks} chunks, ${formatSize(bytes)}: ${count}`,
       );
       if (problems === 0) return;
       throw new IntegrityError(`${subject}: ${count} found`, {
         code: "verify-failed",
-        data: { source, content, problems },
+        data: { source: shown, content, problems },
       });
     }),
   );
@@ -87,28 +88,28 @@ function problemPrinter(reporter: Reporter, json: boolean): (problem: Problem) =
 async function verifyIndex({ source, options, reporter, signal, onProblem }: VerifyTask): Promise<Verified> {
   const { readIndex, verifyArchive, verifyChunks } = await import("@imgtool/sync");
   if (options.indexOnly === true) {
-    const index = await readIndex(source, { signal });
+    const index = await readIndex(source, { key: storeKey(options, [source]), signal });
     return { chunks: index.count, bytes: index.totalSize, problems: 0 };
   }
   await using opened = await openIndex(source, options, reporter, signal);
-  const { index, stores, storesOrPaths } = opened;
+  const { index, stores } = opened;
   const shared = { index, progress: reporter, signal, onProblem };
-  const result = await verifyChunks({ ...shared, stores: storesOrPaths });
+  const result = await verifyChunks({ ...shared, stores });
   if (result.problems > 0 || targetOf(source) !== "archive-index") return result;
   return { ...result, ...(await verifyArchive({ ...shared, stores })) };
 }
 
 /** A store without an index. */
-async function verifyDirectory({ source, reporter, signal, onProblem }: VerifyTask): Promise<Verified> {
-  if (isHttpUrl(source)) {
-    throw new ConfigError("a store on a web server cannot be listed", {
+async function verifyDirectory({ source, options, reporter, signal, onProblem }: VerifyTask): Promise<Verified> {
+  if (isRemoteLocation(source)) {
+    throw new ConfigError("a store that is not on this machine is verified by its indexes", {
       code: "store-not-listable",
       hint: "verify an index against it: imgtool verify --store=URL INDEX",
     });
   }
   if (statSync(source, { throwIfNoEntry: false })?.isFile() === true) throw notAnIndex(source);
   const { verifyStore } = await import("@imgtool/sync");
-  return verifyStore({ store: source, progress: reporter, signal, onProblem });
+  return verifyStore({ store: source, key: storeKey(options, []), progress: reporter, signal, onProblem });
 }
 
 /** A file or directory against an index. */
@@ -119,7 +120,8 @@ async function verifyContent(
   const { readIndex, verifyFile, verifyTree } = await import("@imgtool/sync");
   const shared = { progress: reporter, signal, onProblem };
   if (targetOf(source) === "blob-index") {
-    return verifyFile({ ...shared, index: await readIndex(source, { signal }), file: content });
+    const index = await readIndex(source, { key: storeKey(options, [source]), signal });
+    return verifyFile({ ...shared, index, file: content });
   }
   await using opened = await openIndexAlone(source, options, reporter, signal);
   return verifyTree({ ...shared, index: opened.index, stores: opened.stores, directory: content });

@@ -25,6 +25,13 @@ export function command(): Command {
       });
       const terminal = runtime.console === "native" && process.stdin.isTTY;
       const machine = await machines.startMachine({ ...plan.options, console: terminal ? "terminal" : "pipes" });
+      await using _ = await machines.announceMachine({
+        name: plan.options.name,
+        machine,
+        key: runtime.sshKey,
+        vsock: runtime.ssh ? plan.options.vsockConnection : undefined,
+        progress: reporter,
+      });
       // Under --json standard output is for events.
       const output = vm.opts<{ readonly json?: boolean }>().json === true ? process.stderr : process.stdout;
       const status = terminal
