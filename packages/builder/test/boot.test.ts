@@ -1,4 +1,15 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { peContent, readPe } from "@imgtool/boot/pe";
@@ -226,6 +237,25 @@ test("Format=uki and Format=esp are the whole tree in one unified kernel image",
       { force: true },
     ),
   ).rejects.toMatchObject({ code: "kernel-missing" });
+});
+
+test("systemd's earliest time is the image's, but for one that would set right clocks back", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  const source = folder.join("systemd");
+  writeFileSync(source, "the init");
+  for (const [built, isThere] of [
+    [1_600_000_000, true],
+    [1_700_000_000, false],
+  ] as const) {
+    utimesSync(source, built, built);
+    const extraTrees = [{ source, target: "/usr/lib/systemd/systemd" }];
+    const config = testConfig(folder.path, { format: "directory", extraTrees, sourceDateEpoch: 1_650_000_000 });
+    await build(config, { force: true });
+    const epoch = folder.join("out/thing/usr/lib/clock-epoch");
+    expect([built, existsSync(epoch)]).toEqual([built, isThere]);
+    if (isThere) expect(statSync(epoch).mtimeMs).toBe(1_650_000_000_000);
+  }
 });
 
 test("the example with two slots has a free one, and what an update of it consists of", async (context) => {

@@ -4,6 +4,8 @@
  * programs, run in it: those of this machine may be older than the declarations.
  * @module
  */
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { errorMessage, ProcessError } from "@imgtool/core";
 import { pathExists } from "@imgtool/host";
@@ -53,9 +55,17 @@ function isSystem({ overlay, format }: ImageConfig): boolean {
 export async function applyDeclarations(context: BuildContext): Promise<void> {
   if (!isSystem(context.config)) return;
   for (const program of declarations) await runProgram(context, program);
-  // systemd takes its time for the earliest that it can be.
-  if (await hasFile(context.tree, "usr/lib/systemd/systemd"))
-    await writeTreeFile(context.tree, "usr/lib/clock-epoch", "");
+  if (await isNewerThanSystemd(context)) await writeTreeFile(context.tree, "usr/lib/clock-epoch", "");
+}
+
+/**
+ * Whether the image's time says more about the earliest that it can be than systemd's own build does, which
+ * systemd takes without a clock-epoch. An older one, such as an initrd's 1980, would have it set a right clock
+ * back, for being more than 15 years ahead.
+ */
+async function isNewerThanSystemd({ tree, config }: BuildContext): Promise<boolean> {
+  const systemd = await lstat(join(tree, "usr/lib/systemd/systemd")).catch(() => undefined);
+  return systemd !== undefined && config.sourceDateEpoch * 1000 > systemd.mtimeMs;
 }
 
 /** Compiles the hardware database, which files of the project may have added to. */
