@@ -22,11 +22,14 @@ import {
 import type { Target, What } from "./chunk-options.ts";
 import { archiveSource, type OpenedIndex, openIndex, type OpenOptions } from "./open-source.ts";
 import { writeStandardOutput } from "./standard-output.ts";
+import { directoryFlags } from "./tree-options.ts";
 import { idShiftOf, type UidOptions } from "./uid-options.ts";
 import type { VerbContext } from "./verb.ts";
 
 export interface ExtractOptions extends OpenOptions, UidOptions {
   readonly what?: What;
+  readonly with?: readonly string[];
+  readonly without?: readonly string[];
   readonly undoImmutable: boolean;
   readonly mkdir: boolean;
   readonly seedOutput: boolean;
@@ -103,9 +106,12 @@ export async function extractTarTo(task: ExtractTask): Promise<void> {
 /** Restores the tree of a .caidx or .catar, or one path inside it, to a directory. */
 export async function extractTreeTo(task: ExtractTask): Promise<void> {
   const { source, target, path, options, reporter, signal } = task;
+  const isReduced = options.with !== undefined || options.without !== undefined;
+  const features = isReduced ? await directoryFlags(options) : undefined;
   const extract = async (from: ExtractTreeOptions["source"]): Promise<ExtractedTree> => {
     const shared = {
       target,
+      features,
       seedOutput: options.seedOutput,
       punchHoles: options.punchHoles,
       reflink: options.reflink,

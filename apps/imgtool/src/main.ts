@@ -2,6 +2,8 @@
  * The entry point: finds the verb, loads its file, runs it, and ends with a documented exit code.
  * @module
  */
+import { isUtf8 } from "node:buffer";
+import { readFileSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { CommanderError } from "commander";
 import { splitVerb } from "./arguments.ts";
@@ -12,6 +14,7 @@ import { verbs } from "./verbs.ts";
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
+    refuseOtherEncodings(argv);
     const { verb, rest } = await splitVerb(argv);
     if (verb === undefined) return await overview(rest);
     const { command } = await verbs[verb].load();
@@ -29,6 +32,20 @@ async function main(argv: readonly string[]): Promise<number> {
     reporter.close();
     return explained.exitCode;
   }
+}
+
+/**
+ * Node.js reads arguments as UTF-8, and what is none becomes U+FFFD: another name than the one that was given.
+ * @throws ConfigError `argument-encoding`
+ */
+function refuseOtherEncodings(argv: readonly string[]): void {
+  const argument = argv.find((one) => one.includes("\uFFFD"));
+  if (argument === undefined || isUtf8(readFileSync("/proc/self/cmdline"))) return;
+  throw new ConfigError(`the argument ${argument} is not UTF-8, and would name another file`, {
+    code: "argument-encoding",
+    hint: "give a path to it whose names are UTF-8: a symbolic link, or . in the directory itself",
+    data: { argument },
+  });
 }
 
 /** A wrong option or argument; commander's message has a second line when a name is nearly right. */

@@ -1,6 +1,6 @@
 /**
- * What `imgtool make` does when the index or archive is on another machine: everything is made here,
- * in a temporary store, and the other side asks for the chunks that it lacks.
+ * What `imgtool make` does when the index or archive is on another machine, or a stream: an index is made
+ * here, in a temporary store, and the other side asks for the chunks that it lacks.
  * @module
  */
 import { createHash } from "node:crypto";
@@ -69,22 +69,20 @@ export async function makeRemote<Made>(
   }
 }
 
-export interface MakeRemoteArchiveOptions {
-  /** Where the archive goes: a location on another machine. */
-  readonly target: string;
+export interface StreamArchiveOptions {
   readonly source: ArchiveSourceOptions["source"];
   readonly flags: bigint;
   readonly idShift: IdShift | undefined;
   /** Whether to digest the archive. */
   readonly contentDigest: boolean;
-  readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
-/** Archives a tree straight to another machine. @throws as makeArchive() and pushArchive() */
-export async function makeRemoteArchive(options: MakeRemoteArchiveOptions): Promise<MadeArchive> {
-  const { target, progress, signal } = options;
-  const remote = parseSshLocation(target);
+/** Archives a tree to where `write` sends the bytes. @throws as makeArchive() and `write` */
+export async function streamArchive(
+  options: StreamArchiveOptions,
+  write: (archive: AsyncIterable<Uint8Array>) => Promise<void>,
+): Promise<MadeArchive> {
   const { flags, bytes: archive } = await openArchiveSource(options);
   const hash = options.contentDigest ? createHash(digestOfFlags(flags)) : undefined;
   let size = 0;
@@ -95,6 +93,16 @@ export async function makeRemoteArchive(options: MakeRemoteArchiveOptions): Prom
       yield bytes;
     }
   }
-  await pushArchive({ connect: sshConnect(remote), source: digested(), archive: remote.path, progress, signal });
+  await write(digested());
   return { size, digest: hash?.digest("hex") };
+}
+
+/** Sends an archive to a location on another machine. @throws as pushArchive() */
+export async function sendArchive(
+  target: string,
+  source: AsyncIterable<Uint8Array>,
+  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
+): Promise<void> {
+  const remote = parseSshLocation(target);
+  await pushArchive({ connect: sshConnect(remote), source, archive: remote.path, progress, signal });
 }

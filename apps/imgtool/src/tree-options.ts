@@ -20,25 +20,30 @@ export interface FeatureOptions extends UidOptions {
 }
 
 export function addFeatureOptions(command: Command): Command {
-  return addUidOptions(command)
-    .option("--with <features>", "archive only this metadata: names joined by commas; may be repeated", collect)
-    .option("--without <features>", "leave out this metadata; may be repeated", collect)
+  return addMetadataOptions(addUidOptions(command), "archive")
     .option("--exclude-nodump <yes|no>", "leave out files with the nodump attribute of chattr", yesNo, true)
     .option("--exclude-submounts <yes|no>", "leave out file systems mounted inside the directory", yesNo, false)
     .option("--exclude-file <yes|no>", "leave out what .caexclude files name", yesNo, true);
 }
 
+/** `--with` and `--without`. @param does what is done with the metadata */
+export function addMetadataOptions(command: Command, does: string): Command {
+  return command
+    .option("--with <features>", `${does} only this metadata: names joined by commas; may be repeated`, collect)
+    .option("--without <features>", "leave out this metadata; may be repeated", collect);
+}
+
 /** The feature flags that the options ask for. @throws ConfigError `feature-unknown` */
-export async function directoryFlags(options: FeatureOptions): Promise<bigint> {
+export async function directoryFlags(options: Partial<FeatureOptions>): Promise<bigint> {
   const { parseWith } = await import("@imgtool/catar");
   const { with: include, without, digest, excludeNodump, excludeSubmounts, excludeFile } = options;
   return parseWith({
     ...(include === undefined ? {} : { with: names(include) }),
     ...(without === undefined ? {} : { without: names(without) }),
     ...(digest === undefined ? {} : { digest }),
-    excludeNodump,
-    excludeSubmounts,
-    excludeFile,
+    ...(excludeNodump === undefined ? {} : { excludeNodump }),
+    ...(excludeSubmounts === undefined ? {} : { excludeSubmounts }),
+    ...(excludeFile === undefined ? {} : { excludeFile }),
   });
 }
 

@@ -1,11 +1,12 @@
 /** Wrong names, paths and bytes: an error that names the place, with a hint; nothing half-written. */
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { needPrograms, needRoot, randomBytes, run, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
-import { cli, cliAsync, expectError } from "./cli.ts";
+import { cli, cliAsync, expectError, imgtool } from "./cli.ts";
 
 const system = { tags: ["system"] };
 
@@ -25,6 +26,18 @@ test("wrong verbs, settings and values name what was meant", system, () => {
   expect(readdirSync(cwd)).toEqual(["mkosi.conf"]);
 });
 
+test("an argument that is not UTF-8 is refused, and names nothing else", system, () => {
+  using folder = temporaryFolder();
+  const made = spawnSync("sh", ["-c", `mkdir "$(printf 'caf\\351')" && "$0" make x.caidx caf*`, imgtool], {
+    cwd: folder.path,
+    encoding: "utf8",
+  });
+  expectError({ exitCode: made.status ?? 128, stdout: made.stdout, stderr: made.stderr }, 2, "not UTF-8");
+  // The character itself is one like any other.
+  mkdirSync(folder.join("caf\uFFFD"));
+  expect(cli(["make", "x.caidx", "caf\uFFFD"], { cwd: folder.path }).exitCode).toBe(0);
+});
+
 test("sources and targets that are not there, or of the wrong kind", system, () => {
   using folder = temporaryFolder();
   const cwd = folder.path;
@@ -40,7 +53,7 @@ test("sources and targets that are not there, or of the wrong kind", system, () 
   // A URL that nothing takes is no folder.
   expectError(cli(["make", "--store=s4://x", "x.caibx", "file"], { cwd }), 2, "s4://", "s3://");
   expectError(cli(["cache", "--to=webdav://host/x", "file.caibx"], { cwd }), 2, "webdav://", "https://");
-  expectError(cli(["make", "--what=archive", "-", "folder"], { cwd }), 2, "standard output");
+  expectError(cli(["make", "--what=archive-index", "-", "folder"], { cwd }), 2, "standard output");
   expectError(cli(["make", "no/such/x.caibx", "file"], { cwd }), 6, "no/such/x.caibx");
   expectError(cli(["extract", "absent.caibx", "out"], { cwd }), 4, "absent.caibx");
   expectError(cli(["extract", "file.caibx", "folder"], { cwd }), 2, "folder");

@@ -87,6 +87,8 @@ test("archives come through standard streams, and paths go below the target", { 
   expect(piped("make --content-digest=yes --store=s y.caidx -")).toBe(digest);
   expect(piped("digest --what=archive -")).toBe(digest);
   expect(piped("list -")).toBe(cli(["list", archive]).stdout);
+  expect(piped("make - tree")).toBe(readFileSync(archive, "utf8"));
+  expectError(cli(["make", "--what=archive-index", "-", tree]), 2, "not written to standard output");
   piped("extract - out");
   expect(cli(["digest", folder.join("out")]).stdout).toBe(digest);
   expect(cli(["extract", archive, folder.join("part"), "sub/inner"]).exitCode).toBe(0);
@@ -99,6 +101,25 @@ test("archives come through standard streams, and paths go below the target", { 
   expectError(cli(["list", archive, "none"]), 4, "there is no none");
   expectError(cli(["digest", archive, "sub/link"]), 2, "a symlink has no digest");
   expectError(cli(["stat", tree, "sub"]), 2, "a path is looked up");
+});
+
+test("options without a meaning for what is done are told of", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  const tree = makeTree(folder.join("tree"));
+  const file = join(tree, "sub", "file");
+  const told = (...args: readonly string[]): string => {
+    const { exitCode, stderr } = cli([...args, "-q"], { cwd: folder.path });
+    return `${exitCode} ${stderr}`;
+  };
+  expect(told("make", "--cache=c", "--with=unix", "x.caibx", file)).toBe(
+    "0 warning: --with and --cache have no meaning for a file\n",
+  );
+  expect(told("make", "--cache=c", "x.catar", tree)).toMatch(/^0 warning: --cache has no meaning for an archive\n$/);
+  expect(told("make", "--cache=c", "x.caidx", "x.catar")).toContain("--cache has no meaning for an archive");
+  expect(told("make", "--cache=c", "y.caidx", tree)).toBe("0 ");
+  expect(told("extract", "--seed=none", "x.catar", "out")).toContain("0 warning: --seed has no meaning for an archive");
+  expect(told("extract", "--hardlink=yes", "x.caidx", "out.tar")).toContain("--hardlink has no meaning for a tar");
+  expect(told("extract", "--without=unix", "x.caibx", "out.file")).toContain("--without has no meaning for a file");
 });
 
 test("owners are shifted", { tags: ["system"] }, (context) => {

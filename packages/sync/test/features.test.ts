@@ -41,6 +41,36 @@ test("times in microseconds, which casync writes but cannot read, are read", { t
   expect(await digestTree({ archive })).toBe(digest);
 });
 
+test("what is restored can be chosen, by casync's names", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "casync", "getfattr");
+  needRoot(context);
+  using folder = temporaryFolder();
+  const tree = makeFixture(folder.join("tree"));
+  run("setfattr", ["-n", "user.chosen", "-v", "yes", `${tree}/library`]);
+  const archive = folder.join("x.catar");
+  run("casync", ["make", archive, tree]);
+  const chosen = [
+    { with: ["unix"] },
+    { with: ["best"], without: ["xattrs", "acl"] },
+    { without: ["privileged"] },
+    { without: ["user-names"] },
+    { with: ["permissions", "nsec-time"] },
+  ];
+  for (const [i, request] of chosen.entries()) {
+    const wanted = parseWith(request);
+    const [ours, casyncs] = [folder.join(`ours-${i}`), folder.join(`casync-${i}`)];
+    await extractTree({ source: { archive }, target: ours, features: wanted });
+    const digest = await digestTree({ directory: ours, flags: wanted });
+    expect([request, digest]).toEqual([request, await digestTree({ directory: tree, flags: wanted })]);
+    const args = [...(request.with ?? []).map((name) => `--with=${name}`)];
+    args.push(...(request.without ?? []).map((name) => `--without=${name}`));
+    run("casync", ["extract", ...args, archive, casyncs]);
+    const facts = (path: string): string =>
+      run("sh", ["-c", 'cd "$0" && stat -c "%n %u:%g %Y" etc/text program . && getfattr -d -m "^user" etc library program', path]);
+    expect([request, facts(ours)]).toEqual([request, facts(casyncs)]);
+  }
+});
+
 test("user names with a dot, which casync writes but cannot read, are read", { tags: ["system"] }, async (context) => {
   needPrograms(context, "casync");
   using folder = temporaryFolder();

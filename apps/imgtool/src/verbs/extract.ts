@@ -8,7 +8,9 @@ import { type Command } from "commander";
 import { addNetworkOptions, addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
 import { type ExtractOptions, extractBlobTo, extractTarTo, extractTreeTo } from "../extract.ts";
 import { positiveNumber, yesNo } from "../parse.ts";
+import { addMetadataOptions } from "../tree-options.ts";
 import { addUidOptions } from "../uid-options.ts";
+import { warnUnused } from "../unused-options.ts";
 import { collect, runVerb, verbCommand } from "../verb.ts";
 
 const examples = `
@@ -50,7 +52,7 @@ export function command(): Command {
     .option("--requests <number>", "chunks fetched at once", positiveNumber)
     .addHelpText("after", examples);
   addWhatOption(extract, ["archive", "archive-index", "blob-index"]);
-  addUidOptions(addNetworkOptions(addStoreOptions(extract)));
+  addMetadataOptions(addUidOptions(addNetworkOptions(addStoreOptions(extract))), "restore");
   return extract.action((source: string, target: string | undefined, path: string | undefined) =>
     runVerb(extract, async (context) => {
       const options = extract.opts<ExtractOptions>();
@@ -69,6 +71,7 @@ export function command(): Command {
             hint: "leave the path out",
           });
         }
+        warnUnused(extract, treeOutputOptions, "for a file", context.reporter);
         await extractBlobTo({ source, target, kind, options, ...context });
         return;
       }
@@ -78,7 +81,10 @@ export function command(): Command {
           hint: "expected a name that ends with .caibx, .caidx or .catar, or --what",
         });
       }
+      const { reporter } = context;
+      if (kind === "archive") warnUnused(extract, chunkOptions, "for an archive, which has no chunks", reporter);
       if (target === "-" || (target?.endsWith(".tar") === true && !isDirectory(target))) {
+        warnUnused(extract, [...treeOutputOptions, ...outputOptions], "for a tar", reporter);
         await extractTarTo({ source, target, path, kind, options, ...context });
         return;
       }
@@ -86,6 +92,15 @@ export function command(): Command {
     }),
   );
 }
+
+/** Options about a directory that is written. */
+const treeOutputOptions = ["hardlink", "delete", "undoImmutable", "mkdir", "uidShift", "uidRange", "with", "without"];
+
+/** Options about what is written to a file system. */
+const outputOptions = ["seedOutput", "reflink", "punchHoles"];
+
+/** Options about where chunks come from. */
+const chunkOptions = ["seed", "store", "extraStore", "key", "requests", "peers"];
 
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

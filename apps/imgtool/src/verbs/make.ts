@@ -21,6 +21,8 @@ import {
 } from "../chunk-options.ts";
 import { addFeatureOptions, directoryFlags, type FeatureOptions } from "../tree-options.ts";
 import { idShiftOf } from "../uid-options.ts";
+import { writeStandardOutput } from "../standard-output.ts";
+import { treeOptions, warnUnused } from "../unused-options.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
 const examples = `
@@ -29,7 +31,8 @@ Examples:
   imgtool make --store=/srv/www/store tree.caidx /srv/tree
   imgtool make tree.caidx tree.catar              an archive that is there already
   imgtool make tree.caidx rootfs.tar.zst          the tree in a tar
-  tar -c /srv | imgtool make backup.caibx -       standard input`;
+  tar -c /srv | imgtool make backup.caibx -       standard input
+  imgtool make - /srv/tree | ssh host imgtool extract - /srv/tree   an archive on standard output`;
 
 interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, FeatureOptions {
   readonly what?: What;
@@ -39,7 +42,10 @@ interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, Featur
 
 export function command(): Command {
   const make = verbCommand("make", "Cut a file or directory into chunks and write the index that names them.")
-    .argument("<target>", "what to make: .caibx (index of a file), .caidx (index of a directory), .catar (archive)")
+    .argument(
+      "<target>",
+      "what to make: .caibx (index of a file), .caidx (index of a directory), .catar (archive; - for standard output)",
+    )
     .argument(
       "[source]",
       "file, block device, directory, a .catar or tar (also compressed) to index, or - for standard input",
@@ -54,11 +60,12 @@ export function command(): Command {
     runVerb(make, async ({ reporter, signal }) => {
       const options = make.opts<MakeOptions>();
       const sync = await import("@imgtool/sync");
-      const kind = targetOf(target, options.what);
-      if (target === "-") {
-        throw new ConfigError("archives and indexes are not written to standard output", {
+      // The only stream that casync makes, too: an index is of no use without its store.
+      const kind = target === "-" && options.what === undefined ? "archive" : targetOf(target, options.what);
+      if (target === "-" && kind !== "archive") {
+        throw new ConfigError("an index is not written to standard output", {
           code: "target-unknown",
-          hint: "name a file: it appears when it is whole",
+          hint: "name a file: it appears when all of its chunks are in the store",
         });
       }
       if (kind === "other") {
@@ -67,6 +74,8 @@ export function command(): Command {
           hint: "end the name with .caibx (file), .caidx (directory) or .catar (archive), or say --what",
         });
       }
+      if (kind === "blob-index") warnUnused(make, treeOptions, "for a file", reporter);
+      if (kind === "archive") warnUnused(make, ["cache", "cacheAuto", "compression"], "for an archive", reporter);
       const from = source ?? (kind === "blob-index" ? "-" : ".");
       const { isRemoteLocation, isSshLocation, isStoredFile, shownLocation } = await import("@imgtool/store");
       const isRemote = isSshLocation(target);
@@ -90,10 +99,16 @@ export function command(): Command {
             hint: "make a .caidx, whose chunks go there, or copy the archive afterwards",
           });
         }
-        const { makeRemoteArchive } = await import("../make-remote.ts");
+        const { sendArchive, streamArchive } = await import("../make-remote.ts");
+        const stream = { ...shared, source: treeSource(from) };
+        if (target === "-") {
+          const { digest } = await streamArchive(stream, (archive) => writeStandardOutput(copied(archive)));
+          if (digest !== undefined) reporter.log("info", digest);
+          return;
+        }
         const archive = isRemote
-          ? await makeRemoteArchive({ ...shared, target, source: treeSource(from) })
-          : await sync.makeArchive({ ...shared, source: treeSource(from), output: target });
+          ? await streamArchive(stream, (bytes) => sendArchive(target, bytes, { progress: reporter, signal }))
+          : await sync.makeArchive({ ...stream, output: target });
         reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
       }
@@ -116,7 +131,9 @@ export function command(): Command {
           ...(compression === undefined ? {} : { compression }),
         };
         if (kind === "blob-index") return sync.makeBlob({ ...where, source: from });
-        return sync.makeTree({ ...where, source: treeSource(from), cache: cacheFolder(options) });
+        const tree = treeSource(from);
+        if (typeof tree !== "string") warnUnused(make, ["cache", "cacheAuto"], "for an archive", reporter);
+        return sync.makeTree({ ...where, source: tree, cache: cacheFolder(options) });
       };
       if (isRemote) {
         const { makeRemote } = await import("../make-remote.ts");
@@ -158,6 +175,11 @@ async function openDisposable(
   const opened = await openWriteStore(location, { create: true });
   const store = key === undefined ? opened : encryptStore(opened, key);
   return { store, [Symbol.asyncDispose]: () => store.close() };
+}
+
+/** A walk reads contents into memory that it uses again. */
+async function* copied(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const bytes of pieces) yield Uint8Array.from(bytes);
 }
 
 /** What is no directory is an archive that is there already, or a tar. */

@@ -14,6 +14,7 @@ import { removeEntry } from "./remove-entry.ts";
 import type { Subtree } from "./subtree.ts";
 import { archiveBytes, archiveDecoder, type TreeSource } from "./tree-source.ts";
 import { treeSeed } from "./tree-seed.ts";
+import { restoredFlags, restoredNode } from "./restored-node.ts";
 import { TreeWriter, type TreeWriterOptions } from "./tree-writer.ts";
 
 export interface ExtractTreeOptions {
@@ -28,6 +29,8 @@ export interface ExtractTreeOptions {
   readonly delete?: boolean;
   /** Whether a target that was there serves as a seed. Default true. */
   readonly seedOutput?: boolean;
+  /** Feature flags of the metadata that is restored, as parseWith() gives them. Default: all that is recorded. */
+  readonly features?: bigint | undefined;
   /** The host's range of ids that owners are moved to. Default: none. */
   readonly idShift?: IdShift | undefined;
   /** Whether attributes that forbid changes are taken off what is replaced or removed. Default false. */
@@ -160,9 +163,12 @@ async function writeTree(
       throwIfAborted(options.signal);
       for (const event of decoder.push(bytes)) {
         // The first event comes after the first ENTRY, which has the flags.
-        writer ??= new TreeWriter(root, isFresh, writerOptions(options, decoder.flags ?? 0n));
+        const recorded = decoder.flags ?? 0n;
+        const flags = options.features === undefined ? recorded : restoredFlags(recorded, options.features);
+        writer ??= new TreeWriter(root, isFresh, writerOptions(options, flags));
         if (event.type === "entry") nodes++;
-        writer.take(event);
+        const isReduced = event.type === "entry" && flags !== recorded;
+        writer.take(isReduced ? { ...event, node: restoredNode(event.node, flags) } : event);
       }
       task.advance(bytes.length);
     }
