@@ -41,6 +41,12 @@ test("times in microseconds, which casync writes but cannot read, are read", { t
   expect(await digestTree({ archive })).toBe(digest);
 });
 
+/** Owners, times and attributes of some files. */
+function factsOf(path: string): string {
+  const script = 'cd "$0" && stat -c "%n %u:%g %Y" etc/text program . && getfattr -d -m "^user" etc library program';
+  return run("sh", ["-c", script, path]);
+}
+
 test("what is restored can be chosen, by casync's names", { tags: ["system"] }, async (context) => {
   needPrograms(context, "casync", "getfattr");
   needRoot(context);
@@ -62,12 +68,9 @@ test("what is restored can be chosen, by casync's names", { tags: ["system"] }, 
     await extractTree({ source: { archive }, target: ours, features: wanted });
     const digest = await digestTree({ directory: ours, flags: wanted });
     expect([request, digest]).toEqual([request, await digestTree({ directory: tree, flags: wanted })]);
-    const args = [...(request.with ?? []).map((name) => `--with=${name}`)];
-    args.push(...(request.without ?? []).map((name) => `--without=${name}`));
+    const args = Object.entries(request).flatMap(([option, names]) => names.map((name) => `--${option}=${name}`));
     run("casync", ["extract", ...args, archive, casyncs]);
-    const facts = (path: string): string =>
-      run("sh", ["-c", 'cd "$0" && stat -c "%n %u:%g %Y" etc/text program . && getfattr -d -m "^user" etc library program', path]);
-    expect([request, facts(ours)]).toEqual([request, facts(casyncs)]);
+    expect([request, factsOf(ours)]).toEqual([request, factsOf(casyncs)]);
   }
 });
 
