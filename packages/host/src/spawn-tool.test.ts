@@ -24,7 +24,8 @@ test("a program that ends with its parent does so when the parent is killed", as
     // A zombie has ended.
     return existsSync(path) && !/\) Z /.test(readFileSync(path, "utf8"));
   };
-  await expect.poll(isRunning).toBe(true);
+  // Before setpriv has become the program, it has not yet asked for the signal.
+  await expect.poll(() => readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("sleep\n");
   parent.kill("SIGKILL");
   await expect.poll(isRunning).toBe(false);
 });
