@@ -1,8 +1,10 @@
 /** verify, gc and diff as a script sees them: output, events, exit codes. */
-import { lutimesSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { lutimesSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   needPrograms,
+  needRoot,
   randomBytes,
   run,
   type RunResult,
@@ -98,8 +100,64 @@ test("diff: ranges and costs of blobs, changes of trees", { tags: ["system"] }, 
   writeFileSync(folder.join("other", "new"), "");
   const trees = imgtool("diff", folder.join("tree.caidx"), folder.join("other"));
   expect(trees.status).toBe(0);
-  expect(trees.stdout.toString("utf8")).toMatch(/^~ file {2}content.*\n\+ new\n1 added, 0 removed, \d changed\n$/m);
+  expect(trees.stdout.toString("utf8")).toMatch(
+    /^~ file {2}content.*\n\+ new\n1 added, 0 removed, \d changed\nchunks /m,
+  );
   expect(imgtool("diff", folder.join("tree.caidx"), folder.join("1.caibx")).status).toBe(2);
+});
+
+test("diff: what an update costs, of directories and archives too", { tags: ["system"] }, (context) => {
+  needPrograms(context, "casync");
+  using place = temporaryFolder();
+  const [old, next] = [place.join("old"), place.join("next")];
+  for (const tree of [old, next]) mkdirSync(tree);
+  for (let i = 0; i < 30; i++) {
+    writeFileSync(join(old, `f${i}`), randomBytes(50_000, `f${i}`));
+    writeFileSync(join(next, `f${i}`), randomBytes(50_000, i % 5 === 0 ? `g${i}` : `f${i}`));
+    for (const tree of [old, next]) utimesSync(join(tree, `f${i}`), 1_700_000_000, 1_700_000_000);
+  }
+  for (const tree of [old, next]) utimesSync(tree, 1_700_000_000, 1_700_000_000);
+  const chunkFiles = (): number =>
+    Number(run("sh", ["-c", 'find "$0" -name "*.cacnk" | wc -l', place.join("c.castr")]));
+  run("casync", ["make", "--store", place.join("c.castr"), place.join("old.caidx"), old]);
+  const before = chunkFiles();
+  run("casync", ["make", "--store", place.join("c.castr"), place.join("next.caidx"), next]);
+  const newChunks = chunkFiles() - before;
+  for (const [name, tree] of [
+    ["old", old],
+    ["next", next],
+  ] as const) {
+    expect(imgtool("make", "--store", place.join("i.castr"), place.join(`${name}.caidx`), tree).status).toBe(0);
+    run("casync", ["make", place.join(`${name}.catar`), tree]);
+  }
+  const store = `--store=${place.join("i.castr")}`;
+  const costOf = (...sides: readonly string[]): object => {
+    const [result] = events(imgtool("diff", "--json", store, ...sides.map((side) => place.join(side))), "result");
+    return result?.["update"] as object;
+  };
+  const cost = costOf("old.caidx", "next.caidx");
+  expect(cost).toMatchObject({ newChunks });
+  for (const before of ["old", "old.catar", "old.caidx"])
+    for (const after of ["next", "next.catar", "next.caidx"])
+      expect([before, after, costOf(before, after)]).toEqual([before, after, cost]);
+  expect(events(imgtool("diff", "--json", "--cost=no", old, next), "result")).toMatchObject([
+    { nodes: { changed: 6 } },
+  ]);
+  expect(costOf("next", "next.catar")).toEqual({ newChunks: 0, newBytes: 0, storedBytes: 0 });
+});
+
+test("owners are shifted for verify and diff, too", { tags: ["system"] }, (context) => {
+  needRoot(context);
+  using place = temporaryFolder();
+  const [tree, index] = [place.join("tree"), place.join("x.caidx")];
+  mkdirSync(tree);
+  writeFileSync(join(tree, "file"), "text");
+  expect(imgtool("make", index, tree).status).toBe(0);
+  run("chown", ["-R", "65536:65536", tree]);
+  expect(imgtool("verify", index, tree).status).toBe(3);
+  expect(imgtool("verify", "--uid-shift=65536", index, tree).status).toBe(0);
+  expect(imgtool("diff", "--cost=no", index, tree).stdout.toString()).toContain("2 changed");
+  expect(imgtool("diff", "--cost=no", "--uid-shift=yes", index, tree).stdout.toString()).toContain("0 changed");
 });
 
 test(

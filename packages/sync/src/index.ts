@@ -43,7 +43,8 @@ export {
 } from "./verify.ts";
 export type { Problem, ProblemCode, Verified } from "./verify-problem.ts";
 export { type ArchiveSourceOptions, openArchiveSource, type OpenedSource } from "./tree/archive-source.ts";
-export { type ChangedPart, diffTrees, type TreeDifference, type TreeNode } from "./tree/diff-tree.ts";
+export { type CutTree, cutTree, type CutTreeOptions } from "./tree/cut-tree.ts";
+export { type ChangedPart, diffTrees, recordedFlags, type TreeDifference, type TreeNode } from "./tree/diff-tree.ts";
 export { type BlobSource, digestBlob, digestTree } from "./tree/digest-tree.ts";
 export { exportTar, type ExportTarOptions } from "./tree/export-tar.ts";
 export { type ExtractedTree, extractTree, type ExtractTreeOptions } from "./tree/extract-tree.ts";

@@ -1,5 +1,5 @@
 /**
- * `imgtool diff A B`: what differs between two trees, and what an update from one index to the other costs.
+ * `imgtool diff A B`: what differs between two trees or indexes, and what an update from one to the other costs.
  * @module
  */
 import { defaultArchiveFlags } from "@imgtool/catar";
@@ -10,21 +10,27 @@ import type { TreeSource } from "@imgtool/sync";
 import type { Command } from "commander";
 import { addStoreOptions, storeKey, type StoreOptions, targetOf } from "../chunk-options.ts";
 import { differenceEvent, differenceText } from "../difference-text.ts";
-import { openIndexAlone, openTree } from "../open-source.ts";
+import { openIndexAlone, openTree, type OpenedTree } from "../open-source.ts";
+import { yesNo } from "../parse.ts";
+import { addUidOptions, idShiftOf, type UidOptions } from "../uid-options.ts";
 import { runVerb, type VerbContext, verbCommand } from "../verb.ts";
 
 const examples = `
 Examples:
   imgtool diff 1.caibx 2.caibx           chunks in common, what the update costs, ranges that changed
   imgtool diff 1.caidx 2.caidx           the same, and the files that were added, removed or changed
-  imgtool diff tree.caidx /srv/tree      an index, archive or directory with another
+  imgtool diff tree.caidx /srv/tree      the same: indexes, archives and directories go with each other
 
 Lines begin with + (added), - (removed) or ~ (changed).`;
+
+interface DiffOptions extends StoreOptions, UidOptions {
+  readonly cost: boolean;
+}
 
 interface DiffTask extends VerbContext {
   readonly previous: string;
   readonly next: string;
-  readonly options: StoreOptions;
+  readonly options: DiffOptions;
 }
 
 export function command(): Command {
@@ -32,10 +38,15 @@ export function command(): Command {
     .argument("<previous>", ".caibx, .caidx (path or URL), .catar or directory")
     .argument("<next>", "what to compare it with")
     .addHelpText("after", examples);
-  addStoreOptions(diff);
+  addUidOptions(addStoreOptions(diff)).option(
+    "--cost <yes|no>",
+    "also say what an update costs; directories and archives are cut into chunks for it",
+    yesNo,
+    true,
+  );
   return diff.action((previous: string, next: string) =>
     runVerb(diff, async (context) => {
-      const task: DiffTask = { ...context, previous, next, options: diff.opts<StoreOptions>() };
+      const task: DiffTask = { ...context, previous, next, options: diff.opts<DiffOptions>() };
       const blobs = [previous, next].filter((location) => targetOf(location) === "blob-index");
       if (blobs.length === 1) {
         throw new ConfigError("an index of a blob can only be compared with another", {
@@ -67,9 +78,15 @@ async function diffBlobs(task: DiffTask): Promise<void> {
 async function diffTreesOf(task: DiffTask): Promise<void> {
   const { previous, next, options, reporter, signal } = task;
   const { diffTrees } = await import("@imgtool/sync");
-  const opening = { ...options, flags: defaultArchiveFlags };
-  await using before = await openTree(previous, opening, reporter, signal);
-  await using after = await openTree(next, opening, reporter, signal);
+  const openSide = (location: string): Promise<OpenedTree> =>
+    openTree(
+      location,
+      { ...options, flags: defaultArchiveFlags, idShift: idShiftOf(options, location) },
+      reporter,
+      signal,
+    );
+  await using before = await openSide(previous);
+  await using after = await openSide(next);
   const counts = { added: 0, removed: 0, changed: 0 };
   for await (const difference of diffTrees(asOther(before.source), asOther(after.source), signal)) {
     counts[difference.change]++;
@@ -77,20 +94,45 @@ async function diffTreesOf(task: DiffTask): Promise<void> {
   }
   const { added, removed, changed } = counts;
   const text = `${added} added, ${removed} removed, ${changed} changed`;
-  if (!("index" in before.source && "index" in after.source)) {
-    reporter.result({ previous: shownLocation(previous), next: shownLocation(next), nodes: counts }, text);
+  const names = { previous: shownLocation(previous), next: shownLocation(next) };
+  const sides = options.cost ? await chunksOf(task, asOther(before.source), asOther(after.source)) : undefined;
+  if (sides === undefined) {
+    reporter.result({ ...names, nodes: counts }, text);
     return;
   }
-  const cost = await costOf(task, before.source.index, after.source.index, after.source.stores[0]);
-  reporter.result(
-    { previous: shownLocation(previous), next: shownLocation(next), nodes: counts, ...cost.data },
-    `${text}\n${cost.text}`,
-  );
+  const cost = await costOf(task, sides.before, sides.after, sides.store);
+  reporter.result({ ...names, nodes: counts, ...cost.data }, `${text}\n${cost.text}`);
+}
+
+interface Sides {
+  readonly before: ChunkIndex;
+  readonly after: ChunkIndex;
+  /** Knows how much new chunks take up. */
+  readonly store: ReadStore | undefined;
+}
+
+/** The chunks of both sides; what has no index is cut as the other one is. Undefined for a stream, which has gone by. */
+async function chunksOf(task: DiffTask, before: TreeSource, after: TreeSource): Promise<Sides | undefined> {
+  const { reporter, signal } = task;
+  const isStream = (source: TreeSource): boolean =>
+    "archive" in source && (typeof source.archive !== "string" || source.archive === "-");
+  if (isStream(before) || isStream(after)) return undefined;
+  const { cutTree, recordedFlags } = await import("@imgtool/sync");
+  const indexOf = (source: TreeSource): ChunkIndex | undefined => ("index" in source ? source.index : undefined);
+  const given = indexOf(after) ?? indexOf(before);
+  const shared = { sizes: given?.sizes, progress: reporter, signal };
+  // What is recorded of a directory is what an archive beside it has.
+  const archive = "archive" in before ? before : "archive" in after ? after : undefined;
+  const flags = given?.flags ?? (archive === undefined ? undefined : await recordedFlags(archive));
+  const previous = indexOf(before) ?? (await cutTree({ ...shared, source: before, flags })).index;
+  if ("index" in after) return { before: previous, after: after.index, store: after.stores[0] };
+  const next = await cutTree({ ...shared, source: after, flags, measureBeside: previous });
+  return { before: previous, after: next.index, store: next.store };
 }
 
 /** A directory is read as the other side's archive would record it. */
 function asOther(source: TreeSource): TreeSource {
-  return "directory" in source ? { directory: source.directory } : source;
+  return "directory" in source ? { directory: source.directory, idShift: source.idShift } : source;
 }
 
 interface Cost {

@@ -10,6 +10,7 @@ import type { Command } from "commander";
 import { addStoreOptions, storeKey, type StoreOptions, targetOf } from "../chunk-options.ts";
 import { openIndex, openIndexAlone } from "../open-source.ts";
 import type { Reporter } from "../report/reporter.ts";
+import { addUidOptions, idShiftOf, type UidOptions } from "../uid-options.ts";
 import { runVerb, type VerbContext, verbCommand } from "../verb.ts";
 
 const examples = `
@@ -25,7 +26,7 @@ All problems are reported (under --json, each as an event); with any, the exit c
 /** Problems that are printed one by one for people; --json has them all. */
 const shownProblems = 50;
 
-interface VerifyVerbOptions extends StoreOptions {
+interface VerifyVerbOptions extends StoreOptions, UidOptions {
   readonly indexOnly?: boolean;
   readonly json?: boolean;
 }
@@ -42,7 +43,7 @@ export function command(): Command {
     .argument("[content]", "file, block device or directory to compare with the index")
     .option("--index-only", "check only the form of the index")
     .addHelpText("after", examples);
-  addStoreOptions(verify);
+  addUidOptions(addStoreOptions(verify));
   return verify.action((source: string, content: string | undefined) =>
     runVerb(verify, async ({ reporter, signal }) => {
       const options = verify.opts<VerifyVerbOptions>();
@@ -124,7 +125,8 @@ async function verifyContent(
     return verifyFile({ ...shared, index, file: content });
   }
   await using opened = await openIndexAlone(source, options, reporter, signal);
-  return verifyTree({ ...shared, index: opened.index, stores: opened.stores, directory: content });
+  const idShift = idShiftOf(options, content);
+  return verifyTree({ ...shared, index: opened.index, stores: opened.stores, directory: content, idShift });
 }
 
 function notAnIndex(source: string): ConfigError {

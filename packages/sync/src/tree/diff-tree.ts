@@ -133,7 +133,7 @@ function pathOf({ names }: Step): Buffer {
 const flagsOffset = 16;
 
 /** What a source records; undefined for a directory, which can be read in any way. */
-async function recordedFlags(source: TreeSource): Promise<bigint | undefined> {
+export async function recordedFlags(source: TreeSource): Promise<bigint | undefined> {
   if ("directory" in source) return source.flags;
   if ("index" in source) return source.index.flags;
   if ("subtree" in source) return source.subtree.flags;
@@ -149,7 +149,8 @@ async function recordedFlags(source: TreeSource): Promise<bigint | undefined> {
   }
 }
 
-function withFlags(source: TreeSource, flags: bigint | undefined): TreeSource {
+/** A directory is read as an archive with these flags would record it, unless it has flags of its own. */
+export function withFlags(source: TreeSource, flags: bigint | undefined): TreeSource {
   return "directory" in source && source.flags === undefined && flags !== undefined ? { ...source, flags } : source;
 }
 

@@ -9,6 +9,7 @@ import type { ReadStore } from "@imgtool/store";
 import { ChunkPipeline } from "../chunk-pipeline.ts";
 import type { VerifyOptions } from "../verify.ts";
 import type { Problem, Verified } from "../verify-problem.ts";
+import type { IdShift } from "./id-shift.ts";
 import { diffTrees, type TreeDifference } from "./diff-tree.ts";
 import { escapePath } from "./list-tree.ts";
 import { archiveBytes, archiveEvents } from "./tree-source.ts";
@@ -16,6 +17,8 @@ import { archiveBytes, archiveEvents } from "./tree-source.ts";
 export interface VerifyTreeOptions extends VerifyOptions {
   readonly index: ChunkIndex;
   readonly directory: string;
+  /** The host's range of ids that the directory's owners are in. Default: they are taken as they are. */
+  readonly idShift?: IdShift | undefined;
   /** Asked only where the directory differs, to tell in which files. None: the chunks are named. */
   readonly stores?: readonly ReadStore[];
 }
@@ -26,7 +29,7 @@ export interface VerifyTreeOptions extends VerifyOptions {
  * @throws as walkTree(); what the stores throw when the difference is looked for; AbortedError
  */
 export async function verifyTree(options: VerifyTreeOptions): Promise<Verified> {
-  const { index, directory, stores = [], signal, progress = silentProgress, onProblem = () => {} } = options;
+  const { index, directory, idShift, stores = [], signal, progress = silentProgress, onProblem = () => {} } = options;
   let [position, bytes, problems] = [0, 0, 0];
   const differing: Problem[] = [];
   {
@@ -43,7 +46,7 @@ export async function verifyTree(options: VerifyTreeOptions): Promise<Verified> 
         bytes += size;
       },
     });
-    for await (const piece of archiveBytes({ directory, flags: index.flags }, signal)) {
+    for await (const piece of archiveBytes({ directory, flags: index.flags, idShift }, signal)) {
       await pipeline.write(piece);
       task.advance(piece.length);
     }
@@ -54,7 +57,7 @@ export async function verifyTree(options: VerifyTreeOptions): Promise<Verified> 
     task.done(differing.length === 0 ? "no difference" : "differs");
   }
   if (differing.length > 0 && stores.length > 0) {
-    for await (const difference of diffTrees({ index, stores }, { directory, flags: index.flags }, signal)) {
+    for await (const difference of diffTrees({ index, stores }, { directory, flags: index.flags, idShift }, signal)) {
       problems++;
       onProblem(entryDiffers(directory, difference));
     }
