@@ -24,7 +24,12 @@ export function addUidOptions(command: Command): Command {
 
 /** As casync, 0 and 1 are numbers here. */
 function yesNoOrNumber(text: string): number | boolean {
-  return /^[01]$/.test(text) ? Number(text) : yesNo(text);
+  if (/^[01]$/.test(text)) return Number(text);
+  try {
+    return yesNo(text);
+  } catch {
+    throw new InvalidArgumentError("expected yes, no or a number.");
+  }
 }
 
 function id(text: string): number {

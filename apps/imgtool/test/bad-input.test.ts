@@ -1,5 +1,15 @@
 /** Wrong names, paths and bytes: an error that names the place, with a hint; nothing half-written. */
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -36,6 +46,25 @@ test("an argument that is not UTF-8 is refused, and names nothing else", system,
   // The character itself is one like any other.
   mkdirSync(folder.join("caf\uFFFD"));
   expect(cli(["make", "x.caidx", "caf\uFFFD"], { cwd: folder.path }).exitCode).toBe(0);
+});
+
+test("what an archive cannot hold, and what is none, is named", system, (context) => {
+  using folder = temporaryFolder();
+  const cwd = folder.path;
+  mkdirSync(folder.join("deep", ...Array.from({ length: 70 }, () => "d")), { recursive: true });
+  for (const more of [[], ["--cache=c"]])
+    expectError(cli(["make", ...more, "x.caidx", "deep"], { cwd }), 2, "d/d/d is too deep", "64");
+  needRoot(context);
+  mkdirSync(folder.join("owned"));
+  writeFileSync(folder.join("owned", "file"), "");
+  chownSync(folder.join("owned", "file"), 70_000, 0);
+  expectError(cli(["make", "--with=16bit-uids", "x.caidx", "owned"], { cwd }), 2, "file: user id 70000", "32bit-uids");
+  writeFileSync(folder.join("x.tar.bz2"), "BZh91AY&SY and more");
+  expectError(cli(["make", "x.caidx", "x.tar.bz2"], { cwd }), 2, "x.tar.bz2 is compressed with bzip2", "bzip2 -dc");
+  writeFileSync(folder.join("text.catar"), "a text that is longer than a record's head");
+  expectError(cli(["list", "text.catar"], { cwd }), 3, "text.catar", "no archive of casync's");
+  expectError(cli(["list", "--uid-shift=abc", "owned"], { cwd }), 2, "yes, no or a number");
+  expect(existsSync(folder.join("x.caidx"))).toBe(false);
 });
 
 test("sources and targets that are not there, or of the wrong kind", system, () => {

@@ -97,7 +97,8 @@ export class RecordReader {
     const type = this.#headerView.getBigUint64(8, true);
     const name = recordName(type);
     if (name === undefined) {
-      throw new CatarError("catar-record-unknown", "unknown record", {
+      // What begins with another record is no archive, whatever its name says.
+      throw new CatarError("catar-record-unknown", offset === 0 ? "this is no archive of casync's" : "unknown record", {
         offset,
         expected: "a record type of the archive format",
         found: `0x${type.toString(16).padStart(16, "0")}`,

@@ -8,7 +8,7 @@ import { defaultArchiveFlags, recordTypes } from "@imgtool/catar";
 import type { ByteSource } from "../byte-source.ts";
 import { batched } from "./batch.ts";
 import type { IdShift } from "./id-shift.ts";
-import { openTarFile, spoolTar } from "./tar-input.ts";
+import { openTarFile, refuseForeign, spoolTar } from "./tar-input.ts";
 import { walkTar } from "./tar-walk.ts";
 import { archiveBytes, archiveDecoder, sourceBytes } from "./tree-source.ts";
 import type { WalkTreeOptions } from "./walk.ts";
@@ -36,7 +36,16 @@ export async function openArchiveSource(options: ArchiveSourceOptions): Promise<
   const { source, flags = defaultArchiveFlags, idShift, signal } = options;
   if (typeof source === "string") return { flags, bytes: archiveBytes({ directory: source, flags, idShift }, signal) };
   const stream = await peek(sourceBytes(source.archive), signal);
-  if (!isCatar(stream.head)) return { flags, bytes: tarBytes(source.archive, stream, { flags, idShift, signal }) };
+  if (!isCatar(stream.head)) {
+    const name = typeof source.archive === "string" && source.archive !== "-" ? source.archive : "the stream";
+    try {
+      refuseForeign(stream.head, name);
+    } catch (error) {
+      await stream.close();
+      throw error;
+    }
+    return { flags, bytes: tarBytes(source.archive, stream, { flags, idShift, signal }) };
+  }
   // The index has the archive's flags in its head, so they are read before anything is written.
   const bytes = checkedArchive(stream.bytes, signal);
   const first = await bytes.next();

@@ -20,7 +20,7 @@ import { Breather } from "../breathe.ts";
 import type { StreamSink } from "../stream-sink.ts";
 import type { FeedTreeOptions } from "./feed-tree.ts";
 import type { MakeCache } from "./make-cache.ts";
-import { readContent } from "./walk.ts";
+import { encodeEntry, readContent } from "./walk.ts";
 import { type FileContent, walkNodes } from "./walk-nodes.ts";
 
 /** A sink that takes chunks without their bytes, between two of those that it cuts. */
@@ -81,7 +81,7 @@ export class CachedFeed implements Disposable {
       throwIfAborted(signal);
       const due = breather.due();
       if (due !== undefined) await due;
-      const bytes = walked.type === "leave" ? encoder.leave() : encoder.entry(walked.name, walked.node);
+      const bytes = walked.type === "leave" ? encoder.leave() : encodeEntry(encoder, walked);
       this.#add(hash("sha256", bytes, "buffer"), bytes.length, bytes);
       if (walked.type === "entry" && walked.content !== undefined) {
         const { content } = walked;

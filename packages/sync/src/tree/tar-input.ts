@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { NotFoundError, systemErrorCode, throwIfAborted } from "@imgtool/core";
+import { ConfigError, NotFoundError, systemErrorCode, throwIfAborted } from "@imgtool/core";
 import { decompressStream, sniffCodec } from "@imgtool/store";
 import type { TarInput } from "@imgtool/tar";
 
@@ -43,6 +43,27 @@ export async function spoolTar(bytes: AsyncIterable<Uint8Array>, signal?: AbortS
   } catch (error) {
     await handle.close();
     throw error;
+  }
+}
+
+/** How forms begin that hold a tar, or something like it, and are not read. */
+const foreign: Readonly<Record<string, { readonly magic: string; readonly program: string }>> = {
+  bzip2: { magic: "BZh", program: "bzip2 -dc" },
+  lzip: { magic: "LZIP", program: "lzip -dc" },
+  lz4: { magic: "\x04\x22\x4d\x18", program: "lz4 -dc" },
+  zip: { magic: "PK\x03\x04", program: "bsdtar -cf - @" },
+};
+
+/** Refuses what is compressed in a way that is not read. @throws ConfigError `compression-unsupported` */
+export function refuseForeign(head: Uint8Array, path: string): void {
+  const text = Buffer.from(head).toString("latin1");
+  for (const [name, { magic, program }] of Object.entries(foreign)) {
+    if (!text.startsWith(magic)) continue;
+    throw new ConfigError(`${path} is compressed with ${name}: expected a tar, plain or with zstd, xz or gzip`, {
+      code: "compression-unsupported",
+      hint: `hand it in decompressed: ${program}${program.endsWith("@") ? "" : " "}${path} | imgtool make INDEX -`,
+      data: { path, expected: ["none", "zstd", "xz", "gzip"], found: name },
+    });
   }
 }
 

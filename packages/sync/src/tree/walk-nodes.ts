@@ -44,6 +44,8 @@ export type WalkedNode =
       readonly name: Buffer | undefined;
       /** 0 for the root. */
       readonly depth: number;
+      /** The names from the walked directory to the node; as long as no further step is taken. */
+      readonly names: readonly Buffer[];
       readonly node: CatarNode;
       /** Of a file that has any: to be read before the next step is taken, or with keep() later. */
       readonly content?: FileContent;
@@ -234,7 +236,7 @@ class Walker {
 
   #entry(name: Buffer | undefined, place: NodePlace, content?: FileContent): WalkedNode {
     const node = collectNode(place, this.#collected, this.#idShift);
-    const entry = { type: "entry", name, depth: this.#path.length, node } as const;
+    const entry = { type: "entry", name, depth: this.#path.length, names: this.#path, node } as const;
     return content === undefined ? entry : { ...entry, content };
   }
 

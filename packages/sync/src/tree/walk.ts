@@ -3,9 +3,17 @@
  * @module
  */
 import { readSync } from "node:fs";
-import { throwIfAborted } from "@imgtool/core";
-import { CatarEncoder, defaultArchiveFlags } from "@imgtool/catar";
-import { changedError, type FileContent, type WalkOptions, walkNodes } from "./walk-nodes.ts";
+import { ConfigError, throwIfAborted } from "@imgtool/core";
+import { CatarEncoder, CatarError, defaultArchiveFlags, maxDepth } from "@imgtool/catar";
+import { displayPath } from "@imgtool/host";
+import {
+  changedError,
+  type FileContent,
+  joinPath,
+  type WalkedNode,
+  type WalkOptions,
+  walkNodes,
+} from "./walk-nodes.ts";
 
 /** A piece of an archive. */
 export interface TreePiece {
@@ -68,10 +76,32 @@ export function* walkSteps(path: string, options: WalkTreeOptions = {}): Generat
       yield { bytes: encoder.leave() };
       continue;
     }
-    yield { bytes: encoder.entry(walked.name, walked.node) };
+    yield { bytes: encodeEntry(encoder, walked) };
     if (walked.content === undefined) continue;
     yield { content: walked.content };
     encoder.payload(walked.content.size);
   }
   encoder.finish();
+}
+
+/** A node's records. @throws ConfigError, with the node's path, for what an archive cannot hold */
+export function encodeEntry(
+  encoder: CatarEncoder,
+  walked: Extract<WalkedNode, { readonly type: "entry" }>,
+): Uint8Array {
+  try {
+    return encoder.entry(walked.name, walked.node);
+  } catch (error) {
+    const path = displayPath(joinPath(walked.names)) || ".";
+    if (error instanceof CatarError && error.code === "catar-too-deep") {
+      throw new ConfigError(`${path} is too deep: an archive has at most ${maxDepth} levels`, {
+        code: "tree-too-deep",
+        hint: "leave it out with .caexclude, or make an image of a file system, and a .caibx of that",
+        data: { path, expected: maxDepth, found: walked.depth + 1 },
+        cause: error,
+      });
+    }
+    if (error instanceof ConfigError) error.message = `${path}: ${error.message}`;
+    throw error;
+  }
 }
