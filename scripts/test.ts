@@ -1,9 +1,10 @@
 /**
- * `npm test`: runs every test of the workspace, unit tests first and the system tests after them one
- * at a time, prints why tests were skipped, and ends with `N passed, N failed`.
+ * `npm test`: runs every test of the workspace, unit tests first, then system tests one at a time with the
+ * boot tests beside them, prints why tests were skipped, and ends with `N passed, N failed`.
  * @module
  */
-import { writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startVitest, type Vitest } from "vitest/node";
@@ -21,17 +22,42 @@ interface Counts {
 // 0.26 s instead of 0.48 (measured).
 process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "imgtool-test-node");
 
-const counts: Counts = { passed: 0, failed: [], skipped: [], flaky: [] };
-const extra = process.argv.slice(2);
+interface Phase {
+  readonly name: string;
+  readonly tagsFilter: string[];
+  /** Whether files run at the same time, in as many processes as there are processors. */
+  readonly fileParallelism: boolean;
+  readonly retry: number;
+}
 
-// System tests bootstrap distributions and start servers: on two cores one file at a time.
-for (const phase of [
-  { name: "unit tests", tagsFilter: ["!system && !boot"], fileParallelism: true, retry: 0 },
-  // They depend on processes and kernels under load: one failure is tried again, and named at the end.
-  { name: "system tests", tagsFilter: ["system"], fileParallelism: false, retry: 1 },
-  // A guest under software emulation takes a processor for itself, and most of the memory.
-  { name: "boot tests", tagsFilter: ["boot"], fileParallelism: false, retry: 1 },
-]) {
+// System tests bootstrap distributions and start servers: on two cores one file at a time. They depend on
+// processes and kernels under load: one failure is tried again, and named at the end.
+const phases: Readonly<Record<"unit" | "system" | "boot", Phase>> = {
+  unit: { name: "unit tests", tagsFilter: ["!system && !boot"], fileParallelism: true, retry: 0 },
+  system: { name: "system tests", tagsFilter: ["system"], fileParallelism: false, retry: 1 },
+  boot: { name: "boot tests", tagsFilter: ["boot"], fileParallelism: false, retry: 1 },
+};
+
+const extra = process.argv.slice(2);
+const countsOfPhase = process.env["IMGTOOL_TEST_PHASE_COUNTS"];
+if (countsOfPhase !== undefined) {
+  writeFileSync(countsOfPhase, JSON.stringify(await runPhase(phases.boot)));
+  process.exit(0);
+}
+
+const all = [await runPhase(phases.unit)];
+// A guest under software emulation takes one processor, most system tests the other: a process of its own boots
+// beside them, and what it prints comes behind theirs.
+all.push(...(await Promise.all([runPhase(phases.system), runBeside()])));
+const counts: Counts = {
+  passed: all.reduce((sum, { passed }) => sum + passed, 0),
+  failed: all.flatMap(({ failed }) => failed),
+  skipped: all.flatMap(({ skipped }) => skipped),
+  flaky: all.flatMap(({ flaky }) => flaky),
+};
+
+async function runPhase(phase: Phase): Promise<Counts> {
+  const counts: Counts = { passed: 0, failed: [], skipped: [], flaky: [] };
   const started = performance.now();
   console.log(`\n# ${phase.name}`);
   const vitest = await startVitest("test", extra, {
@@ -44,13 +70,34 @@ for (const phase of [
     // choice, one processor less and a process for each file, takes 109 s (measured).
     ...(phase.fileParallelism ? { maxWorkers: "100%", isolate: false } : {}),
     passWithNoTests: true,
-    // Each phase skips the tests of the other; those that skip themselves are listed at the end.
+    // Each phase skips the tests of the others; those that skip themselves are listed at the end.
     hideSkippedTests: true,
     reporters: [process.stdout.isTTY ? "default" : "verbose"],
   });
   collect(vitest, counts);
   await vitest.close();
   console.log(`# ${phase.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  return counts;
+}
+
+/** The boot tests in a process of their own. */
+async function runBeside(): Promise<Counts> {
+  const folder = mkdtempSync(join(tmpdir(), "imgtool-test-"));
+  const [output, file] = [join(folder, "output"), join(folder, "counts")];
+  try {
+    const descriptor = openSync(output, "w");
+    const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+      stdio: ["ignore", descriptor, descriptor],
+      env: { ...process.env, IMGTOOL_TEST_PHASE_COUNTS: file },
+    });
+    closeSync(descriptor);
+    const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
+    process.stdout.write(readFileSync(output));
+    if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as Counts;
+    return { passed: 0, failed: [`the boot tests ended with ${code}`], skipped: [], flaky: [] };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 if (counts.skipped.length > 0) console.log(`\nskipped:\n${counts.skipped.map((line) => `  ${line}`).join("\n")}`);
