@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError } from "@imgtool/core";
+import { casyncOptionsWithValue } from "./casync-options.ts";
 import { isVerb, type VerbName, verbs } from "./verbs.ts";
 
 export interface SplitArguments {
@@ -37,7 +38,7 @@ async function firstOperand(argv: readonly string[]): Promise<number | undefined
   if (!(argv[0] ?? "").startsWith("-")) return 0;
   // Only options before the verb need the settings table: which of them take a value.
   const { optionsWithValue } = await import("./settings-options.ts");
-  const withValue = optionsWithValue();
+  const withValue = new Set([...optionsWithValue(), ...casyncOptionsWithValue]);
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? "";
     if (argument === "--") return undefined;

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { CommanderError } from "commander";
 import { splitVerb } from "./arguments.ts";
+import { acceptCasyncOptions } from "./casync-options.ts";
 import { explain } from "./explain.ts";
 import { overview } from "./overview.ts";
 import { createReporter } from "./report/reporter.ts";
@@ -17,8 +18,9 @@ async function main(argv: readonly string[]): Promise<number> {
     refuseOtherEncodings(argv);
     const { verb, rest } = await splitVerb(argv);
     if (verb === undefined) return await overview(rest);
-    const { command } = await verbs[verb].load();
-    await command().parseAsync([...rest], { from: "user" });
+    const command = (await verbs[verb].load()).command();
+    acceptCasyncOptions(verb, command);
+    await command.parseAsync([...rest], { from: "user" });
     // Verbs that run something else end with its status.
     return Number(process.exitCode ?? 0);
   } catch (thrown) {

@@ -4,8 +4,10 @@
  */
 import { AbortedError, FormatError } from "@imgtool/core";
 import { Command } from "commander";
+import { ignoredOptions } from "./casync-options.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 import { withResultFile } from "./report/result-file.ts";
+import { warnUnused } from "./unused-options.ts";
 
 export interface VerbContext {
   readonly reporter: Reporter;
@@ -19,6 +21,8 @@ interface CommonOptions {
   readonly verbose?: boolean;
   readonly debug?: boolean;
   readonly resultFile?: string;
+  /** casync's. */
+  readonly logLevel?: string;
 }
 
 /** A commander command with the options that all verbs have; it throws rather than exits. */
@@ -41,15 +45,17 @@ export function verbCommand(name: string, summary: string): Command {
 /** Runs a verb's work with a reporter and a signal, and takes both down again. */
 export async function runVerb(command: Command, work: (context: VerbContext) => Promise<void>): Promise<void> {
   const options = command.opts<CommonOptions>();
+  const level = options.logLevel;
   const reporter = withResultFile(
     await createReporter({
       json: options.json === true,
-      quiet: options.quiet === true,
-      verbose: options.verbose === true || options.debug === true,
-      debug: options.debug === true,
+      quiet: options.quiet === true || level === "err",
+      verbose: options.verbose === true || options.debug === true || level === "debug",
+      debug: options.debug === true || level === "debug",
     }),
     options.resultFile,
   );
+  warnUnused(command, ignoredOptions(command), "for this verb", reporter);
   const controller = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(130);

@@ -1,7 +1,7 @@
 /** casync's verbs and options: what docs/casync.md claims, and what the real casync prints. */
-import { chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { needPrograms, needRoot, run, temporaryFolder } from "@imgtool/testkit";
+import { needPrograms, needRoot, run, temporaryFolder, tryRun } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { checkout, cli, expectError, imgtool } from "./cli.ts";
 
@@ -121,6 +121,32 @@ test("options without a meaning for what is done are told of", { tags: ["system"
   expect(told("extract", "--hardlink=yes", "x.caidx", "out.tar")).toContain("--hardlink has no meaning for a tar");
   expect(told("extract", "--without=unix", "x.caibx", "out.file")).toContain("--without has no meaning for a file");
 });
+
+test(
+  "casync's command lines are taken as they are: any of its options, before the verb too",
+  { tags: ["system"] },
+  (context) => {
+    needPrograms(context, "casync");
+    using folder = temporaryFolder();
+    const tree = makeTree(folder.join("tree"));
+    const lines: readonly (readonly string[])[] = [
+      ["--store", "s", "--seed", "none", "--rate-limit-bps=100000", "-l", "err", "make", "x.caidx", tree],
+      ["--store", "s", "list", "--cache=c", "-n", "x.caidx"],
+      ["-v", "--what", "directory", "digest", "--mkdir=no", "--hardlink=yes", tree],
+      ["--store=s", "extract", "--exclude-submounts=yes", "-c", "x.caidx", "out"],
+    ];
+    for (const line of lines) {
+      const theirs = tryRun("casync", [...line], { cwd: folder.path });
+      rmSync(folder.join("out"), { recursive: true, force: true });
+      const ours = cli(line, { cwd: folder.path });
+      expect([line, ours.exitCode, theirs.status]).toEqual([line, 0, 0]);
+    }
+    const warned = cli(["--store=s", "list", "--cache=c", "x.caidx"], { cwd: folder.path });
+    expect(warned.stderr).toBe("warning: --cache has no meaning for this verb\n");
+    expect(warned.stdout).toBe(run("casync", ["--store=s", "list", "x.caidx"], { cwd: folder.path }));
+    expectError(cli(["list", "--nonsense", "x.caidx"], { cwd: folder.path }), 2, "--nonsense");
+  },
+);
 
 test("owners are shifted", { tags: ["system"] }, (context) => {
   needPrograms(context, "casync");
