@@ -68,8 +68,8 @@ export interface WriteStore extends ReadStore {
    */
   put(name: ChunkName, chunk: StoredChunk, signal?: AbortSignal): Promise<boolean>;
   /**
-   * Makes everything put so far durable, if the store was opened so: called once before an index
-   * that names the chunks is written.
+   * Ends what was put so far: others find it from now on, and it is durable, if the store was opened so.
+   * Called once before an index that names the chunks is written.
    */
   flush(): Promise<void>;
 }

@@ -333,7 +333,8 @@ export class ChunkPipeline implements StreamSink, AsyncDisposable {
     while (this.#finished < this.#ordered) await this.#wait();
     this.#crew.finish();
     while (!this.#crew.through) await this.#wait();
-    if (this.#uploader !== undefined && (this.#options.durable ?? true)) await this.#uploader.flush();
+    // Always: a registry or a bucket only then has what makes the chunks its own. How durable that is, the store knows.
+    await this.#uploader?.flush();
     return { size: this.position, digest: this.#crew.contentDigest, ...this.#tally.counts() };
   }
 

@@ -150,30 +150,39 @@ function nullStore(events: Partial<WriteStore> = {}): WriteStore {
   };
 }
 
-test("an open store gets every chunk once, compressed, and is flushed before the index is there", async () => {
-  const content = imageLike();
-  using folder = folderWith(content);
-  const store = await openLocalStore(folder.join("s"), { create: true });
-  const calls: string[] = [];
-  const watched: WriteStore = {
-    ...nullStore(),
-    keep: (name, signal) => store.keep(name, signal),
-    put: async (name, chunk: StoredChunk, signal) => {
-      calls.push(name);
-      return store.put(name, chunk, signal);
-    },
-    flush: async () => {
-      calls.push(`flush ${existsSync(folder.join("o"))}`);
-    },
-  };
-  const direct = await makeBlob({ source: folder.join("blob"), index: folder.join("direct"), store: folder.join("d") });
-  const result = await makeBlob({ source: folder.join("blob"), index: folder.join("o"), store: watched });
-  expect(result).toEqual({ ...direct, indexPath: folder.join("o") });
-  expect(chunksIn(folder.join("s"))).toEqual(chunksIn(folder.join("d")));
-  expect(calls.at(-1)).toBe("flush false");
-  expect(new Set(calls).size).toBe(calls.length);
-  expect((await makeBlob({ source: folder.join("blob"), index: folder.join("o"), store: watched })).newChunks).toBe(0);
-});
+test.each([true, false])(
+  "an open store gets every chunk once, compressed, and is flushed before the index is there (durable: %s)",
+  async (durable) => {
+    const content = imageLike();
+    using folder = folderWith(content);
+    const store = await openLocalStore(folder.join("s"), { create: true });
+    const calls: string[] = [];
+    const watched: WriteStore = {
+      ...nullStore(),
+      keep: (name, signal) => store.keep(name, signal),
+      put: async (name, chunk: StoredChunk, signal) => {
+        calls.push(name);
+        return store.put(name, chunk, signal);
+      },
+      flush: async () => {
+        calls.push(`flush ${existsSync(folder.join("o"))}`);
+      },
+    };
+    const direct = await makeBlob({
+      source: folder.join("blob"),
+      index: folder.join("direct"),
+      store: folder.join("d"),
+    });
+    const result = await makeBlob({ source: folder.join("blob"), index: folder.join("o"), store: watched, durable });
+    expect(result).toEqual({ ...direct, indexPath: folder.join("o") });
+    expect(chunksIn(folder.join("s"))).toEqual(chunksIn(folder.join("d")));
+    expect(calls.at(-1)).toBe("flush false");
+    expect(new Set(calls).size).toBe(calls.length);
+    expect((await makeBlob({ source: folder.join("blob"), index: folder.join("o"), store: watched })).newChunks).toBe(
+      0,
+    );
+  },
+);
 
 test("a store that fails ends the run: its error, no index, no temporary file", async () => {
   using folder = folderWith(imageLike());
