@@ -12,6 +12,7 @@ import { checkChunkName } from "../chunk-path.ts";
 import type { HttpStatistics } from "../http-client.ts";
 import { maxStoredBytes } from "../limits.ts";
 import type { ChunkName, StoredChunk, WriteStore } from "../store.ts";
+import { JoinedRanges } from "./joined-ranges.ts";
 import { chunksTag, parseOciStore } from "./location.ts";
 import { decodePackTable, encodePackTable, maxTableBytes, type PackedPlace } from "./pack-table.ts";
 import { type Descriptor, Registry, type RegistryOptions } from "./registry.ts";
@@ -53,6 +54,7 @@ export function openOciStore(location: string, options: OciStoreOptions = {}): O
 export class OciStore implements WriteStore {
   readonly location: string;
   readonly #registry: Registry;
+  readonly #ranges: JoinedRanges;
   readonly #packSize: number;
   readonly #listAge: number;
   /** What is known of the registry, and the tags from which it is. */
@@ -69,7 +71,9 @@ export class OciStore implements WriteStore {
   constructor(location: string, options: OciStoreOptions) {
     const place = parseOciStore(location);
     this.location = place.shown;
-    this.#registry = new Registry(place, options);
+    const registry = new Registry(place, options);
+    this.#registry = registry;
+    this.#ranges = new JoinedRanges((...request) => registry.range(...request));
     this.#packSize = options.packSize ?? 32 * 1024 ** 2;
     this.#listAge = options.listAge ?? 5000;
   }
@@ -105,7 +109,7 @@ export class OciStore implements WriteStore {
         },
       );
     }
-    const bytes = await this.#registry.range(pack.digest, offset, length, signal);
+    const bytes = await this.#ranges.read(pack.digest, offset, length, signal);
     return bytes === undefined ? undefined : { bytes, compressed };
   }
 
