@@ -1,7 +1,7 @@
 /**
  * Ranges of the same blob that are asked for at the same time, fetched with one request where they lie side by
- * side: chunks that were written one after another are read so, too. 200 MiB in 3,000 chunks took 9 s from a
- * registry on this machine, a request for each.
+ * side: chunks that were written one after another are read so, too. 200 MiB in 3,190 chunks from a
+ * registry on the same, busy machine took 25 s with a request for each, and 5 s so (measured).
  * @module
  */
 import { throwIfAborted } from "@imgtool/core";
