@@ -109,6 +109,8 @@ if [ "${1:-}" = --peers ]; then
     echo "setup: installing azurite with npm" >&2
     npm install --global --ignore-scripts --no-audit --no-fund --loglevel=error azurite@3.37.0 >&2
   fi
+  # As udev's rules have it; without udev it is root's alone, and users could mount nothing.
+  if [ "$(id -u)" = 0 ] && [ -c /dev/fuse ]; then chmod 0666 /dev/fuse; fi
 fi
 [ -n "${missing# }" ] || exit 0
 

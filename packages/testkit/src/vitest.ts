@@ -17,6 +17,7 @@ const config: ViteUserConfig = defineConfig({
     execArgv: [`--conditions=${source}`, "--wasm-wrapper-tiering-budget=2147483647"],
     // Seconds on a quiet machine; a busy one takes ten times as long.
     testTimeout: 180_000,
+    hookTimeout: 120_000,
     // Vitest's own second is too short for a machine that is busy.
     expect: { poll: { timeout: 20_000 } },
     tags: [
