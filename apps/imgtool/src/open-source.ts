@@ -18,6 +18,7 @@ import {
   pullArchive,
   type ReadStore,
   sshConnect,
+  withStoreAccess,
 } from "@imgtool/store";
 import {
   type ByteSource,
@@ -65,7 +66,7 @@ export async function openIndex(
   await using resources = new AsyncDisposableStack();
   const { rateLimitBps } = options;
   const rateLimit = rateLimitBps === undefined ? undefined : new RateLimit(rateLimitBps);
-  const client = new HttpClient({ rateLimit });
+  const client = new HttpClient(await withStoreAccess(location, { rateLimit }));
   resources.defer(() => client.close());
   const locations = storeLocations(location, options);
   const key = storeKey(options, [location, ...locations]);

@@ -3,9 +3,11 @@
  * @module
  */
 import { AbortedError, FormatError } from "@imgtool/core";
+import { setStoreAccess } from "@imgtool/store/access";
 import { Command } from "commander";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 import { withResultFile } from "./report/result-file.ts";
+import { storesFileAccess } from "./stores-file/stores-file.ts";
 
 export interface VerbContext {
   readonly reporter: Reporter;
@@ -50,6 +52,7 @@ export async function runVerb(command: Command, work: (context: VerbContext) => 
     }),
     options.resultFile,
   );
+  setStoreAccess(storesFileAccess());
   const controller = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(130);

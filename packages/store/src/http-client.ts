@@ -41,7 +41,10 @@ export interface HttpClientOptions extends RetryOptions {
   readonly clientKey?: string;
   /** A limit of what is received, which several clients may share. */
   readonly rateLimit?: RateLimit | undefined;
-  /** Headers of every request, for example Authorization. */
+  /**
+   * Headers of every request, for example Authorization. They stay with the origin of the request: a server
+   * that it is redirected to does not get them.
+   */
   readonly headers?: Readonly<Record<string, string>>;
   /** Makes the headers that authorize a request, each time it is sent: they may hold the time. */
   readonly sign?: (request: SignableRequest) => Promise<Readonly<Record<string, string>>>;
@@ -107,7 +110,7 @@ export class HttpClient {
     this.#options = options;
     this.#limit = new AdaptiveLimit(options.concurrency ?? 32);
     // compressed transfer would only cost time: chunks are compressed already
-    this.#headers = { "user-agent": "imgtool", "accept-encoding": "identity", ...options.headers };
+    this.#headers = { "user-agent": "imgtool", "accept-encoding": "identity" };
   }
 
   /** Whether the server has it: a HEAD request. */
@@ -226,7 +229,12 @@ export class HttpClient {
   ): Promise<ExchangeResult> {
     const { method, body, maxBytes = 0, signal } = call;
     const { authorization } = target;
-    const plain = { ...this.#headers, ...call.headers, ...(authorization === undefined ? {} : { authorization }) };
+    const plain = {
+      ...this.#headers,
+      ...(isSameOrigin ? this.#options.headers : {}),
+      ...call.headers,
+      ...(authorization === undefined ? {} : { authorization }),
+    };
     const { retries = 5, rateLimit } = this.#options;
     const sign = isSameOrigin ? this.#options.sign : undefined;
     const dispatcher = await (this.#dispatcher ??= makeDispatcher(this.#options));

@@ -19,13 +19,14 @@ import {
   sshConnect,
   StoreCipher,
   type StoreKey,
+  withStoreAccess,
 } from "@imgtool/store";
 import { maxIndexBytes, readIndexBytes } from "./index-file.ts";
 
 export interface FetchIndexOptions {
   /**
    * Fetches the bytes at an http(s) URL, of which there may be `maxSize`. Default: a plain HTTP request;
-   * hand in another for credentials or proxies.
+   * with what setStoreAccess() knows of the server.
    */
   readonly load?: (
     url: string,
@@ -62,7 +63,7 @@ export async function readIndex(location: string, options: ReadIndexOptions = {}
  *   `load` throws
  */
 export async function fetchIndex(location: string, options: FetchIndexOptions = {}): Promise<FetchedIndex> {
-  const { load = fetchBytes, signal } = options;
+  const { load = fetchWithAccess, signal } = options;
   if (isSshLocation(location)) {
     const remote = parseSshLocation(location);
     const bytes = await pullIndex(sshConnect(remote), remote.path, { maxSize: maxIndexBytes, signal });
@@ -78,6 +79,13 @@ export async function fetchIndex(location: string, options: FetchIndexOptions = 
   const bytes = await load(location, { maxSize: maxIndexBytes, signal });
   // A URL may hold a password: messages name it without.
   return { bytes, name: parseHttpUrl(location).shown };
+}
+
+async function fetchWithAccess(
+  url: string,
+  options: { readonly maxSize: number; readonly signal?: AbortSignal | undefined },
+): Promise<Uint8Array> {
+  return fetchBytes(url, await withStoreAccess(url, options));
 }
 
 function missingIndex(location: string, hint: string): NotFoundError {
