@@ -78,7 +78,7 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
 export async function extractTarTo(task: ExtractTask): Promise<void> {
   const { source, target, path, options, reporter, signal } = task;
   await using opened = task.kind === "archive" ? undefined : await openIndex(source, options, reporter, signal);
-  const from: TreeSource = opened ?? { archive: archiveSource(source, signal) };
+  const from: TreeSource = opened ?? { archive: archiveSource(source, options, signal) };
   await using subtree = path === undefined ? undefined : await openSubtree(from, path, signal);
   const tar = exportTar({ source: subtree === undefined ? from : { subtree }, progress: reporter, signal });
   if (target === "-") {
@@ -131,7 +131,7 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
   const facts = { source: shownLocation(source), target, ...(path === undefined ? {} : { path }) };
   const text = (result: ExtractedTree): string => `${target}  ${result.nodes} nodes from ${formatSize(result.bytes)}`;
   if (task.kind === "archive") {
-    const result = await extract({ archive: archiveSource(source, signal) });
+    const result = await extract({ archive: archiveSource(source, options, signal) });
     reporter.result({ ...facts, ...result }, text(result));
     return;
   }

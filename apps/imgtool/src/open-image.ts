@@ -7,7 +7,7 @@ import type { ImageReader } from "@imgtool/mount";
 import type { CachedStore, ReadStore } from "@imgtool/store";
 import type { Command } from "commander";
 import { openIndex, type OpenOptions } from "./open-source.ts";
-import { duration, positiveNumber } from "./parse.ts";
+import { positiveNumber } from "./parse.ts";
 import { collect } from "./verb.ts";
 
 export interface ImageOptions extends OpenOptions {
@@ -17,8 +17,6 @@ export interface ImageOptions extends OpenOptions {
   /** MiB. */
   readonly diskCacheSize: number;
   readonly prefetch?: boolean;
-  /** Milliseconds. */
-  readonly timeout: number;
 }
 
 export function addImageOptions(command: Command): Command {
@@ -27,7 +25,6 @@ export function addImageOptions(command: Command): Command {
     .option("--disk-cache <directory>", "keep chunks of the first store elsewhere here, too: for the next time")
     .option("--disk-cache-size <MiB>", "disk space for them; the least recently used go first", positiveNumber, 1024)
     .option("--prefetch", "fetch the rest in the background, until the disk cache has all or is full")
-    .option("--timeout <time>", "a chunk that no store has sent by then is an I/O error: 30, 2m", duration, 30_000)
     .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect);
 }
 
@@ -51,6 +48,8 @@ export async function openImage(
   const { ChunkSource } = await import("@imgtool/sync");
   const { ImageReader, prefetch } = await import("@imgtool/mount");
   const { CachedStore, limitTime } = await import("@imgtool/store");
+  // Whoever reads a file waits no longer for a chunk, repetitions included, than a server may say nothing.
+  const { timeout = 30_000 } = options;
   await using resources = new AsyncDisposableStack();
   const opened = resources.use(await openIndex(location, options, progress, signal));
   const stores: ReadStore[] = [];
@@ -60,7 +59,7 @@ export async function openImage(
       stores.push(store);
       continue;
     }
-    const limited = limitTime(store, options.timeout);
+    const limited = limitTime(store, timeout);
     if (cached === undefined && options.diskCache !== undefined) {
       cached = await CachedStore.open(limited, {
         directory: options.diskCache,

@@ -12,7 +12,6 @@ import {
   isRemoteLocation,
   isSshLocation,
   openStore,
-  RateLimit,
   parseSshLocation,
   PeerFinder,
   pullArchive,
@@ -30,7 +29,15 @@ import {
   type Seed,
   type TreeSource,
 } from "@imgtool/sync";
-import { storeKey, storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
+import {
+  networkAccess,
+  type NetworkOptions,
+  storeKey,
+  storeLocations,
+  type StoreOptions,
+  targetOf,
+  type What,
+} from "./chunk-options.ts";
 import { withNeighbours } from "./neighbours.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -44,12 +51,10 @@ export interface OpenedIndex extends AsyncDisposable {
   readonly indexBytes: number;
 }
 
-export interface OpenOptions extends StoreOptions {
+export interface OpenOptions extends StoreOptions, NetworkOptions {
   readonly seed?: readonly string[];
   /** Whether whoever gets the seeds scans them. Default false. */
   readonly lazySeeds?: boolean;
-  /** Bytes a second that are received from web servers. */
-  readonly rateLimitBps?: number;
   /** Whether neighbours are asked for chunks. Default false. */
   readonly peers?: boolean;
   /** Range of ids of the owners of a directory, or of a seed. */
@@ -64,9 +69,8 @@ export async function openIndex(
   signal: AbortSignal,
 ): Promise<OpenedIndex> {
   await using resources = new AsyncDisposableStack();
-  const { rateLimitBps } = options;
-  const rateLimit = rateLimitBps === undefined ? undefined : new RateLimit(rateLimitBps);
-  const client = new HttpClient(await withStoreAccess(location, { rateLimit }));
+  const access = networkAccess(options);
+  const client = new HttpClient(await withStoreAccess(location, access));
   resources.defer(() => client.close());
   const locations = storeLocations(location, options);
   const key = storeKey(options, [location, ...locations]);
@@ -74,12 +78,13 @@ export async function openIndex(
   const finder = options.peers === true ? resources.use(new PeerFinder()) : undefined;
   const { bytes, name } = await fetchIndex(location, {
     load: (url, request) => client.fetchBytes(url, request),
+    access,
     signal,
   });
   const index = parseIndex(bytes, name, key);
   const opened: ReadStore[] = [];
   for (const storeLocation of locations) {
-    const store = await openStore(storeLocation, { rateLimit });
+    const store = await openStore(storeLocation, access);
     resources.defer(() => store.close());
     opened.push(store);
   }
@@ -109,7 +114,7 @@ export async function openIndex(
 /** As openIndex(), for what is of use without a store: the one beside the index need not be there. */
 export async function openIndexAlone(
   location: string,
-  options: StoreOptions,
+  options: StoreOptions & NetworkOptions,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<OpenedIndex> {
@@ -118,7 +123,11 @@ export async function openIndexAlone(
   } catch (error) {
     if (options.store !== undefined || !(error instanceof NotFoundError) || error.code !== "store-missing") throw error;
     return {
-      index: await readIndex(location, { key: storeKey(options, [location]), signal }),
+      index: await readIndex(location, {
+        key: storeKey(options, [location]),
+        access: networkAccess(options),
+        signal,
+      }),
       stores: [],
       seeds: [],
       indexBytes: 0,
@@ -159,16 +168,17 @@ export async function openTree(
   }
   const source: TreeSource =
     kind === "archive" || location === "-"
-      ? { archive: archiveSource(location, signal) }
+      ? { archive: archiveSource(location, options, signal) }
       : { directory: directoryPath(location), flags: options.flags, idShift: options.idShift };
   return { source, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 /** An archive is read from a file, standard input or another machine. @throws ConfigError `archive-remote` */
-export function archiveSource(location: string, signal: AbortSignal): ByteSource {
+export function archiveSource(location: string, options: NetworkOptions, signal: AbortSignal): ByteSource {
   if (isSshLocation(location)) {
     const remote = parseSshLocation(location);
-    return pullArchive(sshConnect(remote), remote.path, signal);
+    const access = networkAccess(options);
+    return pullArchive(sshConnect(remote, access), remote.path, signal);
   }
   if (!isRemoteLocation(location)) return location;
   throw new ConfigError("an archive on a web server or storage service cannot be read in place", {

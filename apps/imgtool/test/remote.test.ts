@@ -231,3 +231,21 @@ test("through a real ssh, which checks the host's key", { tags: ["system"] }, as
   expectError(cli(["extract", `${sftp}/y.caibx`, folder.join("none")], { env }), 8, "Host key verification failed");
   expectError(cli(["digest", `${base}/x.caibx`], { env }), 8, "Host key verification failed");
 });
+
+test("a link that stalls ends in an error of the network", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("blob"), randomBytes(200_000, "stalls"));
+  expect(cli(["make", "x.caibx", "blob"], { cwd: folder.path }).exitCode).toBe(0);
+  writeFileSync(folder.join("stalled"), "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
+  const options = { cwd: folder.path, env: { CASYNC_SSH_PATH: folder.join("stalled"), XDG_CONFIG_HOME: folder.path } };
+  const message = "host has said nothing for 0.5 s: expected its greeting";
+  const extract = ["extract", "--timeout=0.5"];
+  expectError(cli([...extract, "--store=sftp://host/s", "x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "--store=host:/s", "x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "sftp://host/x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "host:/x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "host:/x.catar", "out"], options), 8, message);
+  mkdirSync(folder.join("imgtool"));
+  writeFileSync(folder.join("imgtool/stores.conf"), "[Store sftp://host/*]\nTimeout=0.5\n");
+  expectError(cli(["extract", "--store=sftp://host/s", "x.caibx", "out"], options), 8, message);
+});

@@ -186,7 +186,7 @@ function numberOptions(values: ReadonlyMap<string, Value>): OpenStoreOptions {
   return {
     ...(timeout === undefined
       ? {}
-      : { connectTimeout: time, headersTimeout: time, bodyTimeout: time, ftpTimeout: time }),
+      : { connectTimeout: time, headersTimeout: time, bodyTimeout: time, ftpTimeout: time, sshTimeout: time }),
     ...(retries === undefined ? {} : { retries: Number(retries.value) }),
     ...(rate === undefined ? {} : { rateLimit: parsed(rate, (text) => new RateLimit(parseSize(text))) }),
   };

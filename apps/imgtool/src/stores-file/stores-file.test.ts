@@ -62,6 +62,7 @@ test("settings become options of the drivers", async () => {
     headersTimeout: 120_000,
     bodyTimeout: 120_000,
     ftpTimeout: 120_000,
+    sshTimeout: 120_000,
     retries: 0,
   });
 });

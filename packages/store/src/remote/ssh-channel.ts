@@ -9,6 +9,7 @@ import { once } from "node:events";
 import { EnvironmentError, errorMessage, NetworkError } from "@imgtool/core";
 import { shellWord } from "@imgtool/host";
 import { type Channel, type Connect, PeerGoneError, printable, type RemoteFiles } from "./connection.ts";
+import { defaultSilence } from "./silence.ts";
 import type { SshLocation } from "./ssh-location.ts";
 
 export interface SshOptions {
@@ -19,6 +20,11 @@ export interface SshOptions {
   readonly ssh?: string | undefined;
   /** The program at the other end, which speaks casync's protocol. Default: CASYNC_REMOTE_PATH, or casync. */
   readonly remoteProgram?: string | undefined;
+  /**
+   * How long a machine that owes an answer may say nothing, in milliseconds; of one that is written to in
+   * casync's protocol, whose program may have much to look through, nothing is expected. Default 30000.
+   */
+  readonly sshTimeout?: number | undefined;
 }
 
 /** Opens channels to the machine of a location. */
@@ -36,7 +42,7 @@ export function sshConnect(location: SshLocation, options: SshOptions = {}): Con
       direction,
       ...remoteArguments(files),
     ];
-    return new SshChannel(ssh ?? "ssh", args, location.destination, remoteProgram, signal);
+    return new SshChannel(ssh ?? "ssh", args, { location, remoteProgram, silence: options.sshTimeout, signal });
   };
 }
 
@@ -50,7 +56,7 @@ export function sshSubsystem(location: SshLocation, subsystem: string, options: 
     location.destination,
     subsystem,
   ];
-  return new SshChannel(ssh ?? "ssh", args, location.destination, subsystem, undefined);
+  return new SshChannel(ssh ?? "ssh", args, { location, remoteProgram: subsystem, silence: options.sshTimeout });
 }
 
 /** BASE ARCHIVE INDEX WSTORE [RSTORE...], quoted for the shell that ssh starts. */
@@ -67,11 +73,21 @@ function remotePath(path: string): string {
 
 /** What ssh and the other end say of themselves, up to this length, is shown when they fail. */
 const maxStderr = 4096;
+/** Milliseconds. */
+const killAfter = 2000;
 const sshFailed = 255;
 const commandNotFound = 127;
 
+interface FarSide {
+  readonly location: SshLocation;
+  readonly remoteProgram: string;
+  readonly silence: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 class SshChannel implements Channel {
   readonly name: string;
+  readonly silence: number;
   readonly input: AsyncIterable<Uint8Array>;
   readonly #child: ChildProcess;
   readonly #program: string;
@@ -80,14 +96,9 @@ class SshChannel implements Channel {
   #stderr = Buffer.alloc(0);
   #gone = false;
 
-  constructor(
-    program: string,
-    args: readonly string[],
-    destination: string,
-    remoteProgram: string,
-    signal: AbortSignal | undefined,
-  ) {
-    this.name = destination;
+  constructor(program: string, args: readonly string[], { location, remoteProgram, silence, signal }: FarSide) {
+    this.name = location.destination;
+    this.silence = silence ?? defaultSilence;
     this.#program = program;
     this.#remoteProgram = remoteProgram;
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], signal });
@@ -122,7 +133,11 @@ class SshChannel implements Channel {
   destroy(): void {
     this.#child.stdin?.destroy();
     this.#child.stdout?.destroy();
+    // What ssh has started may outlive it, and hold this one.
+    this.#child.stderr?.destroy();
     this.#child.kill();
+    // One that is stopped takes no other signal.
+    setTimeout(() => this.#child.kill("SIGKILL"), killAfter).unref();
   }
 
   async ended(): Promise<NetworkError | EnvironmentError | undefined> {
