@@ -249,3 +249,26 @@ test("a link that stalls ends in an error of the network", { tags: ["system"] },
   writeFileSync(folder.join("imgtool/stores.conf"), "[Store sftp://host/*]\nTimeout=0.5\n");
   expectError(cli(["extract", "--store=sftp://host/s", "x.caibx", "out"], options), 8, message);
 });
+
+test("a link that breaks amid a message is an error of the network on both sides", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("blob"), randomBytes(300_000, "breaks"));
+  expect(cli(["make", "x.caibx", "blob"], { cwd: folder.path }).exitCode).toBe(0);
+  const ssh = folder.join("ssh");
+  const options = { cwd: folder.path, env: { CASYNC_SSH_PATH: ssh, CASYNC_REMOTE_PATH: imgtool } };
+  // The greeting, and what comes behind it up to its hundredth byte.
+  const cut = "{ dd bs=24 count=1; dd bs=100 count=1; } 2>/dev/null";
+  const hello = "dd bs=24 count=1 2>/dev/null";
+  const breaks = (command: string): void => writeFileSync(ssh, `#!/bin/sh\nshift\n${command}\n`, { mode: 0o755 });
+  breaks(`${hello} | sh -c "$*" 2>/dev/null | ${cut}`);
+  expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 8, "amid a message");
+  breaks(`${hello} | sh -c "$*" 2>/dev/null | ${cut}; echo gone >&2; exit 255`);
+  expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 8, "cannot reach host", "gone");
+  // The far side of a push, whose client goes away.
+  breaks(`${cut} | { sh -c "$*" 2>${folder.join("said")}; echo $? >${folder.join("status")}; }`);
+  expect(cli(["make", `host:${folder.join("y.caibx")}`, "blob"], options).exitCode).not.toBe(0);
+  expect(readFileSync(folder.join("status"), "utf8")).toBe("8\n");
+  expect(readFileSync(folder.join("said"), "utf8")).toContain("amid a message");
+  breaks("echo Welcome to this machine, where a shell says something");
+  expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 3, "does not speak");
+});

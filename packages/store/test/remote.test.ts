@@ -193,7 +193,11 @@ test("a peer that is read from cannot send what was not asked for", async () => 
     await channel.write(frame.subarray(0, 500));
     channel.end();
   });
-  expect(await refusal(amidst)).toMatchObject({ code: "protocol-frame" });
+  expect(await refusal(amidst)).toMatchObject({
+    code: "remote-ended",
+    exitCode: 8,
+    message: "server ends the connection amid a message",
+  });
 });
 
 /** What a client that plays by the script makes of a store and an index. */

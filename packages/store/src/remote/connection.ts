@@ -102,7 +102,7 @@ export class Connection {
 
   /**
    * The next message, or undefined at the end of the peer's stream.
-   * @throws FormatError `protocol-frame`; what the peer aborts with
+   * @throws FormatError `protocol-frame`; NetworkError `remote-ended` amid a message; what the peer aborts with
    */
   async read(): Promise<Message | undefined> {
     let result: IteratorResult<Message, void>;
@@ -110,6 +110,8 @@ export class Connection {
       result = await this.#messages.next();
     } catch (error) {
       if (this.#silence !== undefined) throw this.#silence;
+      // The link is broken, of which the peer's end tells more.
+      if (error instanceof CutStreamError) throw (await this.#channel.ended()) ?? remoteEnded(this.name, error);
       // A stream that was taken down or reset.
       throw error instanceof ImgtoolError ? error : remoteEnded(this.name, error);
     }
@@ -198,11 +200,20 @@ export function passGone(error: unknown): void {
 async function* readMessages(input: AsyncIterable<Uint8Array>): AsyncGenerator<Message, void> {
   const reader = new FrameReader();
   for await (const bytes of input) yield* reader.push(bytes);
-  reader.finish();
+  if (!reader.finish()) throw new CutStreamError();
+}
+
+/** Nothing is wrong with what has come, but the rest of it is missing. */
+class CutStreamError extends Error {
+  constructor() {
+    super("the stream ends amid a frame");
+    this.name = "CutStreamError";
+  }
 }
 
 function remoteEnded(peer: string, cause?: unknown): NetworkError {
-  return new NetworkError(`${peer} ends the connection too early`, {
+  const isCut = cause instanceof CutStreamError;
+  return new NetworkError(`${peer} ends the connection ${isCut ? "amid a message" : "too early"}`, {
     code: "remote-ended",
     hint: "try again; if it happens again, run casync or imgtool on the remote side to see why",
     data: { peer },
