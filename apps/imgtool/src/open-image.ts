@@ -67,9 +67,7 @@ export async function openImage(
         onError: (error) => progress.log("warning", `chunks are not kept on the disk: ${errorMessage(error)}`),
       });
       stores.push(cached);
-    }
-    // behind its cache, too: should that have come to hold a chunk altered
-    stores.push(limited);
+    } else stores.push(limited);
   }
   const { index, seeds } = opened;
   const source = new ChunkSource({ index, stores, seeds });

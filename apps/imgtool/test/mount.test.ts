@@ -5,8 +5,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
+import { silentProgress } from "@imgtool/core";
 import { needRoot, randomBytes, run, runAsync, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
+import { openImage } from "../src/open-image.ts";
 import { imgtool } from "./cli.ts";
 
 /** A web server that serves a directory, sends half of each file and then nothing more, or closes connections. */
@@ -114,3 +116,22 @@ test(
     expect(await whole.end()).toBe(0);
   },
 );
+
+test("a chunk that does not come is waited for once, with a disk cache, too", { tags: ["system"] }, async () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("raw"), randomBytes(100_000, "once"));
+  run(imgtool, ["make", "--durable=no", folder.join("x.caibx"), folder.join("raw")]);
+  using server = await faultyServer(folder.path);
+  await using opened = await openImage(
+    `${server.url}x.caibx`,
+    { cacheSize: 1, diskCache: folder.join("kept"), diskCacheSize: 1, timeout: 2000 },
+    silentProgress,
+    new AbortController().signal,
+  );
+  server.does = "stall";
+  const before = performance.now();
+  await expect(opened.image.read(0, 10)).rejects.toMatchObject({ code: "store-too-slow" });
+  expect(performance.now() - before).toBeLessThan(3500);
+  server.does = "serve";
+  expect(Buffer.from(await opened.image.read(0, 100_000)).equals(readFileSync(folder.join("raw")))).toBe(true);
+});
