@@ -63,7 +63,7 @@ export function storeKey({ key }: StoreOptions, locations: readonly string[]): S
 
 /** How servers and other machines are read from. */
 export interface NetworkOptions {
-  /** Bytes a second that are received from them. */
+  /** Bytes a second that are received from them and sent to them. */
   readonly rateLimitBps?: number;
   /** Milliseconds that one may say nothing; undefined: what its driver, or stores.conf, has. */
   readonly timeout?: number;
@@ -93,18 +93,25 @@ function sharedLimit(bytesPerSecond: number): RateLimit {
   return limit;
 }
 
-/** `--rate-limit-bps`, `--timeout` and `--peers`: for verbs that read stores on web servers. */
-export function addNetworkOptions(command: Command): Command {
+/** `--rate-limit-bps` and `--timeout`: for verbs that read from or write to servers and other machines. */
+export function addTransferOptions(command: Command): Command {
   return command
     .option(
       "--timeout <time>",
       "how long a server or another machine may say nothing, and a mounted image wait for a chunk: 30 (the default), 2m",
       duration,
     )
-    .option("--rate-limit-bps <bytes>", "receive no more bytes a second from web servers; K and M allowed", (text) =>
+    .option("--rate-limit-bps <bytes>", "receive and send no more bytes a second; K and M allowed", (text) =>
       wrapped(() => parseSize(text)),
-    )
-    .option("--peers", "ask neighbours that run imgtool serve --peer for chunks before stores elsewhere");
+    );
+}
+
+/** Those, and `--peers`: for verbs that read stores on web servers. */
+export function addNetworkOptions(command: Command): Command {
+  return addTransferOptions(command).option(
+    "--peers",
+    "ask neighbours that run imgtool serve --peer for chunks before stores elsewhere",
+  );
 }
 
 export function addChunkOptions(command: Command): Command {

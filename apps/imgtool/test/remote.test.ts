@@ -272,3 +272,44 @@ test("a link that breaks amid a message is an error of the network on both sides
   breaks("echo Welcome to this machine, where a shell says something");
   expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 3, "does not speak");
 });
+
+function runProgram(path: string, args: readonly string[], env: Readonly<Record<string, string>>): CliRun {
+  const { status, stdout, stderr } = tryRun(path, args, { env });
+  return { exitCode: status, stdout: stdout.toString("utf8"), stderr };
+}
+
+test(
+  "casync's limit of the rate is kept at the other end, and imgtool's over ssh and sftp",
+  { tags: ["system"] },
+  (context) => {
+    needPrograms(context, "casync");
+    using folder = temporaryFolder();
+    // 900 kB at 250 kB/s are 3.6 seconds less the beginning; without a limit it is one or two.
+    writeFileSync(folder.join("blob"), randomBytes(900_000, "rate"));
+    run("casync", ["make", folder.join("x.caibx"), folder.join("blob")]);
+    for (const name of ["far", "far2"]) mkdirSync(folder.join(name));
+    const sftp = folder.join("sftp");
+    writeFileSync(sftp, "#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n", { mode: 0o755 });
+    const env = { CASYNC_SSH_PATH: fakeSsh(folder), CASYNC_REMOTE_PATH: imgtool, TMPDIR: folder.path };
+    const limit = "--rate-limit-bps=250000";
+    let count = 0;
+    const timed = (path: string, args: readonly string[], ssh = env.CASYNC_SSH_PATH): void => {
+      const before = performance.now();
+      const { exitCode, stderr } = runProgram(path, args, { ...env, CASYNC_SSH_PATH: ssh });
+      expect([args, exitCode, stderr]).toEqual([args, 0, stderr]);
+      expect([args, performance.now() - before > 3200]).toEqual([args, true]);
+    };
+    const out = (): string => folder.join(`out${count++}`);
+    const host = `host:${folder.path}`;
+    timed("casync", [limit, "extract", `${host}/x.caibx`, out()]);
+    timed("casync", [limit, "make", `${host}/far/y.caibx`, folder.join("blob")]);
+    timed(imgtool, ["extract", limit, `${host}/x.caibx`, out()]);
+    timed(imgtool, ["make", limit, `${host}/far2/z.caibx`, folder.join("blob")]);
+    const url = `sftp://host${folder.path}`;
+    timed(imgtool, ["extract", limit, `${url}/x.caibx`, out()], sftp);
+    timed(imgtool, ["verify", limit, `${url}/x.caibx`], sftp);
+    timed(imgtool, ["make", limit, `--store=${url}/up`, folder.join("w.caibx"), folder.join("blob")], sftp);
+    for (let i = 0; i < count; i++)
+      expect(readFileSync(folder.join(`out${i}`)).equals(readFileSync(folder.join("blob")))).toBe(true);
+  },
+);

@@ -12,7 +12,7 @@ import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
 import { exchange, type BodySink, type ExchangeResult, type HttpMethod } from "./http-exchange.ts";
 import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
-import type { RateLimit } from "./rate-limit.ts";
+import { paced, type RateLimit } from "./rate-limit.ts";
 import { storeError } from "./local-errors.ts";
 import { parseHttpUrl, redirected, type HttpTarget } from "./http-target.ts";
 
@@ -39,7 +39,7 @@ export interface HttpClientOptions extends RetryOptions {
   /** The client's own certificate and its key, in PEM form, for servers that ask for one. */
   readonly clientCertificate?: string;
   readonly clientKey?: string;
-  /** A limit of what is received, which several clients may share. */
+  /** A limit of what is received and sent, which several clients may share. */
   readonly rateLimit?: RateLimit | undefined;
   /**
    * Headers of every request, for example Authorization. They stay with the origin of the request: a server
@@ -246,6 +246,8 @@ export class HttpClient {
       try {
         const headers = sign === undefined ? plain : await sign({ method, target, headers: plain, body });
         this.statistics.requests++;
+        if (body !== undefined) await paced(rateLimit, body.length, signal);
+        throwIfAborted(signal);
         const request = { method, headers, body, maxBytes, signal, rateLimit };
         const result = await exchange(dispatcher, target, request, makeSink());
         this.statistics.bytes += result.received;

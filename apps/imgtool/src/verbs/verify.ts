@@ -7,7 +7,15 @@ import { ConfigError, formatSize, IntegrityError } from "@imgtool/core";
 import { isRemoteLocation, shownLocation } from "@imgtool/store";
 import type { Problem, Verified } from "@imgtool/sync";
 import type { Command } from "commander";
-import { addStoreOptions, storeKey, type StoreOptions, targetOf } from "../chunk-options.ts";
+import {
+  addTransferOptions,
+  networkAccess,
+  type NetworkOptions,
+  addStoreOptions,
+  storeKey,
+  type StoreOptions,
+  targetOf,
+} from "../chunk-options.ts";
 import { openIndex, openIndexAlone } from "../open-source.ts";
 import type { Reporter } from "../report/reporter.ts";
 import { runVerb, type VerbContext, verbCommand } from "../verb.ts";
@@ -25,7 +33,7 @@ All problems are reported (under --json, each as an event); with any, the exit c
 /** Problems that are printed one by one for people; --json has them all. */
 const shownProblems = 50;
 
-interface VerifyVerbOptions extends StoreOptions {
+interface VerifyVerbOptions extends StoreOptions, NetworkOptions {
   readonly indexOnly?: boolean;
   readonly json?: boolean;
 }
@@ -42,7 +50,7 @@ export function command(): Command {
     .argument("[content]", "file, block device or directory to compare with the index")
     .option("--index-only", "check only the form of the index")
     .addHelpText("after", examples);
-  addStoreOptions(verify);
+  addTransferOptions(addStoreOptions(verify));
   return verify.action((source: string, content: string | undefined) =>
     runVerb(verify, async ({ reporter, signal }) => {
       const options = verify.opts<VerifyVerbOptions>();
@@ -88,7 +96,7 @@ function problemPrinter(reporter: Reporter, json: boolean): (problem: Problem) =
 async function verifyIndex({ source, options, reporter, signal, onProblem }: VerifyTask): Promise<Verified> {
   const { readIndex, verifyArchive, verifyChunks } = await import("@imgtool/sync");
   if (options.indexOnly === true) {
-    const index = await readIndex(source, { key: storeKey(options, [source]), signal });
+    const index = await readIndex(source, { key: storeKey(options, [source]), access: networkAccess(options), signal });
     return { chunks: index.count, bytes: index.totalSize, problems: 0 };
   }
   await using opened = await openIndex(source, options, reporter, signal);
@@ -120,7 +128,7 @@ async function verifyContent(
   const { readIndex, verifyFile, verifyTree } = await import("@imgtool/sync");
   const shared = { progress: reporter, signal, onProblem };
   if (targetOf(source) === "blob-index") {
-    const index = await readIndex(source, { key: storeKey(options, [source]), signal });
+    const index = await readIndex(source, { key: storeKey(options, [source]), access: networkAccess(options), signal });
     return verifyFile({ ...shared, index, file: content });
   }
   await using opened = await openIndexAlone(source, options, reporter, signal);
