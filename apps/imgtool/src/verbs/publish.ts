@@ -27,7 +27,7 @@ export function command(): Command {
   publish
     .argument(
       "[destination]",
-      "directory for the indexes, or the URL of a folder (s3, gs, azure, sftp, ftp, ftps); published/ in the output directory otherwise",
+      "directory for the indexes, or the URL of a folder (s3, gs, azure, oci, sftp, ftp, ftps); published/ in the output directory otherwise",
     )
     .option("--store <location>", "the chunk store: a path or a URL; default.castr in the destination otherwise")
     .option("--store-key <file>", "encrypt chunks and indexes with this key: see imgtool genkey --store")
