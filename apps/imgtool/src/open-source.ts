@@ -9,6 +9,7 @@ import {
   encryptStore,
   HttpClient,
   indexDigest,
+  isHttpUrl,
   isRemoteLocation,
   isSshLocation,
   openStore,
@@ -38,6 +39,7 @@ import {
   targetOf,
   type What,
 } from "./chunk-options.ts";
+import { fetchArchive } from "./fetched-archive.ts";
 import { withNeighbours } from "./neighbours.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -166,26 +168,50 @@ export async function openTree(
     const opened = await openIndex(location, options, progress, signal);
     return { source: opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
   }
-  const source: TreeSource =
-    kind === "archive" || location === "-"
-      ? { archive: archiveSource(location, options, signal) }
-      : { directory: directoryPath(location), flags: options.flags, idShift: options.idShift };
+  if (kind === "archive" || location === "-") {
+    const opened = await openArchive(location, options, signal);
+    return { source: { archive: opened.archive }, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  }
+  const source: TreeSource = {
+    directory: directoryPath(location),
+    flags: options.flags,
+    idShift: options.idShift,
+  };
   return { source, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-/** An archive is read from a file, standard input or another machine. @throws ConfigError `archive-remote` */
-export function archiveSource(location: string, options: NetworkOptions, signal: AbortSignal): ByteSource {
+export interface OpenedArchive extends AsyncDisposable {
+  readonly archive: ByteSource;
+}
+
+/**
+ * An archive in a file, on standard input, on another machine or on a web server; disposing removes what was
+ * fetched.
+ * @throws ConfigError `archive-remote`; as fetchArchive()
+ */
+export async function openArchive(
+  location: string,
+  options: NetworkOptions,
+  signal: AbortSignal,
+): Promise<OpenedArchive> {
+  const access = networkAccess(options);
   if (isSshLocation(location)) {
     const remote = parseSshLocation(location);
-    const access = networkAccess(options);
-    return pullArchive(sshConnect(remote, access), remote.path, signal);
+    const archive = pullArchive(sshConnect(remote, access), remote.path, signal);
+    return { archive, [Symbol.asyncDispose]: nothingToClose };
   }
-  if (!isRemoteLocation(location)) return location;
-  throw new ConfigError("an archive on a web server or storage service cannot be read in place", {
+  if (!isRemoteLocation(location)) return { archive: location, [Symbol.asyncDispose]: nothingToClose };
+  if (isHttpUrl(location)) {
+    const fetched = await fetchArchive(location, access, signal);
+    return { archive: fetched.path, [Symbol.asyncDispose]: () => fetched[Symbol.asyncDispose]() };
+  }
+  throw new ConfigError("an archive on a storage service cannot be read in place", {
     code: "archive-remote",
     hint: "publish a .caidx, or download the archive first",
   });
 }
+
+async function nothingToClose(): Promise<void> {}
 
 function directoryPath(location: string): string {
   if (statSync(location, { throwIfNoEntry: false })?.isFile() !== true) return location;
