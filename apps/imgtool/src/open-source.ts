@@ -39,6 +39,7 @@ import {
   targetOf,
   type What,
 } from "./chunk-options.ts";
+import { type DiskCacheOptions, keptOnDisk } from "./disk-cache.ts";
 import { fetchArchive } from "./fetched-archive.ts";
 import { withNeighbours } from "./neighbours.ts";
 
@@ -53,7 +54,7 @@ export interface OpenedIndex extends AsyncDisposable {
   readonly indexBytes: number;
 }
 
-export interface OpenOptions extends StoreOptions, NetworkOptions {
+export interface OpenOptions extends StoreOptions, NetworkOptions, DiskCacheOptions {
   readonly seed?: readonly string[];
   /** Whether whoever gets the seeds scans them. Default false. */
   readonly lazySeeds?: boolean;
@@ -93,7 +94,11 @@ export async function openIndex(
   finder?.want(indexDigest(bytes));
   const neighbours = finder === undefined ? undefined : withNeighbours(finder, opened, { index, key, progress });
   resources.defer(() => neighbours?.close());
-  const stores = (neighbours?.stores ?? opened).map((store) => (key === undefined ? store : encryptStore(store, key)));
+  const fetching = (neighbours?.stores ?? opened).map((store) =>
+    key === undefined ? store : encryptStore(store, key),
+  );
+  const { stores, cached } = await keptOnDisk(fetching, options, progress);
+  resources.defer(() => cached?.close());
   const seeds: Seed[] = [];
   for (const path of options.seed ?? []) {
     const { idShift, lazySeeds: lazy } = options;
@@ -108,7 +113,7 @@ export async function openIndex(
     seeds,
     indexBytes: client.statistics.bytes,
     fromPeers: () => neighbours?.chunks() ?? 0,
-    httpRequests: () => stores.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
+    httpRequests: () => fetching.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
