@@ -9,11 +9,13 @@ import {
   compressions,
   defaultStoreLocation,
   isSshLocation,
+  type OpenStoreOptions,
+  RateLimit,
   readStoreKey,
   type StoreKey,
 } from "@imgtool/store";
 import { type Command, Option } from "commander";
-import { wrapped, yesNo } from "./parse.ts";
+import { duration, wrapped, yesNo } from "./parse.ts";
 import { collect } from "./verb.ts";
 
 export interface StoreOptions {
@@ -59,13 +61,57 @@ export function storeKey({ key }: StoreOptions, locations: readonly string[]): S
   });
 }
 
-/** `--rate-limit-bps` and `--peers`: for verbs that read stores on web servers. */
-export function addNetworkOptions(command: Command): Command {
+/** How servers and other machines are read from. */
+export interface NetworkOptions {
+  /** Bytes a second that are received from them and sent to them. */
+  readonly rateLimitBps?: number;
+  /** Milliseconds that one may say nothing; undefined: what its driver, or stores.conf, has. */
+  readonly timeout?: number;
+}
+
+/** What the drivers make of the options. */
+export function networkAccess({ timeout, rateLimitBps }: NetworkOptions): OpenStoreOptions {
+  const patience = {
+    connectTimeout: timeout,
+    headersTimeout: timeout,
+    bodyTimeout: timeout,
+    ftpTimeout: timeout,
+    sshTimeout: timeout,
+  };
+  return {
+    ...(timeout === undefined ? {} : patience),
+    ...(rateLimitBps === undefined ? {} : { rateLimit: sharedLimit(rateLimitBps) }),
+  };
+}
+
+const limits = new Map<number, RateLimit>();
+
+/** The one limit of this process: all that it opens share it. */
+function sharedLimit(bytesPerSecond: number): RateLimit {
+  const limit = limits.get(bytesPerSecond) ?? new RateLimit(bytesPerSecond);
+  limits.set(bytesPerSecond, limit);
+  return limit;
+}
+
+/** `--rate-limit-bps` and `--timeout`: for verbs that read from or write to servers and other machines. */
+export function addTransferOptions(command: Command): Command {
   return command
-    .option("--rate-limit-bps <bytes>", "receive no more bytes a second from web servers; K and M allowed", (text) =>
-      wrapped(() => parseSize(text)),
+    .option(
+      "--timeout <time>",
+      "how long a server or another machine may say nothing, and a mounted image wait for a chunk: 30 (the default), 2m",
+      duration,
     )
-    .option("--peers", "ask neighbours that run imgtool serve --peer for chunks before stores elsewhere");
+    .option("--rate-limit-bps <bytes>", "receive and send no more bytes a second; K and M allowed", (text) =>
+      wrapped(() => parseSize(text)),
+    );
+}
+
+/** Those, and `--peers`: for verbs that read stores on web servers. */
+export function addNetworkOptions(command: Command): Command {
+  return addTransferOptions(command).option(
+    "--peers",
+    "ask neighbours that run imgtool serve --peer for chunks before stores elsewhere",
+  );
 }
 
 export function addChunkOptions(command: Command): Command {

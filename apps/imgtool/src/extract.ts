@@ -20,7 +20,7 @@ import {
   type TreeSource,
 } from "@imgtool/sync";
 import type { Target, What } from "./chunk-options.ts";
-import { archiveSource, type OpenedIndex, openIndex, type OpenOptions } from "./open-source.ts";
+import { openArchive, type OpenedIndex, openIndex, type OpenOptions } from "./open-source.ts";
 import { writeStandardOutput } from "./standard-output.ts";
 import { directoryFlags } from "./tree-options.ts";
 import { idShiftOf, type UidOptions } from "./uid-options.ts";
@@ -81,7 +81,8 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
 export async function extractTarTo(task: ExtractTask): Promise<void> {
   const { source, target, path, options, reporter, signal } = task;
   await using opened = task.kind === "archive" ? undefined : await openIndex(source, options, reporter, signal);
-  const from: TreeSource = opened ?? { archive: archiveSource(source, signal) };
+  await using archive = opened === undefined ? await openArchive(source, options, signal) : undefined;
+  const from: TreeSource = opened ?? { archive: archive?.archive ?? source };
   await using subtree = path === undefined ? undefined : await openSubtree(from, path, signal);
   const tar = exportTar({ source: subtree === undefined ? from : { subtree }, progress: reporter, signal });
   if (target === "-") {
@@ -137,7 +138,8 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
   const facts = { source: shownLocation(source), target, ...(path === undefined ? {} : { path }) };
   const text = (result: ExtractedTree): string => `${target}  ${result.nodes} nodes from ${formatSize(result.bytes)}`;
   if (task.kind === "archive") {
-    const result = await extract({ archive: archiveSource(source, signal) });
+    await using opened = await openArchive(source, options, signal);
+    const result = await extract({ archive: opened.archive });
     reporter.result({ ...facts, ...result }, text(result));
     return;
   }

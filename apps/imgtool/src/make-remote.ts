@@ -16,6 +16,7 @@ import {
   pushIndex,
   sameRemote,
   sshConnect,
+  type SshOptions,
 } from "@imgtool/store";
 import { type ArchiveSourceOptions, type IdShift, type MadeArchive, openArchiveSource } from "@imgtool/sync";
 
@@ -26,6 +27,7 @@ export interface MakeRemoteOptions<Made> {
   readonly store: string;
   /** Makes the index and its chunks at paths of this machine. */
   readonly make: (index: string, store: string, isTemporary: boolean) => Promise<Made>;
+  readonly access: SshOptions;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
@@ -55,7 +57,7 @@ export async function makeRemote<Made>(
     const made = await make(index, chunks, remoteStore !== undefined);
     const opened = await openLocalStore(chunks);
     const sent = await pushIndex({
-      connect: sshConnect(remote),
+      connect: sshConnect(remote, options.access),
       source: index,
       index: remote.path,
       ...(remoteStore === undefined ? {} : { store: remoteStore.path, chunks: opened }),
@@ -101,8 +103,12 @@ export async function streamArchive(
 export async function sendArchive(
   target: string,
   source: AsyncIterable<Uint8Array>,
-  { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },
+  {
+    access,
+    progress,
+    signal,
+  }: { readonly access: SshOptions; readonly progress: Progress; readonly signal: AbortSignal },
 ): Promise<void> {
   const remote = parseSshLocation(target);
-  await pushArchive({ connect: sshConnect(remote), source, archive: remote.path, progress, signal });
+  await pushArchive({ connect: sshConnect(remote, access), source, archive: remote.path, progress, signal });
 }

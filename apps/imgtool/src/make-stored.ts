@@ -5,7 +5,7 @@
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { shownLocation, writeStoredFile } from "@imgtool/store";
+import { shownLocation, type StoredFileOptions, writeStoredFile } from "@imgtool/store";
 
 /**
  * @param target where the index goes, which writeStoredFile() takes
@@ -14,14 +14,14 @@ import { shownLocation, writeStoredFile } from "@imgtool/store";
 export async function makeStored<Made extends { readonly indexPath: string }>(
   target: string,
   make: (index: string) => Promise<Made>,
-  signal: AbortSignal,
+  options: StoredFileOptions,
 ): Promise<Made> {
   // As casync: /tmp may be memory.
   const folder = await mkdtemp(join(process.env["TMPDIR"] || "/var/tmp", "imgtool-make-"));
   try {
     const index = join(folder, "index");
     const made = await make(index);
-    await writeStoredFile(target, await readFile(index), { signal });
+    await writeStoredFile(target, await readFile(index), options);
     return { ...made, indexPath: shownLocation(target) };
   } finally {
     await rm(folder, { recursive: true, force: true });

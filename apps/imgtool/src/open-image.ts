@@ -4,30 +4,22 @@
  */
 import { AbortedError, ConfigError, errorMessage, type Progress } from "@imgtool/core";
 import type { ImageReader } from "@imgtool/mount";
-import type { CachedStore, ReadStore } from "@imgtool/store";
 import type { Command } from "commander";
+import { addDiskCacheOptions, keptOnDisk } from "./disk-cache.ts";
 import { openIndex, type OpenOptions } from "./open-source.ts";
-import { duration, positiveNumber } from "./parse.ts";
+import { positiveNumber } from "./parse.ts";
 import { collect } from "./verb.ts";
 
 export interface ImageOptions extends OpenOptions {
   /** MiB. */
   readonly cacheSize: number;
-  readonly diskCache?: string;
-  /** MiB. */
-  readonly diskCacheSize: number;
   readonly prefetch?: boolean;
-  /** Milliseconds. */
-  readonly timeout: number;
 }
 
 export function addImageOptions(command: Command): Command {
-  return command
+  return addDiskCacheOptions(command)
     .option("--cache-size <MiB>", "memory for chunks that were read", positiveNumber, 64)
-    .option("--disk-cache <directory>", "keep chunks of the first store elsewhere here, too: for the next time")
-    .option("--disk-cache-size <MiB>", "disk space for them; the least recently used go first", positiveNumber, 1024)
     .option("--prefetch", "fetch the rest in the background, until the disk cache has all or is full")
-    .option("--timeout <time>", "a chunk that no store has sent by then is an I/O error: 30, 2m", duration, 30_000)
     .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect);
 }
 
@@ -50,28 +42,14 @@ export async function openImage(
   }
   const { ChunkSource } = await import("@imgtool/sync");
   const { ImageReader, prefetch } = await import("@imgtool/mount");
-  const { CachedStore, limitTime } = await import("@imgtool/store");
+  const { limitTime } = await import("@imgtool/store");
+  // Whoever reads a file waits no longer for a chunk, repetitions included, than a server may say nothing.
+  const { timeout = 30_000 } = options;
   await using resources = new AsyncDisposableStack();
-  const opened = resources.use(await openIndex(location, options, progress, signal));
-  const stores: ReadStore[] = [];
-  let cached: CachedStore | undefined;
-  for (const store of opened.stores) {
-    if (store.place !== undefined) {
-      stores.push(store);
-      continue;
-    }
-    const limited = limitTime(store, options.timeout);
-    if (cached === undefined && options.diskCache !== undefined) {
-      cached = await CachedStore.open(limited, {
-        directory: options.diskCache,
-        maxBytes: options.diskCacheSize * 1024 ** 2,
-        onError: (error) => progress.log("warning", `chunks are not kept on the disk: ${errorMessage(error)}`),
-      });
-      stores.push(cached);
-    }
-    // behind its cache, too: should that have come to hold a chunk altered
-    stores.push(limited);
-  }
+  const opened = resources.use(await openIndex(location, { ...options, diskCache: undefined }, progress, signal));
+  const limited = opened.stores.map((store) => (store.place === undefined ? limitTime(store, timeout) : store));
+  const { stores, cached } = await keptOnDisk(limited, options, progress);
+  resources.defer(() => cached?.close());
   const { index, seeds } = opened;
   const source = new ChunkSource({ index, stores, seeds });
   const image = resources.use(new ImageReader(source, { signal, cacheSize: options.cacheSize * 1024 ** 2 }));

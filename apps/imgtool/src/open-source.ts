@@ -9,15 +9,16 @@ import {
   encryptStore,
   HttpClient,
   indexDigest,
+  isHttpUrl,
   isRemoteLocation,
   isSshLocation,
   openStore,
-  RateLimit,
   parseSshLocation,
   PeerFinder,
   pullArchive,
   type ReadStore,
   sshConnect,
+  withStoreAccess,
 } from "@imgtool/store";
 import {
   type ByteSource,
@@ -29,7 +30,17 @@ import {
   type Seed,
   type TreeSource,
 } from "@imgtool/sync";
-import { storeKey, storeLocations, type StoreOptions, targetOf, type What } from "./chunk-options.ts";
+import {
+  networkAccess,
+  type NetworkOptions,
+  storeKey,
+  storeLocations,
+  type StoreOptions,
+  targetOf,
+  type What,
+} from "./chunk-options.ts";
+import { type DiskCacheOptions, keptOnDisk } from "./disk-cache.ts";
+import { fetchArchive } from "./fetched-archive.ts";
 import { withNeighbours } from "./neighbours.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -43,12 +54,10 @@ export interface OpenedIndex extends AsyncDisposable {
   readonly indexBytes: number;
 }
 
-export interface OpenOptions extends StoreOptions {
+export interface OpenOptions extends StoreOptions, NetworkOptions, DiskCacheOptions {
   readonly seed?: readonly string[];
   /** Whether whoever gets the seeds scans them. Default false. */
   readonly lazySeeds?: boolean;
-  /** Bytes a second that are received from web servers. */
-  readonly rateLimitBps?: number;
   /** Whether neighbours are asked for chunks. Default false. */
   readonly peers?: boolean;
   /** Range of ids of the owners of a directory, or of a seed. */
@@ -63,9 +72,8 @@ export async function openIndex(
   signal: AbortSignal,
 ): Promise<OpenedIndex> {
   await using resources = new AsyncDisposableStack();
-  const { rateLimitBps } = options;
-  const rateLimit = rateLimitBps === undefined ? undefined : new RateLimit(rateLimitBps);
-  const client = new HttpClient({ rateLimit });
+  const access = networkAccess(options);
+  const client = new HttpClient(await withStoreAccess(location, access));
   resources.defer(() => client.close());
   const locations = storeLocations(location, options);
   const key = storeKey(options, [location, ...locations]);
@@ -73,19 +81,24 @@ export async function openIndex(
   const finder = options.peers === true ? resources.use(new PeerFinder()) : undefined;
   const { bytes, name } = await fetchIndex(location, {
     load: (url, request) => client.fetchBytes(url, request),
+    access,
     signal,
   });
   const index = parseIndex(bytes, name, key);
   const opened: ReadStore[] = [];
   for (const storeLocation of locations) {
-    const store = await openStore(storeLocation, { rateLimit });
+    const store = await openStore(storeLocation, access);
     resources.defer(() => store.close());
     opened.push(store);
   }
   finder?.want(indexDigest(bytes));
   const neighbours = finder === undefined ? undefined : withNeighbours(finder, opened, { index, key, progress });
   resources.defer(() => neighbours?.close());
-  const stores = (neighbours?.stores ?? opened).map((store) => (key === undefined ? store : encryptStore(store, key)));
+  const fetching = (neighbours?.stores ?? opened).map((store) =>
+    key === undefined ? store : encryptStore(store, key),
+  );
+  const { stores, cached } = await keptOnDisk(fetching, options, progress);
+  resources.defer(() => cached?.close());
   const seeds: Seed[] = [];
   for (const path of options.seed ?? []) {
     const { idShift, lazySeeds: lazy } = options;
@@ -100,7 +113,7 @@ export async function openIndex(
     seeds,
     indexBytes: client.statistics.bytes,
     fromPeers: () => neighbours?.chunks() ?? 0,
-    httpRequests: () => stores.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
+    httpRequests: () => fetching.reduce((sum, store) => sum + requestsOf(store), client.statistics.requests),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -108,7 +121,7 @@ export async function openIndex(
 /** As openIndex(), for what is of use without a store: the one beside the index need not be there. */
 export async function openIndexAlone(
   location: string,
-  options: StoreOptions,
+  options: StoreOptions & NetworkOptions,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<OpenedIndex> {
@@ -117,7 +130,11 @@ export async function openIndexAlone(
   } catch (error) {
     if (options.store !== undefined || !(error instanceof NotFoundError) || error.code !== "store-missing") throw error;
     return {
-      index: await readIndex(location, { key: storeKey(options, [location]), signal }),
+      index: await readIndex(location, {
+        key: storeKey(options, [location]),
+        access: networkAccess(options),
+        signal,
+      }),
       stores: [],
       seeds: [],
       indexBytes: 0,
@@ -156,25 +173,50 @@ export async function openTree(
     const opened = await openIndex(location, options, progress, signal);
     return { source: opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
   }
-  const source: TreeSource =
-    kind === "archive" || location === "-"
-      ? { archive: archiveSource(location, signal) }
-      : { directory: directoryPath(location), flags: options.flags, idShift: options.idShift };
+  if (kind === "archive" || location === "-") {
+    const opened = await openArchive(location, options, signal);
+    return { source: { archive: opened.archive }, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  }
+  const source: TreeSource = {
+    directory: directoryPath(location),
+    flags: options.flags,
+    idShift: options.idShift,
+  };
   return { source, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-/** An archive is read from a file, standard input or another machine. @throws ConfigError `archive-remote` */
-export function archiveSource(location: string, signal: AbortSignal): ByteSource {
+export interface OpenedArchive extends AsyncDisposable {
+  readonly archive: ByteSource;
+}
+
+/**
+ * An archive in a file, on standard input, on another machine or on a web server; disposing removes what was
+ * fetched.
+ * @throws ConfigError `archive-remote`; as fetchArchive()
+ */
+export async function openArchive(
+  location: string,
+  options: NetworkOptions,
+  signal: AbortSignal,
+): Promise<OpenedArchive> {
+  const access = networkAccess(options);
   if (isSshLocation(location)) {
     const remote = parseSshLocation(location);
-    return pullArchive(sshConnect(remote), remote.path, signal);
+    const archive = pullArchive(sshConnect(remote, access), remote.path, signal);
+    return { archive, [Symbol.asyncDispose]: nothingToClose };
   }
-  if (!isRemoteLocation(location)) return location;
-  throw new ConfigError("an archive on a web server or storage service cannot be read in place", {
+  if (!isRemoteLocation(location)) return { archive: location, [Symbol.asyncDispose]: nothingToClose };
+  if (isHttpUrl(location)) {
+    const fetched = await fetchArchive(location, access, signal);
+    return { archive: fetched.path, [Symbol.asyncDispose]: () => fetched[Symbol.asyncDispose]() };
+  }
+  throw new ConfigError("an archive on a storage service cannot be read in place", {
     code: "archive-remote",
     hint: "publish a .caidx, or download the archive first",
   });
 }
+
+async function nothingToClose(): Promise<void> {}
 
 function directoryPath(location: string): string {
   if (statSync(location, { throwIfNoEntry: false })?.isFile() !== true) return location;

@@ -2,14 +2,20 @@
  * The operands of `pull` and `push`, which the peer's casync or imgtool writes and ssh hands over.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError, parseSize } from "@imgtool/core";
 import type { Command } from "commander";
+import { wrapped } from "./parse.ts";
 
 export interface RemoteOperands {
   readonly archive: string | undefined;
   readonly index: string | undefined;
   readonly store: string | undefined;
   readonly extraStores: readonly string[];
+}
+
+export interface RemoteOptions {
+  /** Bytes a second that are sent to the other machine, and received from it. */
+  readonly rateLimitBps?: number;
 }
 
 const notice = `
@@ -24,6 +30,9 @@ export function addRemoteOperands(command: Command): Command {
     .argument("<index>", "path of a .caibx or .caidx, or -")
     .argument("<store>", "path of the chunk store, or -")
     .argument("[stores...]", "paths of other stores to read from")
+    .option("--rate-limit-bps <bytes>", "send and receive no more bytes a second; K and M allowed", (text) =>
+      wrapped(() => parseSize(text)),
+    )
     .addHelpText("after", notice);
 }
 

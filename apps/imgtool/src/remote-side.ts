@@ -2,11 +2,13 @@
  * What `pull` and `push` open for another machine: the standard streams and the stores.
  * @module
  */
+import type { RemoteOptions } from "./remote-operands.ts";
 import { NotFoundError } from "@imgtool/core";
-import { type Channel, openLocalStore, type ReadStore, streamChannel } from "@imgtool/store";
+import { type Channel, openLocalStore, RateLimit, type ReadStore, streamChannel } from "@imgtool/store";
 
-export function standardChannel(): Channel {
-  return streamChannel("the other machine", process.stdin, process.stdout);
+export function standardChannel({ rateLimitBps }: RemoteOptions): Channel {
+  const limit = rateLimitBps === undefined ? undefined : new RateLimit(rateLimitBps);
+  return streamChannel("the other machine", process.stdin, process.stdout, limit);
 }
 
 /** A store for reading. One that is not there holds nothing, as for casync. */

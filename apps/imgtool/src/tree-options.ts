@@ -5,6 +5,7 @@
 import type { Progress } from "@imgtool/core";
 import type { Command } from "commander";
 import { addNetworkOptions, addStoreOptions, addWhatOption, type What } from "./chunk-options.ts";
+import { addDiskCacheOptions } from "./disk-cache.ts";
 import { openTree, type OpenedTree, type OpenOptions } from "./open-source.ts";
 import { yesNo } from "./parse.ts";
 import { addUidOptions, idShiftOf, type UidOptions } from "./uid-options.ts";
@@ -67,7 +68,7 @@ export function addTreeArguments(
     .argument("[path]", "a path inside the archive; of an index, only the chunks that it needs are fetched")
     .option("--seed <path>", "a directory, file, device or index to take chunks from; may be repeated", collect);
   addWhatOption(command, whats);
-  return addFeatureOptions(addNetworkOptions(addStoreOptions(command)));
+  return addFeatureOptions(addDiskCacheOptions(addNetworkOptions(addStoreOptions(command))));
 }
 
 /** Opens a tree, or the node at a path inside it. */

@@ -3,10 +3,12 @@
  * @module
  */
 import { AbortedError, FormatError } from "@imgtool/core";
+import { setStoreAccess } from "@imgtool/store/access";
 import { Command } from "commander";
 import { ignoredOptions } from "./casync-options.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 import { withResultFile } from "./report/result-file.ts";
+import { storesFileAccess } from "./stores-file/stores-file.ts";
 import { warnUnused } from "./unused-options.ts";
 
 export interface VerbContext {
@@ -56,6 +58,7 @@ export async function runVerb(command: Command, work: (context: VerbContext) => 
     options.resultFile,
   );
   warnUnused(command, ignoredOptions(command), "for this verb", reporter);
+  setStoreAccess(storesFileAccess());
   const controller = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(130);

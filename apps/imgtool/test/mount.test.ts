@@ -1,12 +1,14 @@
 /** Mounts of trees on web servers that fail: errors instead of waits, and what is kept here. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
+import { silentProgress } from "@imgtool/core";
 import { needRoot, randomBytes, run, runAsync, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
+import { openImage } from "../src/open-image.ts";
 import { imgtool } from "./cli.ts";
 
 /** A web server that serves a directory, sends half of each file and then nothing more, or closes connections. */
@@ -112,5 +114,62 @@ test(
     await read();
     expect(readdirSync(target)).toEqual(["large", "small"]);
     expect(await whole.end()).toBe(0);
+  },
+);
+
+test("a chunk that does not come is waited for once, with a disk cache, too", { tags: ["system"] }, async () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("raw"), randomBytes(100_000, "once"));
+  run(imgtool, ["make", "--durable=no", folder.join("x.caibx"), folder.join("raw")]);
+  using server = await faultyServer(folder.path);
+  await using opened = await openImage(
+    `${server.url}x.caibx`,
+    { cacheSize: 1, diskCache: folder.join("kept"), diskCacheSize: 1, timeout: 2000 },
+    silentProgress,
+    new AbortController().signal,
+  );
+  server.does = "stall";
+  const before = performance.now();
+  await expect(opened.image.read(0, 10)).rejects.toMatchObject({ code: "store-too-slow" });
+  expect(performance.now() - before).toBeLessThan(3500);
+  server.does = "serve";
+  expect(Buffer.from(await opened.image.read(0, 100_000)).equals(readFileSync(folder.join("raw")))).toBe(true);
+});
+
+test(
+  "extract, list and cat keep chunks on the disk, and mend what is damaged there",
+  { tags: ["system"] },
+  async () => {
+    using folder = temporaryFolder();
+    const tree = folder.join("tree");
+    mkdirSync(tree);
+    writeFileSync(`${tree}/file`, randomBytes(700_000, "kept"));
+    run(imgtool, ["make", "--durable=no", folder.join("x.caidx"), tree]);
+    run(imgtool, ["make", "--durable=no", folder.join("x.caibx"), `${tree}/file`]);
+    using server = await faultyServer(folder.path);
+    const extract = (name: string, target: string): Promise<string> =>
+      runAsync(imgtool, ["extract", "--json", `--disk-cache=${folder.join("kept")}`, `${server.url}${name}`, target]);
+    await extract("x.caibx", folder.join("blob"));
+    const kept = (): string[] => globSync(folder.join("kept/*/*.cacnk"));
+    const count = kept().length;
+    expect(count).toBeGreaterThan(3);
+    const [damaged = ""] = kept();
+    const whole = readFileSync(damaged);
+    chmodSync(damaged, 0o600);
+    writeFileSync(damaged, "damaged");
+    await extract("x.caibx", folder.join("blob2"));
+    for (const name of ["blob", "blob2"])
+      expect(readFileSync(folder.join(name)).equals(readFileSync(`${tree}/file`))).toBe(true);
+    expect(readFileSync(damaged).equals(whole)).toBe(true);
+    // Without the store, from the cache alone.
+    rmSync(folder.join("default.castr"), { recursive: true });
+    await extract("x.caibx", folder.join("blob3"));
+    expect(readFileSync(folder.join("blob3")).equals(readFileSync(`${tree}/file`))).toBe(true);
+    const disk = `--disk-cache=${folder.join("kept")}`;
+    run(imgtool, ["make", "--durable=no", folder.join("x.caidx"), tree]);
+    await extract("x.caidx", folder.join("out"));
+    rmSync(folder.join("default.castr"), { recursive: true });
+    expect(await runAsync(imgtool, ["list", disk, `${server.url}x.caidx`])).toContain("file");
+    expect(await runAsync(imgtool, ["cat", disk, "--length=10", `${server.url}x.caidx`, "file"])).not.toBe("");
   },
 );

@@ -231,3 +231,85 @@ test("through a real ssh, which checks the host's key", { tags: ["system"] }, as
   expectError(cli(["extract", `${sftp}/y.caibx`, folder.join("none")], { env }), 8, "Host key verification failed");
   expectError(cli(["digest", `${base}/x.caibx`], { env }), 8, "Host key verification failed");
 });
+
+test("a link that stalls ends in an error of the network", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("blob"), randomBytes(200_000, "stalls"));
+  expect(cli(["make", "x.caibx", "blob"], { cwd: folder.path }).exitCode).toBe(0);
+  writeFileSync(folder.join("stalled"), "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
+  const options = { cwd: folder.path, env: { CASYNC_SSH_PATH: folder.join("stalled"), XDG_CONFIG_HOME: folder.path } };
+  const message = "host has said nothing for 0.5 s: expected its greeting";
+  const extract = ["extract", "--timeout=0.5"];
+  expectError(cli([...extract, "--store=sftp://host/s", "x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "--store=host:/s", "x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "sftp://host/x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "host:/x.caibx", "out"], options), 8, message);
+  expectError(cli([...extract, "host:/x.catar", "out"], options), 8, message);
+  mkdirSync(folder.join("imgtool"));
+  writeFileSync(folder.join("imgtool/stores.conf"), "[Store sftp://host/*]\nTimeout=0.5\n");
+  expectError(cli(["extract", "--store=sftp://host/s", "x.caibx", "out"], options), 8, message);
+});
+
+test("a link that breaks amid a message is an error of the network on both sides", { tags: ["system"] }, () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("blob"), randomBytes(300_000, "breaks"));
+  expect(cli(["make", "x.caibx", "blob"], { cwd: folder.path }).exitCode).toBe(0);
+  const ssh = folder.join("ssh");
+  const options = { cwd: folder.path, env: { CASYNC_SSH_PATH: ssh, CASYNC_REMOTE_PATH: imgtool } };
+  // The greeting, and what comes behind it up to its hundredth byte.
+  const cut = "{ dd bs=24 count=1; dd bs=100 count=1; } 2>/dev/null";
+  const hello = "dd bs=24 count=1 2>/dev/null";
+  const breaks = (command: string): void => writeFileSync(ssh, `#!/bin/sh\nshift\n${command}\n`, { mode: 0o755 });
+  breaks(`${hello} | sh -c "$*" 2>/dev/null | ${cut}`);
+  expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 8, "amid a message");
+  breaks(`${hello} | sh -c "$*" 2>/dev/null | ${cut}; echo gone >&2; exit 255`);
+  expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 8, "cannot reach host", "gone");
+  // The far side of a push, whose client goes away.
+  breaks(`${cut} | { sh -c "$*" 2>${folder.join("said")}; echo $? >${folder.join("status")}; }`);
+  expect(cli(["make", `host:${folder.join("y.caibx")}`, "blob"], options).exitCode).not.toBe(0);
+  expect(readFileSync(folder.join("status"), "utf8")).toBe("8\n");
+  expect(readFileSync(folder.join("said"), "utf8")).toContain("amid a message");
+  breaks("echo Welcome to this machine, where a shell says something");
+  expectError(cli(["extract", `host:${folder.join("x.caibx")}`, "out"], options), 3, "does not speak");
+});
+
+function runProgram(path: string, args: readonly string[], env: Readonly<Record<string, string>>): CliRun {
+  const { status, stdout, stderr } = tryRun(path, args, { env });
+  return { exitCode: status, stdout: stdout.toString("utf8"), stderr };
+}
+
+test(
+  "casync's limit of the rate is kept at the other end, and imgtool's over ssh and sftp",
+  { tags: ["system"] },
+  (context) => {
+    needPrograms(context, "casync");
+    using folder = temporaryFolder();
+    // 900 kB at 250 kB/s are 3.6 seconds less the beginning; without a limit it is one or two.
+    writeFileSync(folder.join("blob"), randomBytes(900_000, "rate"));
+    run("casync", ["make", folder.join("x.caibx"), folder.join("blob")]);
+    for (const name of ["far", "far2"]) mkdirSync(folder.join(name));
+    const sftp = folder.join("sftp");
+    writeFileSync(sftp, "#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n", { mode: 0o755 });
+    const env = { CASYNC_SSH_PATH: fakeSsh(folder), CASYNC_REMOTE_PATH: imgtool, TMPDIR: folder.path };
+    const limit = "--rate-limit-bps=250000";
+    let count = 0;
+    const timed = (path: string, args: readonly string[], ssh = env.CASYNC_SSH_PATH): void => {
+      const before = performance.now();
+      const { exitCode, stderr } = runProgram(path, args, { ...env, CASYNC_SSH_PATH: ssh });
+      expect([args, exitCode, stderr]).toEqual([args, 0, stderr]);
+      expect([args, performance.now() - before > 3200]).toEqual([args, true]);
+    };
+    const out = (): string => folder.join(`out${count++}`);
+    const host = `host:${folder.path}`;
+    timed("casync", [limit, "extract", `${host}/x.caibx`, out()]);
+    timed("casync", [limit, "make", `${host}/far/y.caibx`, folder.join("blob")]);
+    timed(imgtool, ["extract", limit, `${host}/x.caibx`, out()]);
+    timed(imgtool, ["make", limit, `${host}/far2/z.caibx`, folder.join("blob")]);
+    const url = `sftp://host${folder.path}`;
+    timed(imgtool, ["extract", limit, `${url}/x.caibx`, out()], sftp);
+    timed(imgtool, ["verify", limit, `${url}/x.caibx`], sftp);
+    timed(imgtool, ["make", limit, `--store=${url}/up`, folder.join("w.caibx"), folder.join("blob")], sftp);
+    for (let i = 0; i < count; i++)
+      expect(readFileSync(folder.join(`out${i}`)).equals(readFileSync(folder.join("blob")))).toBe(true);
+  },
+);

@@ -16,6 +16,7 @@ import {
   isRemoteLocation,
   isStoredFile,
   type LocalStorePlace,
+  type OpenStoreOptions,
   openWriteStore,
   shownLocation,
   storedFileBelow,
@@ -61,6 +62,8 @@ export interface PublishOptions {
    * the names of all of them, is not.
    */
   readonly key?: StoreKey | undefined;
+  /** For the drivers of the store and the destination. */
+  readonly access?: OpenStoreOptions | undefined;
   /** Default "zstd". */
   readonly compression?: Compression | undefined;
   /** Whether everything is flushed to the disk before it is named. Default true. */
@@ -95,7 +98,9 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
   for (const part of [family, name, ...options.artifacts.map((artifact) => artifact.name)]) requireFileName(part);
   const location = options.store ?? fileIn(destination, "default.castr");
   // One on this machine is written by the worker threads themselves.
-  const opened = isRemoteLocation(location) ? await openWriteStore(location, { create: true }) : undefined;
+  const opened = isRemoteLocation(location)
+    ? await openWriteStore(location, { ...options.access, create: true })
+    : undefined;
   const { key } = options;
   const remote = opened === undefined || key === undefined ? opened : encryptStore(opened, key);
   try {
@@ -105,7 +110,7 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
       progress: options.progress ?? silentProgress,
     };
     const published = isStoredFile(destination)
-      ? await uploading(destination, `${family}.versions.json`, signal, (folder) =>
+      ? await uploading(destination, `${family}.versions.json`, { ...options.access, signal }, (folder) =>
           publishInto({ ...context, destination: folder, published: destination }),
         )
       : await publishInto({ ...context, published: destination });

@@ -6,7 +6,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, throwIfAborted } from "@imgtool/core";
-import { fetchStoredFile, storedFileBelow, writeStoredFile } from "@imgtool/store";
+import { fetchStoredFile, storedFileBelow, type StoredFileOptions, writeStoredFile } from "@imgtool/store";
 
 /** Largest version list that is taken, in bytes: some hundred thousand files. */
 const maxListBytes = 32 * 1024 ** 2;
@@ -25,22 +25,22 @@ interface Published {
 export async function uploading<Result extends Published>(
   destination: string,
   list: string,
-  signal: AbortSignal | undefined,
+  options: StoredFileOptions,
   publishInto: (folder: string) => Promise<Result>,
 ): Promise<Result> {
   // /tmp may be memory
   const folder = await mkdtemp(join(process.env["TMPDIR"] || "/var/tmp", "imgtool-publish-"));
   try {
-    const former = await fetchStoredFile(storedFileBelow(destination, list), maxListBytes, { signal });
+    const former = await fetchStoredFile(storedFileBelow(destination, list), maxListBytes, options);
     if (former !== undefined) await writeFile(join(folder, list), former);
     const result = await publishInto(folder);
     let changed = result.artifacts.some(({ newChunks }) => newChunks > 0);
     for (const name of [...result.artifacts.map(({ file }) => file), list]) {
-      throwIfAborted(signal);
+      throwIfAborted(options.signal);
       const bytes = await readFile(join(folder, name));
       const location = storedFileBelow(destination, name);
-      if (await isThere(location, bytes, signal)) continue;
-      await writeStoredFile(location, bytes, { signal });
+      if (await isThere(location, bytes, options)) continue;
+      await writeStoredFile(location, bytes, options);
       changed = true;
     }
     return { ...result, changed };
@@ -50,9 +50,9 @@ export async function uploading<Result extends Published>(
 }
 
 /** Whether the destination has the same already. */
-async function isThere(location: string, bytes: Buffer, signal: AbortSignal | undefined): Promise<boolean> {
+async function isThere(location: string, bytes: Buffer, options: StoredFileOptions): Promise<boolean> {
   try {
-    const found = await fetchStoredFile(location, bytes.length, { signal });
+    const found = await fetchStoredFile(location, bytes.length, options);
     return found !== undefined && bytes.equals(found);
   } catch (error) {
     // larger than what is published

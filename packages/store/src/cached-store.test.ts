@@ -1,8 +1,12 @@
 import { randomBytes, temporaryFolder } from "@imgtool/testkit";
+import { chmodSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { CachedStore } from "./cached-store.ts";
+import { chunkPath } from "./chunk-path.ts";
 import { chunkName } from "./digest.ts";
+import { maxStoredBytes } from "./limits.ts";
 import { openLocalStore } from "./local.ts";
+import { readChunk } from "./read-chunk.ts";
 import type { ReadStore } from "./store.ts";
 import { limitTime } from "./time-limit.ts";
 
@@ -67,6 +71,79 @@ test("what the copy has lost is fetched again; where nothing can be kept, chunks
   folder[Symbol.dispose]();
   await readAll(cached, [1, 2]);
   expect(store.asked).toEqual([0, 0, 1, 2]);
+});
+
+test("a damaged copy is found, removed, fetched anew and kept again", async () => {
+  using folder = temporaryFolder();
+  const directory = folder.join("kept");
+  const store = elsewhere();
+  const cached = await CachedStore.open(store, { directory, maxBytes: 10_000 });
+  await readAll(cached, [0, 1, 2, 3]);
+  const path = (i: number): string => folder.join("kept", chunkPath(names[i] ?? "", false));
+  const damage: readonly ((path: string) => void)[] = [
+    (file) => writeFileSync(file, Buffer.alloc(1000)),
+    (file) => writeFileSync(file, "short"),
+    (file) => truncateSync(file, 0),
+    (file) => writeFileSync(file, Buffer.alloc(maxStoredBytes(1000) + 1)),
+  ];
+  for (const [i, harm] of damage.entries()) {
+    chmodSync(path(i), 0o600);
+    harm(path(i));
+  }
+  // Of this run, and of one that begins with the damage.
+  for (const [reader, wanted] of [
+    [cached, [0, 1, 2, 3]],
+    [await CachedStore.open(store, { directory, maxBytes: 10_000 }), [0, 1, 2, 3]],
+  ] as const) {
+    for (const i of wanted) {
+      const plain = await readChunk([reader], names[i] ?? "", 1000);
+      expect(Buffer.compare(plain, chunks[i] ?? plain)).toBe(0);
+      expect(Buffer.compare(readFileSync(path(i)), plain)).toBe(0);
+    }
+  }
+  expect(store.asked).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+  expect(cached.free).toBe(6000);
+  // Where the original is damaged, nothing of it stays.
+  const bad = { ...elsewhere(), get: async () => ({ bytes: Buffer.alloc(1000), compressed: false }) };
+  const other = await CachedStore.open(bad, { directory: folder.join("other"), maxBytes: 10_000 });
+  await expect(readChunk([other], names[0] ?? "", 1000)).rejects.toMatchObject({ code: "chunk-altered" });
+  expect(other.keeps(names[0] ?? "")).toBe(false);
+  expect(other.free).toBe(10_000);
+});
+
+test("the bound is the folder's, whoever writes to it, and the least recently used of all goes first", async () => {
+  using folder = temporaryFolder();
+  const directory = folder.join("kept");
+  const many = Array.from({ length: 200 }, (_, i) => randomBytes(1000, `many ${i}`));
+  const store: ReadStore = {
+    ...elsewhere(),
+    get: async (name) => {
+      const bytes = many.find((one) => chunkName(one) === name);
+      return bytes === undefined ? undefined : { bytes, compressed: false };
+    },
+  };
+  const size = async (): Promise<number> => {
+    let sum = 0;
+    for await (const entry of (await openLocalStore(directory)).list()) if (entry.kind === "chunk") sum += entry.bytes;
+    return sum;
+  };
+  const two = [
+    await CachedStore.open(store, { directory, maxBytes: 32_000 }),
+    await CachedStore.open(store, { directory, maxBytes: 32_000 }),
+  ] as const;
+  const often = chunkName(many[0] ?? new Uint8Array(0));
+  for (const [i, bytes] of many.entries()) {
+    await two[i % 2 === 0 ? 0 : 1].get(chunkName(bytes));
+    await two[0].get(often);
+    expect(await size()).toBeLessThanOrEqual(32_000);
+  }
+  expect(await size()).toBeGreaterThan(24_000);
+  // The newest of both are there, and what is old is gone.
+  const lone = await CachedStore.open({ ...store, get: async () => undefined }, { directory, maxBytes: 32_000 });
+  expect(lone.keeps(chunkName(many[199] ?? new Uint8Array(0)))).toBe(true);
+  expect(lone.keeps(chunkName(many[1] ?? new Uint8Array(0)))).toBe(false);
+  await Promise.all(two.map((one) => one.close()));
+  expect(await size()).toBeLessThanOrEqual(32_000);
 });
 
 test("a store that does not answer in time has failed, and its request is ended", async () => {

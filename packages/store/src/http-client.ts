@@ -12,7 +12,7 @@ import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
 import { exchange, type BodySink, type ExchangeResult, type HttpMethod } from "./http-exchange.ts";
 import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
-import type { RateLimit } from "./rate-limit.ts";
+import { paced, type RateLimit } from "./rate-limit.ts";
 import { storeError } from "./local-errors.ts";
 import { parseHttpUrl, redirected, type HttpTarget } from "./http-target.ts";
 
@@ -39,9 +39,12 @@ export interface HttpClientOptions extends RetryOptions {
   /** The client's own certificate and its key, in PEM form, for servers that ask for one. */
   readonly clientCertificate?: string;
   readonly clientKey?: string;
-  /** A limit of what is received, which several clients may share. */
+  /** A limit of what is received and sent, which several clients may share. */
   readonly rateLimit?: RateLimit | undefined;
-  /** Headers of every request, for example Authorization. */
+  /**
+   * Headers of every request, for example Authorization. They stay with the origin of the request: a server
+   * that it is redirected to does not get them.
+   */
   readonly headers?: Readonly<Record<string, string>>;
   /** Makes the headers that authorize a request, each time it is sent: they may hold the time. */
   readonly sign?: (request: SignableRequest) => Promise<Readonly<Record<string, string>>>;
@@ -107,7 +110,7 @@ export class HttpClient {
     this.#options = options;
     this.#limit = new AdaptiveLimit(options.concurrency ?? 32);
     // compressed transfer would only cost time: chunks are compressed already
-    this.#headers = { "user-agent": "imgtool", "accept-encoding": "identity", ...options.headers };
+    this.#headers = { "user-agent": "imgtool", "accept-encoding": "identity" };
   }
 
   /** Whether the server has it: a HEAD request. */
@@ -226,7 +229,12 @@ export class HttpClient {
   ): Promise<ExchangeResult> {
     const { method, body, maxBytes = 0, signal } = call;
     const { authorization } = target;
-    const plain = { ...this.#headers, ...call.headers, ...(authorization === undefined ? {} : { authorization }) };
+    const plain = {
+      ...this.#headers,
+      ...(isSameOrigin ? this.#options.headers : {}),
+      ...call.headers,
+      ...(authorization === undefined ? {} : { authorization }),
+    };
     const { retries = 5, rateLimit } = this.#options;
     const sign = isSameOrigin ? this.#options.sign : undefined;
     const dispatcher = await (this.#dispatcher ??= makeDispatcher(this.#options));
@@ -238,6 +246,8 @@ export class HttpClient {
       try {
         const headers = sign === undefined ? plain : await sign({ method, target, headers: plain, body });
         this.statistics.requests++;
+        if (body !== undefined) await paced(rateLimit, body.length, signal);
+        throwIfAborted(signal);
         const request = { method, headers, body, maxBytes, signal, rateLimit };
         const result = await exchange(dispatcher, target, request, makeSink());
         this.statistics.bytes += result.received;

@@ -26,7 +26,7 @@ export function statusError(
   errorCode?: string,
 ): NetworkError {
   const hints: Readonly<Record<number, string>> = {
-    401: "check the credentials; for a web server, write them into the URL: https://user:password@host/",
+    401: "check the credentials; those for web servers belong into ~/.config/imgtool/stores.conf: see docs/stores.md",
     403: isReading(method)
       ? "check that the server lets you read; object storage answers 403 for what is missing unless it may be listed"
       : "check that these credentials may write",
@@ -88,10 +88,21 @@ export function connectionError(target: HttpTarget, cause: unknown, method: Http
   return new NetworkError(`cannot ${verb} ${target.shown}: ${errorMessage(inner) || code}`, {
     ...options,
     code: "http-connection",
-    hint: /CERT|SIGNED|_ALTNAME_/.test(code)
-      ? "the server's certificate is not trusted: point NODE_EXTRA_CA_CERTS to a PEM file with its authority"
-      : "check that the server runs, its name, and HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+    hint: connectionHint(target, code),
   });
+}
+
+function connectionHint(target: HttpTarget, code: string): string {
+  // an alert is what the server says of the client: that it has no certificate, or a wrong one
+  if (/^ERR_SSL_.*ALERT.*CERT|^ERR_SSL_.*ALERT_UNKNOWN_CA/.test(code))
+    return "the server asks for another client certificate: name it with ClientCertificate= in stores.conf (docs/stores.md)";
+  if (/CERT|SIGNED|_ALTNAME_/.test(code))
+    return "the server's certificate is not trusted: name a PEM file with its authority in stores.conf (CertificateAuthority=, docs/stores.md) or NODE_EXTRA_CA_CERTS";
+  const general = "check that the server runs, its name, and HTTP_PROXY, HTTPS_PROXY and NO_PROXY";
+  // With TLS 1.3 a server that is shown no certificate hangs up after the client's handshake is complete.
+  return target.origin.startsWith("https:") && (code === "UND_ERR_SOCKET" || code === "ECONNRESET")
+    ? `${general}; where it asks for a client certificate, ClientCertificate= in stores.conf names one (docs/stores.md)`
+    : general;
 }
 
 function isReading(method: HttpMethod): boolean {

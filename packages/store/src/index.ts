@@ -84,4 +84,5 @@ export {
 export { openChunk, readChunk, readStoredChunk } from "./read-chunk.ts";
 export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";
 export * from "./store.ts";
+export { setStoreAccess, type StoreAccess, withStoreAccess } from "./store-access.ts";
 export { limitTime } from "./time-limit.ts";

@@ -12,6 +12,7 @@ import type { LocalStoreOptions } from "./local.ts";
 import { objectScheme, objectSchemeNames, type ObjectStoreOptions } from "./object-schemes.ts";
 import type { SshOptions } from "./remote/ssh-channel.ts";
 import { isSshLocation, withPath } from "./remote/ssh-location.ts";
+import { withStoreAccess } from "./store-access.ts";
 import type { PruneStore, ReadStore, WriteStore } from "./store.ts";
 
 export interface OpenStoreOptions extends LocalStoreOptions, HttpStoreOptions, ObjectStoreOptions, SshOptions {}
@@ -58,23 +59,23 @@ function shownMember(location: string): string {
 export async function openStore(location: string, options: OpenStoreOptions = {}): Promise<ReadStore> {
   if (isFailoverGroup(location)) {
     // another member is a better second attempt than a dead one's sixth
-    const memberOptions = { retries: 1, ...options };
     return new FailoverStore(
       groupMembers(location).map((member) => ({
         location: shownLocation(member),
-        open: () => openStore(member, memberOptions),
+        open: async () => openWith(member, { retries: 1, ...(await withStoreAccess(member, options)) }),
       })),
     );
   }
-  if (isHttpUrl(location)) {
-    const { openHttpStore } = await import("./http.ts");
-    return openHttpStore(location, options);
-  }
+  return openWith(location, await withStoreAccess(location, options));
+}
+
+/** Opens a single store for reading, with all that is known of it. */
+async function openWith(location: string, options: OpenStoreOptions): Promise<ReadStore> {
   if (isSshLocation(location)) {
     const { openSshStore } = await import("./remote/remote-store.ts");
     return openSshStore(location, options);
   }
-  return openWriteStore(location, options);
+  return openWriteWith(location, options);
 }
 
 /**
@@ -83,12 +84,16 @@ export async function openStore(location: string, options: OpenStoreOptions = {}
  * @throws ConfigError `store-read-only`, `store-scheme-unknown`; as openLocalStore
  */
 export async function openWriteStore(location: string, options: OpenStoreOptions = {}): Promise<WriteStore> {
+  return openWriteWith(location, await withStoreAccess(location, options));
+}
+
+async function openWriteWith(location: string, options: OpenStoreOptions): Promise<WriteStore> {
   refuseGroup(location);
   if (isHttpUrl(location)) {
     const { openHttpStore } = await import("./http.ts");
     return openHttpStore(location, options);
   }
-  return (await objectScheme(location)?.store(location, options)) ?? openPruneStore(location, options);
+  return (await objectScheme(location)?.store(location, options)) ?? openPruneWith(location, options);
 }
 
 /**
@@ -97,6 +102,10 @@ export async function openWriteStore(location: string, options: OpenStoreOptions
  * @throws ConfigError `store-read-only` where the store cannot say what it holds; as openWriteStore
  */
 export async function openPruneStore(location: string, options: OpenStoreOptions = {}): Promise<PruneStore> {
+  return openPruneWith(location, await withStoreAccess(location, options));
+}
+
+async function openPruneWith(location: string, options: OpenStoreOptions): Promise<PruneStore> {
   refuseGroup(location);
   if (isSshLocation(location)) {
     throw new ConfigError("a store on another machine is written by the program there, for an index there", {

@@ -24,7 +24,7 @@ import type { ChunkName, ReadStore, StoredChunk } from "./store.ts";
  * The plain bytes of a chunk.
  *
  * Stores are asked in order. One that fails or holds the chunk altered is passed over; its error is
- * thrown only when no later store has the chunk.
+ * thrown only when no later store has the chunk. A damaged copy is removed, and its store asked once more.
  * @param size the chunk's length in bytes as the index declares it
  * @throws IntegrityError `chunk-altered` when a store holds other bytes under the name; NotFoundError
  *   `chunk-missing` when no store holds it; what a store threw, when it could not tell; AbortedError
@@ -50,21 +50,39 @@ export async function readStoredChunk(
   return (await findChunk(stores, name, size, digest, signal)).stored;
 }
 
+interface FoundChunk {
+  readonly stored: StoredChunk;
+  readonly plain: Uint8Array;
+}
+
 async function findChunk(
   stores: readonly ReadStore[],
   name: ChunkName,
   size: number,
   digest: DigestAlgorithm,
   signal: AbortSignal | undefined,
-): Promise<{ readonly stored: StoredChunk; readonly plain: Uint8Array }> {
+): Promise<FoundChunk> {
   checkChunkName(name);
+  const getAndOpen = async (store: ReadStore): Promise<FoundChunk | undefined> => {
+    for (let isAgain = false; ; isAgain = true) {
+      const stored = await store.get(name, signal, maxStoredBytes(size));
+      if (stored === undefined) return undefined;
+      try {
+        return { stored, plain: openChunk(stored, name, size, digest, store.location) };
+      } catch (error) {
+        // A copy may be damaged where the original is whole; what comes damaged twice is not kept either.
+        const wasCopy = error instanceof IntegrityError && (await store.discard?.(name)) === true;
+        if (!wasCopy || isAgain) throw error;
+      }
+    }
+  };
   let altered: IntegrityError | undefined;
   let failed: ImgtoolError | undefined;
   for (const store of stores) {
     throwIfAborted(signal);
     try {
-      const stored = await store.get(name, signal, maxStoredBytes(size));
-      if (stored !== undefined) return { stored, plain: openChunk(stored, name, size, digest, store.location) };
+      const found = await getAndOpen(store);
+      if (found !== undefined) return found;
     } catch (error) {
       if (!(error instanceof ImgtoolError) || error instanceof AbortedError) throw error;
       if (error instanceof IntegrityError) altered ??= error;

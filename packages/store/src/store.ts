@@ -49,6 +49,11 @@ export interface ReadStore {
   storedSize?(name: ChunkName, signal?: AbortSignal): Promise<number | undefined>;
   /** What a chunk takes up in the store, in bytes, where that is not its length: encrypted, it is longer. */
   storedBytes?(chunk: StoredChunk): number;
+  /**
+   * Of a store with copies: what get() has handed out under the name is not the chunk, so the copy of it goes.
+   * @returns whether there was one, so that asking again may bring the chunk
+   */
+  discard?(name: ChunkName): Promise<boolean>;
   /** Ends connections; a closed store is not used again. */
   close(): Promise<void>;
 }

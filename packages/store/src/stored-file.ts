@@ -4,6 +4,7 @@
  */
 import { ConfigError } from "@imgtool/core";
 import { objectScheme, objectSchemeNames, type ObjectFile, type ObjectStoreOptions } from "./object-schemes.ts";
+import { withStoreAccess } from "./store-access.ts";
 
 export interface StoredFileOptions extends ObjectStoreOptions {
   readonly signal?: AbortSignal | undefined;
@@ -51,7 +52,7 @@ async function at<T>(
   options: StoredFileOptions,
   work: (objects: ObjectFile) => Promise<T>,
 ): Promise<T> {
-  const objects = await objectScheme(location)?.objects(location, options);
+  const objects = await objectScheme(location)?.objects(location, await withStoreAccess(location, options));
   if (objects === undefined) {
     throw new ConfigError(`no driver takes the file ${location}`, {
       code: "store-scheme-unknown",

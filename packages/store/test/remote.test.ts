@@ -8,6 +8,7 @@ import { expect, test } from "vitest";
 import {
   chunkName,
   compressChunk,
+  type Connect,
   openLocalStore,
   openRemoteStore,
   pullArchive,
@@ -21,6 +22,7 @@ import {
   type WriteStore,
 } from "../src/index.ts";
 import { type Channel, Connection } from "../src/remote/connection.ts";
+import { remoteFeatures } from "../src/remote/features.ts";
 import { encodeMessage, type Message } from "../src/remote/protocol.ts";
 import { connectTo, fakeSsh } from "./remote-peer.ts";
 
@@ -191,7 +193,11 @@ test("a peer that is read from cannot send what was not asked for", async () => 
     await channel.write(frame.subarray(0, 500));
     channel.end();
   });
-  expect(await refusal(amidst)).toMatchObject({ code: "protocol-frame" });
+  expect(await refusal(amidst)).toMatchObject({
+    code: "remote-ended",
+    exitCode: 8,
+    message: "server ends the connection amid a message",
+  });
 });
 
 /** What a client that plays by the script makes of a store and an index. */
@@ -341,4 +347,45 @@ test("paths reach the other side as they are, whatever is in them", async () => 
     const expected = path.startsWith("-") ? `./${path}` : path;
     expect(readFileSync(record, "utf8")).toBe(["pull", "-", "-", expected, expected, ""].join("\0"));
   }
+});
+
+async function half(channel: Channel): Promise<void> {
+  const connection = new Connection(channel);
+  await connection.greet(remoteFeatures.readableIndex);
+  await channel.write(encodeMessage({ type: "index", bytes: new Uint8Array(50) }).subarray(0, 40));
+}
+
+const impatient: Connect = async (...args) => ({ ...(await connectTo(half)(...args)), silence: 300 });
+
+test("a machine that says nothing is not waited for for ever, one with nothing to say is", async () => {
+  using folder = temporaryFolder();
+  const stalled = folder.join("stalled");
+  writeFileSync(stalled, "#!/bin/sh\nexec sleep 60\n", { mode: 0o755 });
+  const location = { destination: "host", port: undefined, path: "x" };
+  const connect = sshConnect(location, { ssh: stalled, sshTimeout: 300 });
+  const error = {
+    code: "remote-timeout",
+    exitCode: 8,
+    message: "host has said nothing for 0.3 s: expected its greeting",
+  };
+  await expect(pullIndex(connect, "x", { maxSize: 1000 })).rejects.toMatchObject(error);
+  const store = openRemoteStore(connect, "store", "host:store");
+  await expect(store.get(chunkName(first))).rejects.toMatchObject(error);
+  await store.close();
+  // Half of what was asked for, and the rest never.
+  await expect(pullIndex(impatient, "x", { maxSize: 1000 })).rejects.toMatchObject({
+    ...error,
+    message: "server has said nothing for 0.3 s: expected the rest of the index",
+  });
+  // Nobody has asked for anything meanwhile.
+  const { store: source } = await makeIndex(folder);
+  const patient: typeof connect = async (...args) => ({
+    ...(await connectTo((channel) => servePull({ channel, stores: [source] }))(...args)),
+    silence: 300,
+  });
+  const lazy = openRemoteStore(patient, "store", "host:store");
+  expect(await lazy.get(chunkName(first))).toBeDefined();
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  expect(await lazy.get(chunkName(chunks[1] ?? first))).toBeDefined();
+  await lazy.close();
 });

@@ -135,3 +135,47 @@ test("nothing in a location becomes an option of ssh", async () => {
   for (const location of ["sftp://-oProxyCommand=x/store", "sftp://a b/store", "sftp://host:99999/store", "sftp:///x"])
     expect(() => openSftpStore(location)).toThrow(expect.objectContaining({ code: "ssh-location-invalid" }));
 });
+
+test("a link that stalls is an error that names the machine and what was awaited", async () => {
+  using folder = temporaryFolder();
+  const bytes = randomBytes(2_000_000, "stalls");
+  layChunk(folder.join("s"), bytes);
+  const location = `sftp://user@host${folder.join("s")}`;
+  const get = async (command: string): Promise<unknown> => {
+    const store = openSftpStore(location, { ssh: sshTo(folder, command), sshTimeout: 500 });
+    const start = performance.now();
+    const result: unknown = await store.get(chunkName(bytes)).catch((error: unknown) => error);
+    expect(performance.now() - start).toBeLessThan(10_000);
+    await store.close();
+    return result;
+  };
+  expect(await get("exec sleep 60")).toMatchObject({
+    code: "remote-timeout",
+    exitCode: 8,
+    message: "user@host has said nothing for 0.5 s: expected its greeting",
+  });
+  // Whatever it is that comes no more: an answer as a whole, or the rest of one.
+  for (const count of [1, 6]) {
+    expect(await get(`${server} | { dd bs=10000 count=${count} 2>/dev/null; sleep 60; }`)).toMatchObject({
+      code: "remote-timeout",
+      message: expect.stringMatching(/^user@host has [^:]*: expected an answer to: (lstat|open|fstat|read) .*\.cacnk$/),
+    });
+  }
+  // A program that is stopped is ended all the same.
+  expect(await get("kill -STOP $$")).toMatchObject({ code: "remote-timeout" });
+});
+
+test("a link that is slow, and nobody who asks for nothing, is no error", async () => {
+  using folder = temporaryFolder();
+  const bytes = randomBytes(120_000, "slow");
+  layChunk(folder.join("s"), bytes);
+  // 10 kB each tenth of a second: longer than the time-out for the chunk
+  const slowly = `${server} | while dd bs=10000 count=1 2>/dev/null >"$0.part" && [ -s "$0.part" ]; do cat "$0.part"; sleep 0.1; done`;
+  const store = openSftpStore(`sftp://host${folder.join("s")}`, { ssh: sshTo(folder, slowly), sshTimeout: 700 });
+  const start = performance.now();
+  expect(await store.get(chunkName(bytes))).toBeDefined();
+  expect(performance.now() - start).toBeGreaterThan(700);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(await store.has(chunkName(bytes))).toBe(true);
+  await store.close();
+});

@@ -156,6 +156,7 @@ export class ChunkSource {
         if (chunk !== undefined) this.#bytesFetched += store.storedBytes?.(chunk) ?? chunk.bytes.length;
         return chunk;
       },
+      discard: async (name) => (await store.discard?.(name)) ?? false,
       close: () => store.close(),
     };
   }

@@ -12,6 +12,7 @@ import {
   isSealedIndex,
   isSshLocation,
   isStoredFile,
+  type OpenStoreOptions,
   parseHttpUrl,
   parseSshLocation,
   pullIndex,
@@ -19,18 +20,21 @@ import {
   sshConnect,
   StoreCipher,
   type StoreKey,
+  withStoreAccess,
 } from "@imgtool/store";
 import { maxIndexBytes, readIndexBytes } from "./index-file.ts";
 
 export interface FetchIndexOptions {
   /**
    * Fetches the bytes at an http(s) URL, of which there may be `maxSize`. Default: a plain HTTP request;
-   * hand in another for credentials or proxies.
+   * with what setStoreAccess() knows of the server.
    */
   readonly load?: (
     url: string,
     options: { readonly maxSize: number; readonly signal?: AbortSignal | undefined },
   ) => Promise<Uint8Array>;
+  /** For the driver that fetches it; what is asked for here counts more than what setStoreAccess() knows. */
+  readonly access?: OpenStoreOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -62,14 +66,15 @@ export async function readIndex(location: string, options: ReadIndexOptions = {}
  *   `load` throws
  */
 export async function fetchIndex(location: string, options: FetchIndexOptions = {}): Promise<FetchedIndex> {
-  const { load = fetchBytes, signal } = options;
+  const { access = {}, signal } = options;
+  const { load = fetchWith(access) } = options;
   if (isSshLocation(location)) {
     const remote = parseSshLocation(location);
-    const bytes = await pullIndex(sshConnect(remote), remote.path, { maxSize: maxIndexBytes, signal });
+    const bytes = await pullIndex(sshConnect(remote, access), remote.path, { maxSize: maxIndexBytes, signal });
     return { bytes, name: location };
   }
   if (isStoredFile(location)) {
-    const bytes = await fetchStoredFile(location, maxIndexBytes, { signal });
+    const bytes = await fetchStoredFile(location, maxIndexBytes, { ...access, signal });
     const name = shownLocation(location);
     if (bytes !== undefined) return { bytes, name };
     throw missingIndex(name, "check the bucket or host, and the path in it");
@@ -78,6 +83,10 @@ export async function fetchIndex(location: string, options: FetchIndexOptions = 
   const bytes = await load(location, { maxSize: maxIndexBytes, signal });
   // A URL may hold a password: messages name it without.
   return { bytes, name: parseHttpUrl(location).shown };
+}
+
+function fetchWith(access: OpenStoreOptions): NonNullable<FetchIndexOptions["load"]> {
+  return async (url, options) => fetchBytes(url, { ...(await withStoreAccess(url, access)), ...options });
 }
 
 function missingIndex(location: string, hint: string): NotFoundError {

@@ -4,7 +4,7 @@
  */
 import { ConfigError, formatSize } from "@imgtool/core";
 import type { Command } from "commander";
-import { addNetworkOptions, addStoreOptions, storeKey, type StoreOptions } from "../chunk-options.ts";
+import { networkAccess, addNetworkOptions, addStoreOptions, storeKey, type StoreOptions } from "../chunk-options.ts";
 import { openIndex, type OpenOptions } from "../open-source.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -33,7 +33,7 @@ export function command(): Command {
       const options = cache.opts<CacheOptions>();
       await using resources = new AsyncDisposableStack();
       const key = storeKey(options, [options.to]);
-      const target = await openWriteStore(options.to, { create: true });
+      const target = await openWriteStore(options.to, { ...networkAccess(options), create: true });
       resources.defer(() => target.close());
       const to = key === undefined ? target : encryptStore(target, key);
       let [chunks, copied, bytes] = [0, 0, 0];

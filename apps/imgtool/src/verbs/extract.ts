@@ -6,6 +6,7 @@ import { statSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { type Command } from "commander";
 import { addNetworkOptions, addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
+import { addDiskCacheOptions } from "../disk-cache.ts";
 import { type ExtractOptions, extractBlobTo, extractTarTo, extractTreeTo } from "../extract.ts";
 import { positiveNumber, yesNo } from "../parse.ts";
 import { addMetadataOptions } from "../tree-options.ts";
@@ -52,7 +53,7 @@ export function command(): Command {
     .option("--requests <number>", "chunks fetched at once", positiveNumber)
     .addHelpText("after", examples);
   addWhatOption(extract, ["archive", "archive-index", "blob-index"]);
-  addMetadataOptions(addUidOptions(addNetworkOptions(addStoreOptions(extract))), "restore");
+  addMetadataOptions(addUidOptions(addDiskCacheOptions(addNetworkOptions(addStoreOptions(extract)))), "restore");
   return extract.action((source: string, target: string | undefined, path: string | undefined) =>
     runVerb(extract, async (context) => {
       const options = extract.opts<ExtractOptions>();

@@ -5,7 +5,15 @@
 import { ConfigError, formatSize } from "@imgtool/core";
 import { shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
-import { addStoreOptions, storeKey, storeLocations, type StoreOptions } from "../chunk-options.ts";
+import {
+  addTransferOptions,
+  networkAccess,
+  type NetworkOptions,
+  addStoreOptions,
+  storeKey,
+  storeLocations,
+  type StoreOptions,
+} from "../chunk-options.ts";
 import { duration } from "../parse.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -18,7 +26,7 @@ Name every index whose chunks are to stay. What was written or used within the g
 well, so that gc may run while others publish to the store; a run has to end within the grace period
 less one hour. Writers other than imgtool do not mark chunks that they find as used.`;
 
-interface GcOptions extends StoreOptions {
+interface GcOptions extends StoreOptions, NetworkOptions {
   readonly dryRun?: boolean;
   readonly gracePeriod?: number;
   readonly verbose?: boolean;
@@ -36,7 +44,7 @@ export function command(): Command {
       duration,
     )
     .addHelpText("after", examples);
-  addStoreOptions(gc);
+  addTransferOptions(addStoreOptions(gc));
   return gc.action((locations: readonly string[]) =>
     runVerb(gc, async ({ reporter, signal }) => {
       const { collectGarbage, defaultGracePeriod, readIndex } = await import("@imgtool/sync");
@@ -49,9 +57,10 @@ export function command(): Command {
       }
       // All of them before anything is removed: one that cannot be read ends the run.
       const key = storeKey(options, [...locations, location]);
+      const access = networkAccess(options);
       const indexes = [];
-      for (const one of locations) indexes.push(await readIndex(one, { key, signal }));
-      const listed = await openPruneStore(location);
+      for (const one of locations) indexes.push(await readIndex(one, { key, access, signal }));
+      const listed = await openPruneStore(location, access);
       const opened = key === undefined ? listed : encryptStore(listed, key);
       const result = await collectGarbage({
         indexes,

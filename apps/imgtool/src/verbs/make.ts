@@ -5,14 +5,17 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, formatSize } from "@imgtool/core";
-import type { LocalStorePlace, StoreKey, WriteStore } from "@imgtool/store";
+import type { LocalStorePlace, OpenStoreOptions, StoreKey, WriteStore } from "@imgtool/store";
 import type { MadeBlob, MadeTree } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
   addChunkOptions,
   addStoreOptions,
+  addTransferOptions,
   addWhatOption,
   type ChunkOptions,
+  networkAccess,
+  type NetworkOptions,
   storeKey,
   storeLocations,
   type StoreOptions,
@@ -34,7 +37,7 @@ Examples:
   tar -c /srv | imgtool make backup.caibx -       standard input
   imgtool make - /srv/tree | ssh host imgtool extract - /srv/tree   an archive on standard output`;
 
-interface MakeOptions extends StoreOptions, Omit<ChunkOptions, "digest">, FeatureOptions {
+interface MakeOptions extends StoreOptions, NetworkOptions, Omit<ChunkOptions, "digest">, FeatureOptions {
   readonly what?: What;
   readonly cache?: string;
   readonly cacheAuto?: boolean;
@@ -53,7 +56,7 @@ export function command(): Command {
     )
     .addHelpText("after", examples);
   addWhatOption(make, ["archive", "archive-index", "blob-index"]);
-  addFeatureOptions(addChunkOptions(addStoreOptions(make)))
+  addFeatureOptions(addChunkOptions(addTransferOptions(addStoreOptions(make))))
     .option("--cache <directory>", "of a directory, do not read again what has not changed since the last run")
     .option("-c, --cache-auto", "--cache below the user's cache directory");
   return make.action((target: string, source: string | undefined) =>
@@ -78,6 +81,7 @@ export function command(): Command {
       if (kind === "archive") warnUnused(make, ["cache", "cacheAuto", "compression"], "for an archive", reporter);
       const from = source ?? (kind === "blob-index" ? "-" : ".");
       const { isRemoteLocation, isSshLocation, isStoredFile, shownLocation } = await import("@imgtool/store");
+      const access = networkAccess(options);
       const isRemote = isSshLocation(target);
       const shared = {
         flags: await directoryFlags(options),
@@ -107,7 +111,7 @@ export function command(): Command {
           return;
         }
         const archive = isRemote
-          ? await streamArchive(stream, (bytes) => sendArchive(target, bytes, { progress: reporter, signal }))
+          ? await streamArchive(stream, (bytes) => sendArchive(target, bytes, { access, progress: reporter, signal }))
           : await sync.makeArchive({ ...stream, output: target });
         reporter.result({ target, ...archive }, archive.digest ?? `${target}  ${formatSize(archive.size)}`);
         return;
@@ -140,6 +144,7 @@ export function command(): Command {
         const { indexPath: _, ...made } = await makeRemote({
           target,
           store,
+          access,
           make: makeHere,
           progress: reporter,
           signal,
@@ -149,11 +154,13 @@ export function command(): Command {
         return;
       }
       // One on this machine is written by the worker threads themselves.
-      await using opened = isRemoteLocation(store) ? await openDisposable(store, key) : undefined;
+      await using opened = isRemoteLocation(store) ? await openDisposable(store, access, key) : undefined;
       const makeAt = (index: string): Promise<MadeBlob | MadeTree> =>
         makeHere(index, opened?.store ?? { directory: store, key });
       const { makeStored } = await import("../make-stored.ts");
-      const made = isStoredFile(target) ? await makeStored(target, makeAt, signal) : await makeAt(target);
+      const made = isStoredFile(target)
+        ? await makeStored(target, makeAt, { ...access, signal })
+        : await makeAt(target);
       const facts = `${made.chunks} chunks, ${made.newChunks} new (${formatSize(made.newBytes)} written)`;
       const shown = shownLocation(target);
       reporter.result({ target: shown, ...made }, made.digest ?? `${shown}  ${formatSize(made.size)} in ${facts}`);
@@ -169,10 +176,11 @@ function cacheFolder({ cache, cacheAuto }: MakeOptions): string | undefined {
 
 async function openDisposable(
   location: string,
+  access: OpenStoreOptions,
   key: StoreKey | undefined,
 ): Promise<AsyncDisposable & { readonly store: WriteStore }> {
   const { encryptStore, openWriteStore } = await import("@imgtool/store");
-  const opened = await openWriteStore(location, { create: true });
+  const opened = await openWriteStore(location, { ...access, create: true });
   const store = key === undefined ? opened : encryptStore(opened, key);
   return { store, [Symbol.asyncDispose]: () => store.close() };
 }

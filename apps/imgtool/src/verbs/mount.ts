@@ -9,6 +9,7 @@ import type { RandomAccess } from "@imgtool/sync";
 import type { Command } from "commander";
 import { addNetworkOptions, addStoreOptions, addWhatOption, targetOf, type What } from "../chunk-options.ts";
 import { addImageOptions, type ImageOptions, openImage } from "../open-image.ts";
+import { openArchive } from "../open-source.ts";
 import { yesNo } from "../parse.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -28,7 +29,7 @@ What root mounts is for all users. Other users mount through fusermount3, each f
 
 export function command(): Command {
   const mount = verbCommand("mount", "Mount a published tree, read-only, until Ctrl-C or umount.")
-    .argument("<archive>", ".caidx (path or URL) or .catar")
+    .argument("<archive>", ".caidx (path or URL), or .catar, which is fetched whole from an http(s) URL")
     .argument("<directory>", "where to mount it")
     .option("--mkdir <yes|no>", "make the directory where it is not there, and remove it afterwards", yesNo, true)
     .option("--trusted", "root: let device nodes and set-id bits count, as in a tree that was extracted")
@@ -50,8 +51,11 @@ export function command(): Command {
       // the kernel shows everyone what is mounted
       const shown = shownLocation(location);
       let reader: RandomAccess;
-      if (kind === "archive") reader = resources.use(await fileReader(location));
-      else {
+      if (kind === "archive") {
+        const { archive } = resources.use(await openArchive(location, options, signal));
+        if (typeof archive !== "string") throw notHere(location);
+        reader = resources.use(await fileReader(archive));
+      } else {
         const { image } = resources.use(await openImage(location, options, reporter, signal));
         reader = {
           name: shown,
@@ -76,4 +80,12 @@ export function command(): Command {
       });
     }),
   );
+}
+
+/** What comes as a stream cannot be read in the order in which programs ask for it. */
+function notHere(location: string): ConfigError {
+  return new ConfigError(`${location} cannot be mounted from another machine's program`, {
+    code: "archive-remote",
+    hint: "publish a .caidx, or copy the archive here first",
+  });
 }

@@ -9,11 +9,12 @@ import type { PublishArtifact, PublishedArtifact } from "@imgtool/publish";
 import { type Compression, compressions, readStoreKey } from "@imgtool/store";
 import { type Command, Option } from "commander";
 import { becomeRootIfPossible } from "../become-root.ts";
+import { addTransferOptions, networkAccess, type NetworkOptions } from "../chunk-options.ts";
 import { yesNo } from "../parse.ts";
 import { projectCommand, requireProject } from "../project.ts";
 import { runVerb } from "../verb.ts";
 
-interface PublishVerbOptions {
+interface PublishVerbOptions extends NetworkOptions {
   readonly store?: string;
   readonly compression?: Compression;
   readonly durable?: boolean;
@@ -26,12 +27,13 @@ export function command(): Command {
   publish
     .argument(
       "[destination]",
-      "directory for the indexes, or the URL of a folder (s3, gs, azure, sftp, ftp, ftps); published/ in the output directory otherwise",
+      "directory for the indexes, or the URL of a folder (s3, gs, azure, oci, sftp, ftp, ftps); published/ in the output directory otherwise",
     )
     .option("--store <location>", "the chunk store: a path or a URL; default.castr in the destination otherwise")
     .option("--store-key <file>", "encrypt chunks and indexes with this key: see imgtool genkey --store")
     .addOption(new Option("--compression <codec>", "compression of new chunks").choices([...compressions]))
     .option("--durable <yes|no>", "flush chunks to the disk before the index names them; default: yes", yesNo);
+  addTransferOptions(publish);
   return publish.action((destination: string | undefined) =>
     runVerb(publish, async ({ reporter, signal }) => {
       // An image that is a directory has the owners and the secrets of the namespace that it was built in.
@@ -56,6 +58,7 @@ export function command(): Command {
         destination: destination ?? own.destination ?? join(config.outputDirectory, "published"),
         // A store of the project is the one beside its destination, not beside another.
         store: options.store ?? (destination === undefined ? own.store : undefined),
+        access: networkAccess(options),
         key: options.storeKey === undefined ? undefined : readStoreKey(options.storeKey),
         compression: options.compression ?? codecOf(own.compression),
         durable: options.durable ?? own.durable ?? true,

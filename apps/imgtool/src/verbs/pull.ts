@@ -4,7 +4,7 @@
  * @module
  */
 import type { Command } from "commander";
-import { addRemoteOperands, remoteOperands } from "../remote-operands.ts";
+import { addRemoteOperands, remoteOperands, type RemoteOptions } from "../remote-operands.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
 export function command(): Command {
@@ -21,7 +21,7 @@ export function command(): Command {
       for (const path of [...(operands.store === undefined ? [] : [operands.store]), ...operands.extraStores]) {
         stores.push(resources.adopt(await openStoreIfThere(path), (opened) => opened.close()));
       }
-      await servePull({ channel: standardChannel(), ...operands, stores, signal });
+      await servePull({ channel: standardChannel(pull.opts<RemoteOptions>()), ...operands, stores, signal });
     }),
   );
 }

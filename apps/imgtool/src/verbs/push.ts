@@ -4,7 +4,7 @@
  * @module
  */
 import type { Command } from "commander";
-import { addRemoteOperands, remoteOperands } from "../remote-operands.ts";
+import { addRemoteOperands, remoteOperands, type RemoteOptions } from "../remote-operands.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
 export function command(): Command {
@@ -25,7 +25,13 @@ export function command(): Command {
       for (const path of operands.extraStores) {
         extraStores.push(resources.adopt(await openStoreIfThere(path), (one) => one.close()));
       }
-      await servePush({ channel: standardChannel(), ...operands, store: opened, extraStores, signal });
+      await servePush({
+        channel: standardChannel(push.opts<RemoteOptions>()),
+        ...operands,
+        store: opened,
+        extraStores,
+        signal,
+      });
     }),
   );
 }

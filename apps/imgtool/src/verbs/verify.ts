@@ -7,7 +7,15 @@ import { ConfigError, formatSize, IntegrityError } from "@imgtool/core";
 import { isRemoteLocation, shownLocation } from "@imgtool/store";
 import type { Problem, Verified } from "@imgtool/sync";
 import type { Command } from "commander";
-import { addStoreOptions, storeKey, type StoreOptions, targetOf } from "../chunk-options.ts";
+import {
+  addTransferOptions,
+  networkAccess,
+  type NetworkOptions,
+  addStoreOptions,
+  storeKey,
+  type StoreOptions,
+  targetOf,
+} from "../chunk-options.ts";
 import { openIndex, openIndexAlone } from "../open-source.ts";
 import type { Reporter } from "../report/reporter.ts";
 import { addUidOptions, idShiftOf, type UidOptions } from "../uid-options.ts";
@@ -26,7 +34,7 @@ All problems are reported (under --json, each as an event); with any, the exit c
 /** Problems that are printed one by one for people; --json has them all. */
 const shownProblems = 50;
 
-interface VerifyVerbOptions extends StoreOptions, UidOptions {
+interface VerifyVerbOptions extends StoreOptions, NetworkOptions, UidOptions {
   readonly indexOnly?: boolean;
   readonly json?: boolean;
 }
@@ -43,7 +51,7 @@ export function command(): Command {
     .argument("[content]", "file, block device or directory to compare with the index")
     .option("--index-only", "check only the form of the index")
     .addHelpText("after", examples);
-  addUidOptions(addStoreOptions(verify));
+  addUidOptions(addTransferOptions(addStoreOptions(verify)));
   return verify.action((source: string, content: string | undefined) =>
     runVerb(verify, async ({ reporter, signal }) => {
       const options = verify.opts<VerifyVerbOptions>();
@@ -89,7 +97,7 @@ function problemPrinter(reporter: Reporter, json: boolean): (problem: Problem) =
 async function verifyIndex({ source, options, reporter, signal, onProblem }: VerifyTask): Promise<Verified> {
   const { readIndex, verifyArchive, verifyChunks } = await import("@imgtool/sync");
   if (options.indexOnly === true) {
-    const index = await readIndex(source, { key: storeKey(options, [source]), signal });
+    const index = await readIndex(source, { key: storeKey(options, [source]), access: networkAccess(options), signal });
     return { chunks: index.count, bytes: index.totalSize, problems: 0 };
   }
   await using opened = await openIndex(source, options, reporter, signal);
@@ -121,7 +129,7 @@ async function verifyContent(
   const { readIndex, verifyFile, verifyTree } = await import("@imgtool/sync");
   const shared = { progress: reporter, signal, onProblem };
   if (targetOf(source) === "blob-index") {
-    const index = await readIndex(source, { key: storeKey(options, [source]), signal });
+    const index = await readIndex(source, { key: storeKey(options, [source]), access: networkAccess(options), signal });
     return verifyFile({ ...shared, index, file: content });
   }
   await using opened = await openIndexAlone(source, options, reporter, signal);

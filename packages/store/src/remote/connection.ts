@@ -13,12 +13,15 @@ import {
 import { checkFeatures } from "./features.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { encodeMessage, type Message } from "./messages.ts";
+import { SilenceWatch, watched } from "./silence.ts";
 
 /** Two streams to a peer, and what is known of it. */
 export interface Channel {
   /** The peer, for messages. */
   readonly name: string;
   readonly input: AsyncIterable<Uint8Array>;
+  /** How long a peer that owes an answer may say nothing, in milliseconds. Default: for ever. */
+  readonly silence?: number | undefined;
   /** Resolves when more may be written. @throws PeerGoneError */
   write(bytes: Uint8Array): Promise<void>;
   /** Says that nothing more is written. */
@@ -43,11 +46,30 @@ export interface RemoteFiles {
 export class Connection {
   readonly #channel: Channel;
   readonly #messages: AsyncGenerator<Message, void>;
+  readonly #watch: SilenceWatch | undefined;
   #remote = 0n;
+  #silence: NetworkError | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
-    this.#messages = readMessages(channel.input);
+    const { silence, input } = channel;
+    if (silence !== undefined) {
+      this.#watch = new SilenceWatch(channel.name, silence, (error) => {
+        this.#silence = error;
+        channel.destroy();
+      });
+    }
+    this.#messages = readMessages(this.#watch === undefined ? input : watched(input, this.#watch));
+  }
+
+  /** The peer owes something: one that says nothing for too long is hung up on. */
+  expect(awaited: () => string): void {
+    this.#watch?.expect(awaited);
+  }
+
+  /** The peer owes nothing: it may take its time. */
+  rest(): void {
+    this.#watch?.rest();
   }
 
   get name(): string {
@@ -61,11 +83,14 @@ export class Connection {
 
   /**
    * Greets, and takes the peer's greeting.
-   * @throws FormatError `protocol-features`, `protocol-frame`; NetworkError; EnvironmentError
+   * @throws FormatError `protocol-features`, `protocol-frame`; NetworkError, `remote-timeout` among them;
+   *   EnvironmentError
    */
   async greet(features: bigint): Promise<void> {
+    this.#watch?.expectGreeting();
     await this.send({ type: "hello", features }).catch(passGone);
     const first = await this.next();
+    this.rest();
     if (first.type !== "hello") throw this.unexpected(first);
     checkFeatures(features, first.features);
     this.#remote = first.features;
@@ -77,16 +102,20 @@ export class Connection {
 
   /**
    * The next message, or undefined at the end of the peer's stream.
-   * @throws FormatError `protocol-frame`; what the peer aborts with
+   * @throws FormatError `protocol-frame`; NetworkError `remote-ended` amid a message; what the peer aborts with
    */
   async read(): Promise<Message | undefined> {
     let result: IteratorResult<Message, void>;
     try {
       result = await this.#messages.next();
     } catch (error) {
+      if (this.#silence !== undefined) throw this.#silence;
+      // The link is broken, of which the peer's end tells more.
+      if (error instanceof CutStreamError) throw (await this.#channel.ended()) ?? remoteEnded(this.name, error);
       // A stream that was taken down or reset.
       throw error instanceof ImgtoolError ? error : remoteEnded(this.name, error);
     }
+    if (this.#silence !== undefined) throw this.#silence;
     if (result.done === true) return undefined;
     const { value } = result;
     if (value.type === "abort") throw aborted(this.name, value.errno, value.reason);
@@ -122,12 +151,14 @@ export class Connection {
 
   /** Nothing more is written; waits until the peer has ended. @throws why it failed */
   async finish(): Promise<void> {
+    this.rest();
     this.#channel.end();
     const failure = await this.#channel.ended();
     if (failure !== undefined) throw failure;
   }
 
   destroy(): void {
+    this.rest();
     this.#channel.destroy();
   }
 }
@@ -169,11 +200,20 @@ export function passGone(error: unknown): void {
 async function* readMessages(input: AsyncIterable<Uint8Array>): AsyncGenerator<Message, void> {
   const reader = new FrameReader();
   for await (const bytes of input) yield* reader.push(bytes);
-  reader.finish();
+  if (!reader.finish()) throw new CutStreamError();
+}
+
+/** Nothing is wrong with what has come, but the rest of it is missing. */
+class CutStreamError extends Error {
+  constructor() {
+    super("the stream ends amid a frame");
+    this.name = "CutStreamError";
+  }
 }
 
 function remoteEnded(peer: string, cause?: unknown): NetworkError {
-  return new NetworkError(`${peer} ends the connection too early`, {
+  const isCut = cause instanceof CutStreamError;
+  return new NetworkError(`${peer} ends the connection ${isCut ? "amid a message" : "too early"}`, {
     code: "remote-ended",
     hint: "try again; if it happens again, run casync or imgtool on the remote side to see why",
     data: { peer },

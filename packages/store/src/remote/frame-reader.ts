@@ -48,10 +48,18 @@ export class FrameReader {
     }
   }
 
-  /** The stream has ended. @throws FormatError `protocol-frame` amid a frame */
-  finish(): void {
-    if (this.#length === 0) return;
-    throw frameError(this.#offset, "the stream ends amid a frame", `${this.#frame.length} bytes`, `${this.#length}`);
+  /**
+   * The stream has ended. Amid a frame that is for the network to explain: all that has come of it was right.
+   * @returns whether it has ended between two frames
+   * @throws FormatError `protocol-frame` for the few bytes of something else, such as a shell's words
+   */
+  finish(): boolean {
+    if (this.#length === 0) return true;
+    // The size comes first, and that of a greeting has one byte, that of an abort no more than three.
+    const isGreeting = this.#head.subarray(3, Math.min(this.#length, 8)).every((byte) => byte === 0);
+    if (!this.#greeted && this.#header === undefined && !isGreeting)
+      throw frameError(this.#offset, "the stream does not begin with a greeting", "hello", `${this.#length} bytes`);
+    return false;
   }
 
   /** The header is whole: room for its frame, of which it is the beginning. */

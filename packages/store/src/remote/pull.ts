@@ -63,7 +63,10 @@ export async function* pullArchive(connect: Connect, path: string, signal?: Abor
 
 async function* pulledFile(connection: Connection, kind: "index" | "archive"): AsyncGenerator<Uint8Array, void> {
   for (;;) {
+    connection.expect(() => `the rest of the ${kind}`);
     const message = await connection.next();
+    // What is done with the bytes is none of the peer's time.
+    connection.rest();
     if (message.type === `${kind}-end`) return;
     if (message.type !== kind) throw connection.unexpected(message);
     yield message.bytes;
@@ -83,6 +86,7 @@ export class ChunkConversation {
   readonly #asked = new Set<ChunkName>();
   #failure: unknown;
   #retired = false;
+  readonly #awaited = (): string => `chunk ${[...this.#waiting.keys()][0] ?? ""}`;
 
   private constructor(connection: Connection) {
     this.#connection = connection;
@@ -128,6 +132,7 @@ export class ChunkConversation {
     created.promise.catch(() => {});
     this.#waiting.set(name, created);
     this.#asked.add(name);
+    this.#connection.expect(this.#awaited);
     // When it cannot be written, the peer has ended, which #listen() hears.
     this.#connection.send({ type: "request", urgent: false, names: [name] }).catch(() => {});
     return created.promise;
@@ -165,6 +170,7 @@ export class ChunkConversation {
         const waiting = this.#waiting.get(message.name);
         if (waiting === undefined) throw this.#connection.unexpected(message);
         this.#waiting.delete(message.name);
+        if (this.#waiting.size === 0) this.#connection.rest();
         waiting.resolve(message.type === "chunk" ? message : undefined);
         this.#closeIfThrough();
       }

@@ -8,7 +8,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { EnvironmentError, errorMessage, NetworkError } from "@imgtool/core";
 import { shellWord } from "@imgtool/host";
+import { paced, pacedInput, type RateLimit } from "../rate-limit.ts";
 import { type Channel, type Connect, PeerGoneError, printable, type RemoteFiles } from "./connection.ts";
+import { defaultSilence } from "./silence.ts";
 import type { SshLocation } from "./ssh-location.ts";
 
 export interface SshOptions {
@@ -19,6 +21,13 @@ export interface SshOptions {
   readonly ssh?: string | undefined;
   /** The program at the other end, which speaks casync's protocol. Default: CASYNC_REMOTE_PATH, or casync. */
   readonly remoteProgram?: string | undefined;
+  /**
+   * How long a machine that owes an answer may say nothing, in milliseconds; of one that is written to in
+   * casync's protocol, whose program may have much to look through, nothing is expected. Default 30000.
+   */
+  readonly sshTimeout?: number | undefined;
+  /** A limit of what is received and sent, which several channels may share. */
+  readonly rateLimit?: RateLimit | undefined;
 }
 
 /** Opens channels to the machine of a location. */
@@ -36,7 +45,13 @@ export function sshConnect(location: SshLocation, options: SshOptions = {}): Con
       direction,
       ...remoteArguments(files),
     ];
-    return new SshChannel(ssh ?? "ssh", args, location.destination, remoteProgram, signal);
+    return new SshChannel(ssh ?? "ssh", args, {
+      location,
+      remoteProgram,
+      silence: options.sshTimeout,
+      rateLimit: options.rateLimit,
+      signal,
+    });
   };
 }
 
@@ -50,7 +65,12 @@ export function sshSubsystem(location: SshLocation, subsystem: string, options: 
     location.destination,
     subsystem,
   ];
-  return new SshChannel(ssh ?? "ssh", args, location.destination, subsystem, undefined);
+  return new SshChannel(ssh ?? "ssh", args, {
+    location,
+    remoteProgram: subsystem,
+    silence: options.sshTimeout,
+    rateLimit: options.rateLimit,
+  });
 }
 
 /** BASE ARCHIVE INDEX WSTORE [RSTORE...], quoted for the shell that ssh starts. */
@@ -65,15 +85,32 @@ function remotePath(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(safe) ? safe : shellWord(safe);
 }
 
+/** Bytes that may wait for their turn at once, under a limit of the rate that many connections share. */
+const heldBack: number = 4 * 1024 ** 2;
+/** What setTimeout() takes, in milliseconds. */
+const longestTimer = 2 ** 31 - 1;
+
 /** What ssh and the other end say of themselves, up to this length, is shown when they fail. */
 const maxStderr = 4096;
+/** Milliseconds. */
+const killAfter = 2000;
 const sshFailed = 255;
 const commandNotFound = 127;
 
+interface FarSide {
+  readonly location: SshLocation;
+  readonly remoteProgram: string;
+  readonly silence: number | undefined;
+  readonly rateLimit: RateLimit | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 class SshChannel implements Channel {
   readonly name: string;
+  readonly silence: number;
   readonly input: AsyncIterable<Uint8Array>;
   readonly #child: ChildProcess;
+  readonly #rateLimit: RateLimit | undefined;
   readonly #program: string;
   readonly #remoteProgram: string;
   readonly #exit: Promise<number | Error>;
@@ -83,16 +120,18 @@ class SshChannel implements Channel {
   constructor(
     program: string,
     args: readonly string[],
-    destination: string,
-    remoteProgram: string,
-    signal: AbortSignal | undefined,
+    { location, remoteProgram, silence, rateLimit, signal }: FarSide,
   ) {
-    this.name = destination;
+    this.name = location.destination;
+    // What is held back here is no silence of the other side.
+    const held = rateLimit === undefined ? 0 : (heldBack / rateLimit.bytesPerSecond) * 1000;
+    this.silence = Math.min((silence ?? defaultSilence) + held, longestTimer);
+    this.#rateLimit = rateLimit;
     this.#program = program;
     this.#remoteProgram = remoteProgram;
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], signal });
     this.#child = child;
-    this.input = child.stdout;
+    this.input = rateLimit === undefined ? child.stdout : pacedInput(child.stdout, rateLimit);
     child.stderr.on("data", (bytes: Buffer) => {
       this.#stderr = Buffer.concat([this.#stderr, bytes]).subarray(-maxStderr);
     });
@@ -108,7 +147,10 @@ class SshChannel implements Channel {
   async write(bytes: Uint8Array): Promise<void> {
     const { stdin } = this.#child;
     if (this.#gone || stdin === null || stdin.destroyed || stdin.writableEnded) throw new PeerGoneError(this.name);
-    if (stdin.write(bytes)) return;
+    const isDrained = stdin.write(bytes);
+    // Behind the write, which keeps its place among others: whoever awaits it is held back.
+    await paced(this.#rateLimit, bytes.length);
+    if (isDrained || !stdin.writableNeedDrain) return;
     const drained = once(stdin, "drain").catch(() => {
       throw new PeerGoneError(this.name);
     });
@@ -122,7 +164,11 @@ class SshChannel implements Channel {
   destroy(): void {
     this.#child.stdin?.destroy();
     this.#child.stdout?.destroy();
+    // What ssh has started may outlive it, and hold this one.
+    this.#child.stderr?.destroy();
     this.#child.kill();
+    // One that is stopped takes no other signal.
+    setTimeout(() => this.#child.kill("SIGKILL"), killAfter).unref();
   }
 
   async ended(): Promise<NetworkError | EnvironmentError | undefined> {

@@ -5,17 +5,25 @@
  */
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
+import { paced, pacedInput, type RateLimit } from "../rate-limit.ts";
 import { type Channel, PeerGoneError } from "./connection.ts";
 
-/** The streams' channel; what is written is not lost when it ends. @param name the peer, for messages */
-export function streamChannel(name: string, input: Readable, output: Writable): Channel {
+/**
+ * The streams' channel; what is written is not lost when it ends.
+ * @param name the peer, for messages
+ * @param rateLimit of what is received and sent
+ */
+export function streamChannel(name: string, input: Readable, output: Writable, rateLimit?: RateLimit): Channel {
   const closed = new Promise<void>((resolve) => output.once("close", resolve).once("error", () => resolve()));
   return {
     name,
-    input,
+    input: rateLimit === undefined ? input : pacedInput(input, rateLimit),
     async write(bytes) {
       if (output.destroyed || output.writableEnded || output.errored !== null) throw new PeerGoneError(name);
-      if (output.write(bytes)) return;
+      const isDrained = output.write(bytes);
+      // Behind the write, which keeps its place among others: whoever awaits it is held back.
+      await paced(rateLimit, bytes.length);
+      if (isDrained || !output.writableNeedDrain) return;
       const drained = once(output, "drain").catch(() => {
         throw new PeerGoneError(name);
       });

@@ -95,6 +95,14 @@ export class PacketReader {
     return this.#take(this.number());
   }
 
+  /** The bytes that come next, which are still to be read. */
+  peekBytes(): Buffer {
+    const at = this.#at;
+    const bytes = this.bytes();
+    this.#at = at;
+    return bytes;
+  }
+
   text(): string {
     return this.bytes().toString("utf8");
   }
