@@ -187,7 +187,8 @@ function status(path: Buffer): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function copyMetadata(
+/** Gives a copy the mode, the time and the attributes of what it was copied from. */
+export function copyMetadata(
   source: Buffer,
   target: Buffer,
   stat: BigIntStats,
@@ -198,7 +199,8 @@ function copyMetadata(
   else fchownat(AT_FDCWD, target, 0, 0);
   if (!stat.isSymbolicLink()) fchmodat(AT_FDCWD, target, Number(stat.mode) & 0o7777);
   for (const name of listXattrs(source)) {
-    if (!/^(?:user\.|security\.capability$|system\.posix_acl_)/.test(name.toString())) continue;
+    // Those of overlayfs's are about its layers.
+    if (!/^(?:user\.(?!overlay\.)|security\.capability$|system\.posix_acl_)/.test(name.toString())) continue;
     const value = getXattr(source, name);
     if (value !== undefined) setXattr(target, name, value);
   }

@@ -213,6 +213,8 @@ export interface ImageConfig {
   readonly buildSources: readonly TreeSource[];
   /** What scripts write to the sources is thrown away. */
   readonly buildSourcesEphemeral: boolean;
+  /** Of a build source that is a git checkout, scripts do not see what git ignores. */
+  readonly useGitFiles: boolean;
   /** Where build scripts keep objects from build to build; each distribution, release and architecture has a folder in it. */
   readonly buildDirectory: string | undefined;
 

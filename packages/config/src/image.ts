@@ -252,6 +252,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     profiles: strings("Profiles"),
     buildSources: trees("BuildSources"),
     buildSourcesEphemeral: ephemeralSources === "yes",
+    useGitFiles: flag("UseGitFiles"),
     buildDirectory: text("BuildDirectory"),
     hostname: text("Hostname"),
     timezone: text("Timezone"),

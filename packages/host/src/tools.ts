@@ -48,6 +48,7 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   "grub-mkimage": { package: "grub-common", purpose: "make GRUB's images (BiosBootloader=grub)", optional: true },
   xz: { package: "xz-utils", purpose: "compress outputs with xz" },
+  git: { package: "git", purpose: "tell a checkout's sources from what git ignores", optional: true },
   gpg: { package: "gpg", purpose: "sign SHA256SUMS (Sign=yes)", optional: true },
   "qemu-img": { package: "qemu-utils", purpose: "put disks into qcow2, VMDK and VHDX files", optional: true },
   fusermount3: { package: "fuse3", purpose: "mount archives without root (imgtool mount)", optional: true },
