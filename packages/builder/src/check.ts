@@ -28,6 +28,8 @@ import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { isBiosBoot } from "./boot/grub.ts";
 import { checkBootable } from "./boot/plan.ts";
 import { isDisk, isWithinKernel } from "./formats.ts";
+import { imageAt } from "./copy-tree.ts";
+import { checkReadable } from "./disk-tree.ts";
 import { lockedPackages } from "./lock-file.ts";
 import { outputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
@@ -69,9 +71,14 @@ export async function checkBuild(
   await lockedPackages(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
-  const baseTrees = config.baseTrees.map((source) => ({ source }));
-  for (const { source } of [...baseTrees, ...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
-    if (await pathExists(source)) continue;
+  const baseTrees = config.baseTrees.map((source) => ({ source, target: "/" }));
+  for (const tree of [...baseTrees, ...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
+    const { source } = tree;
+    if (await pathExists(source)) {
+      const systems = await imageAt(tree);
+      if (systems !== undefined) await checkReadable(source, systems);
+      continue;
+    }
     throw new NotFoundError(`the tree ${source} does not exist`, {
       code: "tree-not-found",
       hint: "correct BaseTrees=, SandboxTrees=, SkeletonTrees= or ExtraTrees=",

@@ -36,6 +36,7 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   setfiles: { package: "policycoreutils", purpose: "label files (SELinuxRelabel=)", optional: true },
   bwrap: { package: "bubblewrap", purpose: "run scripts and package managers isolated from this machine" },
   mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
+  unsquashfs: { package: "squashfs-tools", purpose: "read a squashfs base tree without root", optional: true },
   dnf: { package: "dnf", purpose: "install Fedora, CentOS Stream, Rocky, Alma and RHEL packages", optional: true },
   zypper: { package: "zypper", purpose: "install openSUSE packages", optional: true },
   pacman: { package: "pacman-package-manager", purpose: "install Arch Linux packages", optional: true },
