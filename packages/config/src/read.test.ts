@@ -49,6 +49,22 @@ test("a project of the first mkosi", () => {
 });
 
 test.each([
+  ["mkosi-initrd", /InitrdPackages=/],
+  ["mkosi-tools", /ToolsTree=default/],
+  ["mkosi-vm", /Bootable=yes/],
+  ["mkosi-obs", /SecureBootKey=/],
+])("Include=%s is an error that says what to set instead", (name, hint) => {
+  const { errors } = resolveProject({ "mkosi.conf": `[Include]\nInclude=${name}` });
+  expect(lines(errors)).toEqual([
+    `mkosi.conf:2: Include=${name}: imgtool does not have the configurations that mkosi brings along`,
+  ]);
+  expect(errors[0]?.hint).toMatch(hint);
+  // Where it is not read it does not matter.
+  const other = resolveProject({ "mkosi.conf.d/a.conf": `[Match]\nFormat=oci\n[Include]\nInclude=${name}` });
+  expect(other.errors).toEqual([]);
+});
+
+test.each([
   ["raw_ext4", "ext4"],
   ["raw_gpt", "ext4"],
   ["gpt_btrfs", "btrfs"],
