@@ -51,6 +51,16 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       "use zstd, xz, gz or none",
     );
 
+  const manifestFormats = strings("ManifestFormat");
+  if (manifestFormats.includes("changelog")) {
+    state.problems.warn({
+      ...get("ManifestFormat").origins[manifestFormats.indexOf("changelog")],
+      code: "manifest-unsupported",
+      message: "ManifestFormat=changelog: imgtool does not write changelogs",
+      hint: "ManifestFormat=json lists the packages with their versions; compare it with the last one",
+    });
+  }
+
   const verity = text("Verity") ?? "auto";
   if (verity === "defer")
     fail("Verity", "verity-unsupported", "imgtool signs while it builds", "use Verity=signed or Verity=hash");
@@ -194,7 +204,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     splitArtifacts: strings("SplitArtifacts"),
     ociLabels: recordOf(get("OciLabels").value),
     ociAnnotations: recordOf(get("OciAnnotations").value),
-    manifestFormat: strings("ManifestFormat"),
+    manifestFormat: manifestFormats.filter((format) => format !== "changelog"),
     packages: strings("Packages"),
     buildPackages: strings("BuildPackages"),
     volatilePackages: strings("VolatilePackages"),

@@ -64,6 +64,12 @@ test.each([
   expect(other.errors).toEqual([]);
 });
 
+test("a changelog is not written, which is said", () => {
+  const { warnings, config } = resolveProject({ "mkosi.conf": "[Output]\nManifestFormat=json,changelog" });
+  expect(lines(warnings)).toEqual(["mkosi.conf:2: ManifestFormat=changelog: imgtool does not write changelogs"]);
+  expect(config?.manifestFormat).toEqual(["json"]);
+});
+
 test.each([
   ["raw_ext4", "ext4"],
   ["raw_gpt", "ext4"],

@@ -108,7 +108,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "ManifestFormat",
     section: "Output",
     kind: choices(["json", "changelog", "spdx", "cyclonedx"]),
-    help: "Forms of the list of installed packages: json; spdx and cyclonedx are bills of materials",
+    help: "Forms of the list of installed packages: json; spdx and cyclonedx are bills of materials; changelog is accepted and not written",
     supported: true,
     option: { argument: "FORMAT" },
   },
