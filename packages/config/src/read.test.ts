@@ -70,6 +70,15 @@ test("a changelog is not written, which is said", () => {
   expect(config?.manifestFormat).toEqual(["json"]);
 });
 
+test("configure scripts are also those of mkosi.configure.d, by name", () => {
+  const { config } = resolveProject({ "mkosi.configure": "", "mkosi.configure.d/b": "", "mkosi.configure.d/a": "" });
+  expect(config?.configureScripts).toEqual([
+    "/project/mkosi.configure",
+    "/project/mkosi.configure.d/a",
+    "/project/mkosi.configure.d/b",
+  ]);
+});
+
 test.each([
   ["raw_ext4", "ext4"],
   ["raw_gpt", "ext4"],

@@ -65,6 +65,7 @@ export const configSettings: readonly SettingDefinition[] = [
     help: "Programs that read the configuration as JSON and print a changed one",
     supported: true,
     files: ["mkosi.configure"],
+    folders: [{ path: "mkosi.configure.d" }],
     option: { long: "configure-script", argument: "PATH" },
   },
   {
