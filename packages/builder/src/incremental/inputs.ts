@@ -6,6 +6,8 @@ import { relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { configDigest } from "../record.ts";
 import { digestPath, digestText } from "./digests.ts";
+import { toolsTreePath } from "../tools-place.ts";
+import { toolsIdentity } from "./tools.ts";
 import { madeByBuilds, unseenByScripts } from "./sources.ts";
 
 /** Digests by name: `Packages=`, `mkosi.skeleton`, `the packages of the archive`, … */
@@ -51,6 +53,9 @@ export async function treeInputs(
         }),
   };
   for (const [name, value] of Object.entries(settings)) inputs[name] = digestText(JSON.stringify(value));
+  // Its package manager made the tree.
+  const tools = toolsTreePath(config);
+  if (tools !== undefined) inputs["the packages of the tools tree"] = await toolsIdentity(tools, signal);
   const sources = config.prepareScripts.length === 0 ? [] : config.buildSources;
   const trees = [
     ...config.baseTrees.map((source) => ({ source, target: "/" })),
