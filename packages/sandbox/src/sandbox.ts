@@ -56,6 +56,8 @@ export interface SandboxOptions {
    * on this process's terminal in the same sandbox, to its end.
    */
   readonly onFailure?: (error: unknown, openShell: () => Promise<void>) => Promise<void>;
+  /** What to do when the script fails, where nothing better is known. */
+  readonly failureHint?: string;
   /** Called with the lines of standard output in the place of `onOutputLine`. */
   readonly onStdoutLine?: (line: string) => void;
 }
@@ -266,12 +268,13 @@ function scriptError(error: unknown, options: SandboxOptions, tail: readonly str
   const how = typeof signal === "string" ? `was killed by ${signal}` : `exited with ${String(exitCode)}`;
   const output = tail.join("\n");
   const noInterpreter = tail.some((line) => /^bwrap: execvp .*: No such file or directory/.test(line));
+  const hint =
+    noInterpreter && inside
+      ? "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name"
+      : options.failureHint;
   return new ProcessError(`the script ${script} ${how}${output === "" ? "" : `:\n${output}`}`, {
     code: "script-failed",
-    hint:
-      noInterpreter && inside
-        ? "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name"
-        : "imgtool build --debug-shell opens a shell where the script failed",
+    ...(hint === undefined ? {} : { hint }),
     data: { script, inside, exitCode, signal, output },
     cause: error instanceof ImgtoolError ? error : errorMessage(error),
   });

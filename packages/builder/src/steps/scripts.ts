@@ -73,7 +73,7 @@ export async function runScripts(
         ...(tools === undefined ? {} : { helpers: tools.programs }),
         overlays: [...(options.overlays ?? []), ...sources.overlays],
         signal,
-        ...(run.onScriptFailure === undefined ? {} : { onFailure: run.onScriptFailure }),
+        ...failureOptions(point, run),
         onOutputLine: (line) => {
           task.detail(line);
           progress.log("debug", `${basename(script)}: ${line}`);
@@ -85,6 +85,15 @@ export async function runScripts(
     await sources.finish();
   }
   await tools?.keep();
+}
+
+/** Whoever has the shell needs no hint at it, and `imgtool clean`, which has none, runs scripts too. */
+function failureOptions(
+  { name }: ScriptPoint,
+  { onScriptFailure }: ScriptRun,
+): Pick<SandboxOptions, "onFailure" | "failureHint"> {
+  if (onScriptFailure !== undefined) return { onFailure: onScriptFailure };
+  return name === "clean" ? {} : { failureHint: "imgtool build --debug-shell opens a shell where the script failed" };
 }
 
 function isInside(script: string): boolean {
