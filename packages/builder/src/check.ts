@@ -36,6 +36,8 @@ import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
 import { pcrSigner, secureBootSigner, veritySigner } from "./signers.ts";
 import { checkSigningKey } from "./sign-checksums.ts";
+import { compressors } from "./steps/compress.ts";
+import { layerSuffix } from "./steps/pack-oci.ts";
 import { allScripts } from "./steps/script-points.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
@@ -90,7 +92,15 @@ export async function checkBuild(
   if (scripts.length > 0 || config.distribution !== "custom") await requireTool("bwrap");
   // For mkosi-chroot, which any script may call, and for the layers that build scripts run on.
   if (scripts.length > 0) for (const tool of ["mount", "unshare"]) await requireTool(tool);
-  if (config.compressOutput === "xz") await requireTool("xz");
+  const compressor = compressors[config.compressOutput];
+  if (compressor !== undefined) await requireTool(compressor);
+  if (config.format === "oci" && layerSuffix[config.compressOutput] === undefined) {
+    throw new ConfigError(`CompressOutput=${config.compressOutput}: layers of OCI images have no such compression`, {
+      code: "compression-unsupported",
+      hint: "use gz, zstd or none",
+      data: { compression: config.compressOutput },
+    });
+  }
   if (config.bootable === "enabled") await requireTool("depmod");
   await secureBootSigner(config, progress);
   // Whoever has keys for other ends alone need not have one that signs these.

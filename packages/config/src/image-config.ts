@@ -20,7 +20,7 @@ export type OutputFormat =
 /** Extensions of other systems, and services that are run off an image: a root and what verifies it. */
 export type ExtensionFormat = Extract<OutputFormat, "sysext" | "confext" | "portable">;
 export type RootFilesystem = "ext4" | "btrfs" | "xfs" | "squashfs" | "erofs";
-export type Compression = "none" | "zstd" | "xz" | "gzip";
+export type Compression = "none" | "zstd" | "xz" | "gzip" | "bz2" | "lz4" | "lzma";
 
 /** A tree to copy into the image: `source` on this machine to the absolute path `target` in the image. */
 export interface TreeSource {

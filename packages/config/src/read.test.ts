@@ -79,6 +79,11 @@ test("configure scripts are also those of mkosi.configure.d, by name", () => {
   ]);
 });
 
+test.each(["bz2", "lz4", "lzma"])("CompressOutput=%s is taken", (name) => {
+  const { config, errors } = resolveProject({ "mkosi.conf": `[Output]\nCompressOutput=${name}` });
+  expect([config?.compressOutput, errors]).toEqual([name, []]);
+});
+
 test.each([
   ["raw_ext4", "ext4"],
   ["raw_gpt", "ext4"],

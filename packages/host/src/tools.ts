@@ -48,7 +48,9 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
   mount: { package: "mount", purpose: "give programs in the image its /proc and /dev" },
   "grub-mkimage": { package: "grub-common", purpose: "make GRUB's images (BiosBootloader=grub)", optional: true },
-  xz: { package: "xz-utils", purpose: "compress outputs with xz" },
+  xz: { package: "xz-utils", purpose: "compress outputs with xz and lzma" },
+  bzip2: { package: "bzip2", purpose: "compress outputs with bzip2 (CompressOutput=bz2)", optional: true },
+  lz4: { package: "lz4", purpose: "compress outputs with lz4", optional: true },
   git: { package: "git", purpose: "tell a checkout's sources from what git ignores", optional: true },
   gpg: { package: "gpg", purpose: "sign SHA256SUMS (Sign=yes)", optional: true },
   "qemu-img": { package: "qemu-utils", purpose: "put disks into qcow2, VMDK and VHDX files", optional: true },

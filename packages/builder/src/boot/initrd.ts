@@ -119,8 +119,9 @@ export function initrdConfig(config: ImageConfig, outputDirectory: string, extra
     format: "cpio",
     output: "initrd",
     outputDirectory,
-    // The kernel unpacks an archive in its memory: one that is not compressed takes twice its size.
-    compressOutput: config.compressOutput === "none" ? "zstd" : config.compressOutput,
+    // The kernel unpacks an archive in its memory: one that is not compressed takes twice its size. Not every kernel
+    // has the older decompressors.
+    compressOutput: config.compressOutput === "xz" || config.compressOutput === "gzip" ? config.compressOutput : "zstd",
     packages: initrdPackages(config),
     removeFiles: removedFiles,
     cleanPackageMetadata: true,

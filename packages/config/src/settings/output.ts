@@ -146,7 +146,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "CompressOutput",
     section: "Output",
     kind: scalar("yes, no or an algorithm", (value) => parseCompression(value), { choices: compressions }),
-    help: "Compress the finished image: none, zstd, xz or gz; default: zstd for archives, none for disks",
+    help: "Compress the finished image: none, zstd, xz, gz, bz2, lz4 or lzma; default: zstd for archives, none for disks",
     supported: true,
     default: ({ value }) => {
       const format = formatName(value("Format"));
