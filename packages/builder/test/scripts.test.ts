@@ -273,6 +273,40 @@ test("what scripts write reaches the checkout, also where ignored files are", as
   expect(readdirSync(folder.join("mkosi.output")).filter((name) => name.startsWith("."))).toEqual([]);
 });
 
+test("a checkout and an output folder that are named by links", async (context) => {
+  needs(context);
+  needPrograms(context, "git", "find");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("real"));
+  symlinkSync("real", folder.join("link"));
+  const inner = { ...folder, path: folder.join("real"), join: (...names: string[]) => folder.join("real", ...names) };
+  const config = checkoutConfig(inner, `stat -c "mode %a" /work/src; ${listSources}; touch /work/src/written`);
+  chmodSync(folder.join("real"), 0o750);
+  const lines: string[] = [];
+  const source = folder.join("link");
+  mkdirSync(folder.join("link/elsewhere"));
+  const changes = { buildSources: [{ source, target: "/" }], outputDirectory: folder.join("link/elsewhere") };
+  await build({ ...config, ...changes }, { progress: listening(lines) });
+  expect(lines.filter((line) => /^(?:\.\/|mode)/.test(line))).toEqual(["mode 750", ...checkoutFiles]);
+  expect(existsSync(folder.join("real/written"))).toBe(true);
+});
+
+test("a workspace that cannot hold layers is named, with what to do", async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(folder.join(name));
+  const layers = `lowerdir=${folder.join("lower")},upperdir=${folder.join("upper")},workdir=${folder.join("work")}`;
+  run("mount", ["-t", "overlay", "overlay", "-o", layers, folder.join("merged")]);
+  using _mount = { [Symbol.dispose]: () => void run("umount", [folder.join("merged")]) };
+  const config = projectConfig(folder, {
+    outputDirectory: folder.join("merged/out"),
+    buildScripts: [script(folder, "build", "true")],
+  });
+  await expect(build(config)).rejects.toMatchObject({ code: "overlay-unsupported" });
+  mkdirSync(folder.join("workspace"));
+  await build({ ...config, workspaceDirectory: folder.join("workspace") });
+});
+
 test("a project below a checkout's root, and a folder that git ignores as a whole", async (context) => {
   needs(context);
   needPrograms(context, "git", "find");

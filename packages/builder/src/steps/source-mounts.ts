@@ -8,8 +8,8 @@
  * @module
  */
 import { constants, lstatSync, type BigIntStats } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { mkdir, realpath } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { AT_FDCWD, mknodat, pathExists } from "@imgtool/host";
 import type { Bind, Overlay } from "@imgtool/sandbox";
@@ -45,12 +45,14 @@ export async function sourceMounts(run: ScriptRun, point: ScriptPoint): Promise<
   const overlays: Overlay[] = [];
   const written: [string, Layers][] = [];
   const sources = [...config.buildSources].sort((a, b) => (a.target < b.target ? -1 : 1));
+  const hides = point.sources === "checkout" && config.useGitFiles;
   if (sources[0]?.target !== "/")
     binds.push({ source: await emptyFolder(workspace, "sources"), target: "/work/src", writable: true });
-  for (const [index, { source, target }] of sources.entries()) {
+  for (const [index, { source: named, target }] of sources.entries()) {
+    // Layers have the modes of folders, not of links to them.
+    const source = await realpath(named);
     const place = `/work/src${target === "/" ? "" : target}`;
     const name = `source-${index}`;
-    const hides = point.sources === "checkout" && config.useGitFiles;
     if (config.buildSourcesEphemeral) {
       const hidden = hides ? await hiddenPaths(run, source) : new Set<string>();
       const overlay = await layerOver(run, source, name, hidden);
@@ -108,17 +110,21 @@ async function hiddenPaths({ progress, signal }: ScriptRun, source: string): Pro
 
 /** A layer over the source that hides paths, and the build's own scratch folder: layers cannot hold themselves. */
 async function layerOver(
-  { workspace }: ScriptRun,
+  { config, workspace }: ScriptRun,
   source: string,
   name: string,
   hidden: ReadonlySet<string>,
 ): Promise<Overlay> {
   const overlay = await makeOverlay(workspace, name, [source]);
   const { upper } = overlay;
-  const own = relative(source, workspace);
+  const scratch = await realpath(workspace);
+  // Of a build it is in a folder with the tree and the outputs.
+  const isBuild = basename(dirname(scratch)).startsWith(`.${config.output}.build-`);
+  const own = relative(source, isBuild ? dirname(scratch) : scratch);
   const isInside = !own.startsWith("..") && !isWithin(hidden)(own);
   copyMetadata(Buffer.from(source), Buffer.from(upper), statusOf(source), "kept");
-  for (const path of isInside ? [...hidden, own] : hidden) {
+  const isBelowOwn = isWithin(new Set([own]));
+  for (const path of isInside ? [...[...hidden].filter((one) => !isBelowOwn(one)), own] : hidden) {
     await copyFolders(source, upper, dirname(path));
     // A character device 0:0 is a whiteout (overlayfs, "whiteouts and opaque directories").
     mknodat(AT_FDCWD, join(upper, path), constants.S_IFCHR, 0, 0);
