@@ -220,12 +220,12 @@ test("imgtool.conf holds where an image is published, and its mistakes have a pl
 
 test("what cannot be built yet is an error with its place", () => {
   const { config, errors } = resolveProject({
-    "mkosi.conf": "[Output]\nCompressOutput=lz4\n[Validation]\nVerity=signed\n",
+    "mkosi.conf": "[Build]\nBuildSourcesEphemeral=buildcache\n[Validation]\nVerity=signed\n",
   });
   expect(config).toBeUndefined();
   expect(lines(errors)).toEqual([
-    "mkosi.conf:2: CompressOutput=: lz4 is not supported",
     "mkosi.conf:4: Verity=: signed needs VerityKey=",
+    "mkosi.conf:2: BuildSourcesEphemeral=: buildcache is not supported yet",
   ]);
 });
 
