@@ -2,7 +2,7 @@
  * `imgtool build --debug-shell`: a shell in the sandbox of a script that has failed.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { needPrograms, needRoot, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { cli, imgtool } from "./cli.ts";
@@ -34,6 +34,18 @@ test("a shell opens where a script failed, and the build ends with it", { tags: 
     "/work/postinst",
   ]);
   expect(shell.status, shell.stderr).toBe(7);
+  // Whoever has it needs no hint at it, and other verbs have none.
+  expect(shell.stderr).not.toContain("--debug-shell");
+  for (const [verb, name] of [
+    ["clean", "mkosi.clean"],
+    ["build", "mkosi.configure"],
+  ] as const) {
+    writeFileSync(folder.join(name), "#!/bin/sh\nexit 4\n", { mode: 0o755 });
+    const other = cli([verb], { cwd: folder.path });
+    rmSync(folder.join(name));
+    expect(other.stderr).toContain("exited with 4");
+    expect(other.stderr).not.toContain("--debug-shell");
+  }
   // It leaves nothing behind either.
   expect(readdirSync(folder.path).sort()).toEqual(["mkosi.conf", "mkosi.postinst", "mkosi.skeleton"]);
 });

@@ -28,12 +28,16 @@ import { isRoot, mappedUserIds } from "@imgtool/sandbox";
 import { isBiosBoot } from "./boot/grub.ts";
 import { checkBootable } from "./boot/plan.ts";
 import { isDisk, isWithinKernel } from "./formats.ts";
+import { imageAt } from "./copy-tree.ts";
+import { checkReadable } from "./disk-tree.ts";
 import { lockedPackages } from "./lock-file.ts";
 import { outputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
 import { pcrSigner, secureBootSigner, veritySigner } from "./signers.ts";
 import { checkSigningKey } from "./sign-checksums.ts";
+import { compressors } from "./steps/compress.ts";
+import { layerSuffix } from "./steps/pack-oci.ts";
 import { allScripts } from "./steps/script-points.ts";
 
 /** The ids that Debian's policy has for a system's own users and nobody: 0 to 65535. */
@@ -69,9 +73,14 @@ export async function checkBuild(
   await lockedPackages(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
-  const baseTrees = config.baseTrees.map((source) => ({ source }));
-  for (const { source } of [...baseTrees, ...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
-    if (await pathExists(source)) continue;
+  const baseTrees = config.baseTrees.map((source) => ({ source, target: "/" }));
+  for (const tree of [...baseTrees, ...config.sandboxTrees, ...config.skeletonTrees, ...config.extraTrees]) {
+    const { source } = tree;
+    if (await pathExists(source)) {
+      const systems = await imageAt(tree);
+      if (systems !== undefined) await checkReadable(source, systems);
+      continue;
+    }
     throw new NotFoundError(`the tree ${source} does not exist`, {
       code: "tree-not-found",
       hint: "correct BaseTrees=, SandboxTrees=, SkeletonTrees= or ExtraTrees=",
@@ -83,7 +92,15 @@ export async function checkBuild(
   if (scripts.length > 0 || config.distribution !== "custom") await requireTool("bwrap");
   // For mkosi-chroot, which any script may call, and for the layers that build scripts run on.
   if (scripts.length > 0) for (const tool of ["mount", "unshare"]) await requireTool(tool);
-  if (config.compressOutput === "xz") await requireTool("xz");
+  const compressor = compressors[config.compressOutput];
+  if (compressor !== undefined) await requireTool(compressor);
+  if (config.format === "oci" && layerSuffix[config.compressOutput] === undefined) {
+    throw new ConfigError(`CompressOutput=${config.compressOutput}: layers of OCI images have no such compression`, {
+      code: "compression-unsupported",
+      hint: "use gz, zstd or none",
+      data: { compression: config.compressOutput },
+    });
+  }
   if (config.bootable === "enabled") await requireTool("depmod");
   await secureBootSigner(config, progress);
   // Whoever has keys for other ends alone need not have one that signs these.

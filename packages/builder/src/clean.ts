@@ -13,7 +13,7 @@ import { cacheFolder } from "./incremental/tree-cache.ts";
 import { allOutputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { runScripts } from "./steps/scripts.ts";
-import { toolsFolder } from "./tools-tree.ts";
+import { toolsFolder } from "./tools-place.ts";
 import { abandonedWorkspaces } from "./workspace.ts";
 
 export interface CleanOptions {

@@ -18,7 +18,8 @@ import {
   symlinkSync,
   type BigIntStats,
 } from "node:fs";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { TreeSource } from "@imgtool/config";
 import {
@@ -41,6 +42,7 @@ import {
   setXattr,
 } from "@imgtool/host";
 import { resolveInTree } from "@imgtool/sandbox";
+import { findFileSystems, noTree, packImage } from "./disk-tree.ts";
 import { deviceNumbers } from "./tree-walk.ts";
 
 export interface CopyTreeOptions {
@@ -53,9 +55,10 @@ export interface CopyTreeOptions {
 const slash = Buffer.from("/");
 
 /**
- * Copies `from.source` to `from.target` in `tree`: a folder's content, a file, or a tar archive's
- * content. Returns how many files there were.
- * @throws NotFoundError `tree-not-found`, ConfigError `tree-conflict`
+ * Copies `from.source` to `from.target` in `tree`: a folder's content, a file, or the content of a tar
+ * archive or of a disk image. Returns how many files there were.
+ * @throws NotFoundError `tree-not-found`, ConfigError `tree-conflict`, FormatError `tree-unreadable`, EnvironmentError
+ *   `loop-devices-needed`
  */
 export async function copyTree(from: TreeSource, tree: string, options: CopyTreeOptions): Promise<number> {
   const { source, target } = from;
@@ -66,7 +69,7 @@ export async function copyTree(from: TreeSource, tree: string, options: CopyTree
     if (systemErrorCode(error) !== "ENOENT") throw error;
     throw new NotFoundError(`the tree ${source} does not exist`, {
       code: "tree-not-found",
-      hint: "ExtraTrees= and SkeletonTrees= name folders, files or tar archives",
+      hint: "ExtraTrees= and SkeletonTrees= name folders, files, tar archives or disk images",
       data: { source },
       cause: error,
     });
@@ -75,7 +78,12 @@ export async function copyTree(from: TreeSource, tree: string, options: CopyTree
   if (status.isDirectory()) {
     const place = Buffer.from(await copier.folder(target));
     await copier.content(Buffer.from(source), place);
-  } else if (/\.tar(\.\w+)?$|\.t[gx]z$/.test(source)) {
+    return copier.count;
+  }
+  const systems = await imageAt(from);
+  if (isArchive(source) || systems !== undefined) {
+    const scratch = await mkdtemp(join(dirname(tree), "image-"));
+    const archive = systems === undefined ? source : await packImage(source, systems, scratch, options.signal);
     // tar itself refuses to leave the folder by ".." or through links that the archive brings.
     const place = await copier.folder(target);
     await runTool(
@@ -83,7 +91,7 @@ export async function copyTree(from: TreeSource, tree: string, options: CopyTree
       [
         "--extract",
         "--file",
-        source,
+        archive,
         "--directory",
         place,
         "--numeric-owner",
@@ -94,6 +102,7 @@ export async function copyTree(from: TreeSource, tree: string, options: CopyTree
       ],
       options.signal === undefined ? {} : { signal: options.signal },
     );
+    await rm(scratch, { recursive: true });
     copier.count++;
   } else {
     const parent = target.replace(/\/*[^/]*\/*$/, "");
@@ -102,6 +111,24 @@ export async function copyTree(from: TreeSource, tree: string, options: CopyTree
     await copier.entry(Buffer.from(source), Buffer.from(`${place}/${name}`));
   }
   return copier.count;
+}
+
+/**
+ * The file systems of a file that is an image of a tree: as mkosi has it one that is called .raw, and any that is to
+ * be the whole tree.
+ * @throws FormatError `tree-unreadable`
+ */
+export async function imageAt({ source, target }: TreeSource): ReturnType<typeof findFileSystems> {
+  const isWhole = target.replaceAll("/", "") === "";
+  if (isArchive(source) || !(await stat(source)).isFile()) return undefined;
+  if (!isWhole && !source.endsWith(".raw")) return undefined;
+  const systems = await findFileSystems(source);
+  if (systems === undefined && isWhole) throw noTree(source);
+  return systems;
+}
+
+function isArchive(path: string): boolean {
+  return /\.tar(\.\w+)?$|\.t[gx]z$/.test(path);
 }
 
 class Copier {
@@ -187,7 +214,8 @@ function status(path: Buffer): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function copyMetadata(
+/** Gives a copy the mode, the time and the attributes of what it was copied from. */
+export function copyMetadata(
   source: Buffer,
   target: Buffer,
   stat: BigIntStats,
@@ -198,7 +226,8 @@ function copyMetadata(
   else fchownat(AT_FDCWD, target, 0, 0);
   if (!stat.isSymbolicLink()) fchmodat(AT_FDCWD, target, Number(stat.mode) & 0o7777);
   for (const name of listXattrs(source)) {
-    if (!/^(?:user\.|security\.capability$|system\.posix_acl_)/.test(name.toString())) continue;
+    // Those of overlayfs's are about its layers.
+    if (!/^(?:user\.(?!overlay\.)|security\.capability$|system\.posix_acl_)/.test(name.toString())) continue;
     const value = getXattr(source, name);
     if (value !== undefined) setXattr(target, name, value);
   }

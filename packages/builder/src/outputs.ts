@@ -7,7 +7,15 @@ import { join } from "node:path";
 import type { Compression, ImageConfig, OutputFormat } from "@imgtool/config";
 import { isWithinKernel } from "./formats.ts";
 
-const compressionSuffix: Readonly<Record<Compression, string>> = { none: "", zstd: ".zst", xz: ".xz", gzip: ".gz" };
+const compressionSuffix: Readonly<Record<Compression, string>> = {
+  none: "",
+  zstd: ".zst",
+  xz: ".xz",
+  gzip: ".gz",
+  bz2: ".bz2",
+  lz4: ".lz4",
+  lzma: ".lzma",
+};
 
 /** The image's extension in each format; none for a folder. */
 const extensions: Readonly<Record<Exclude<OutputFormat, "none">, string>> = {
@@ -72,7 +80,7 @@ function imageName(config: ImageConfig): string | undefined {
 
 /** The name of an output before it is compressed. */
 export function uncompressed(name: string): string {
-  return name.replace(/\.(zst|xz|gz)$/, "");
+  return name.replace(/\.(zst|xz|gz|bz2|lz4|lzma)$/, "");
 }
 
 /** Every name that a build of this project may have left, whatever its format was then. */

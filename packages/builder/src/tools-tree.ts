@@ -16,6 +16,7 @@ import { auxiliaryImage } from "./auxiliary-image.ts";
 import { build } from "./build.ts";
 import { buildRecordPath } from "./outputs.ts";
 import { configDigest, readBuildRecord } from "./record.ts";
+import { toolsFolder, toolsOutput } from "./tools-place.ts";
 
 export interface ToolsTreeOptions {
   readonly progress: Progress;
@@ -104,11 +105,6 @@ async function isUpToDate(own: ImageConfig): Promise<boolean> {
   }
 }
 
-/** Folder of the tools trees of a project. */
-export function toolsFolder({ cacheDirectory, directory }: ImageConfig): string {
-  return join(cacheDirectory ?? join(directory, "mkosi.cache"), "tools");
-}
-
 /** What builds run, whatever the distribution; what runs images and opens archives is this machine's own. */
 const builders: readonly string[] = [
   "apt-ftparchive",
@@ -167,7 +163,7 @@ function toolsConfig(config: ImageConfig, tools: ToolsTreeConfig): ImageConfig {
     removeFiles: [],
     cleanPackageMetadata: false,
     format: "directory",
-    output: `${tools.distribution}~${tools.release}~${config.distribution}`,
+    output: toolsOutput(config, tools),
     outputDirectory: toolsFolder(config),
     extraTrees: [],
     makeInitrd: false,

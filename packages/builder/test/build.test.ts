@@ -203,14 +203,19 @@ test("two builds have the same bytes, whatever the umask, time zone, language an
   expect(readdirSync(first.join("work"))).toEqual([]);
 });
 
-const compressions = ["none", "zstd", "xz", "gzip"] as const;
+const compressions = ["none", "zstd", "xz", "gzip", "bz2", "lz4", "lzma"] as const;
 
 test.for(compressions)("a tar image, compressed with %s, holds the tree", async (compressOutput, context) => {
   needs(context);
-  needPrograms(context, "tar", "xz", "zstd");
+  needPrograms(context, "tar", "xz", "zstd", "bzip2", "lz4");
   using folder = project({ format: "tar", compressOutput });
   const { artifacts } = await build(folder.config);
-  const list = run("tar", ["--list", "--auto-compress", "-f", folder.join("out", artifacts[0]?.path ?? "")]);
+  const path = folder.join("out", artifacts[0]?.path ?? "");
+  // tar knows neither of the two by its first bytes.
+  const programs: Readonly<Record<string, string>> = { lz4: "lz4", lzma: "xz" };
+  const program = programs[compressOutput];
+  const by = program === undefined ? ["--auto-compress"] : [`--use-compress-program=${program}`];
+  const list = run("tar", ["--list", ...by, "-f", path]);
   expect(list.split("\n")).toEqual(expect.arrayContaining(["./", "./etc/machine-id", "./lib", "./usr/lib/os-release"]));
 });
 
@@ -230,6 +235,26 @@ test("a cpio image has GNU cpio's bytes, and xz with the one check that the kern
   expect(run("xz", ["--list", "--robot", folder.join("out/thing.cpio.xz")])).toMatch(/^file\t.*\tCRC32\t/m);
   const listed = run("sh", ["-c", 'xz -dc "$0" | cpio -t --quiet', folder.join("out/thing.cpio.xz")]);
   expect(listed.split("\n")).toEqual(expect.arrayContaining(["etc/machine-id", "lib", "usr/lib/os-release"]));
+});
+
+test("lz4 of a cpio image is in the form that the kernel knows, of a tar image in the one that has checksums", async (context) => {
+  needs(context);
+  needPrograms(context, "lz4", "cpio");
+  using folder = project({ format: "cpio", compressOutput: "lz4" });
+  const magic = (name: string): string => readFileSync(folder.join("out", name)).toString("hex", 0, 4);
+  await build(folder.config);
+  // lz4's "Frame format" description: the legacy frame, and the frame.
+  expect(magic("thing.cpio.lz4")).toBe("02214c18");
+  const listed = run("sh", ["-c", 'lz4 -dc "$0" | cpio -t --quiet', folder.join("out/thing.cpio.lz4")]);
+  expect(listed).toContain("etc/machine-id");
+  await build({ ...folder.config, format: "tar" }, { force: true });
+  expect(magic("thing.tar.lz4")).toBe("04224d18");
+});
+
+test("a compression that a layer cannot have is refused before the build", async (context) => {
+  needs(context);
+  using folder = project({ format: "oci", compressOutput: "xz" });
+  await expect(build(folder.config)).rejects.toMatchObject({ code: "compression-unsupported", exitCode: 2 });
 });
 
 test("what cpio cannot hold is said", async (context) => {

@@ -103,6 +103,19 @@ test(
   },
 );
 
+test("a store that is not there yet is made, and nothing is said of it", async (context) => {
+  needRoot(context);
+  needPrograms(context, "bwrap", "setfattr", "mknod");
+  using folder = temporaryFolder();
+  const cacheStore = folder.join("new/shared");
+  const first = await built(machine(folder, "first", { cacheStore }));
+  expect(first.said.filter((line) => line.includes("store"))).toEqual([]);
+  expect(existsSync(cacheStore)).toBe(true);
+  writeFileSync(folder.join("file"), "");
+  const wrong = await built(machine(folder, "second", { cacheStore: folder.join("file") }));
+  expect(wrong.said.filter((line) => line.includes("store")).length).toBeGreaterThan(0);
+});
+
 test("over HTTP; what is down, altered or foreign costs a build and is said", { tags: ["system"] }, async (context) => {
   needRoot(context);
   needPrograms(context, "bwrap", "setfattr", "mknod");

@@ -107,6 +107,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     profiles: [],
     buildSources: [{ source: directory, target: "/" }],
     buildSourcesEphemeral: false,
+    useGitFiles: true,
     buildDirectory: undefined,
     hostname: undefined,
     timezone: undefined,

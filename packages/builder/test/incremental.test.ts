@@ -97,6 +97,29 @@ test("a tree is used again until one of its inputs changes, which is named", asy
   expect(named.stamp).not.toBe(tests.stamp);
 });
 
+test("a tree that another tools tree has made is not used again", async (context) => {
+  needs(context);
+  using folder = project();
+  const toolsTree = folder.join("mkosi.cache/tools");
+  mkdirSync(`${toolsTree}/var/lib/dpkg`, { recursive: true });
+  const packages = (text: string): void => writeFileSync(`${toolsTree}/var/lib/dpkg/status`, text);
+  packages("Package: apt\nVersion: 1\n");
+  const first = await stampOf(folder, { toolsTree });
+  utimesSync(`${toolsTree}/var/lib/dpkg/status`, 1, 1);
+  expect((await stampOf(folder, { toolsTree })).stamp).toBe(first.stamp);
+  packages("Package: apt\nVersion: 2\n");
+  expect((await stampOf(folder, { toolsTree })).said).toBe("no cached tree: changed: the packages of the tools tree");
+  // A tree that no package manager has made.
+  const bare = folder.join("mkosi.cache/bare");
+  mkdirSync(`${bare}/usr/bin`, { recursive: true });
+  writeFileSync(`${bare}/usr/bin/apt`, "1");
+  const second = await stampOf(folder, { toolsTree: bare });
+  expect((await stampOf(folder, { toolsTree: bare })).stamp).toBe(second.stamp);
+  writeFileSync(`${bare}/usr/bin/apt`, "22");
+  expect((await stampOf(folder, { toolsTree: bare })).stamp).not.toBe(second.stamp);
+  expect((await stampOf(folder)).said).toMatch(/^no cached tree: changed: .*the packages of the tools tree/);
+});
+
 test("without prepare scripts the sources do not count, and strict takes nothing else than what is kept", async (context) => {
   needs(context);
   using folder = project();

@@ -1,8 +1,19 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
-import { needPrograms, needRoot, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
 import { build, clean } from "../src/index.ts";
 import { testConfig } from "./config.ts";
@@ -139,6 +150,176 @@ test("sources are the project's own, unless they are ephemeral", async (context)
   expect([existsSync(folder.join("made")), existsSync(folder.join("other/made"))]).toEqual([false, false]);
   await build(config, { force: true });
   expect([existsSync(folder.join("made")), existsSync(folder.join("other/made"))]).toEqual([true, true]);
+});
+
+/** A checkout whose build script lists its sources: files of its own, new ones, ignored ones, a submodule's. */
+function checkoutConfig(folder: TemporaryFolder, build: string): ImageConfig {
+  const git = (...args: string[]): string =>
+    run("git", [
+      "-c",
+      "protocol.file.allow=always",
+      "-C",
+      folder.path,
+      "-c",
+      "user.name=a",
+      "-c",
+      "user.email=b",
+      ...args,
+    ]);
+  const write = (name: string, text = ""): void => {
+    mkdirSync(dirname(folder.join(name)), { recursive: true });
+    writeFileSync(folder.join(name), text);
+  };
+  write("inner/.gitignore", "*.o\n");
+  write("inner/inner.c");
+  git("init", "-q", "inner");
+  git("-C", "inner", "add", ".");
+  git("-C", "inner", "commit", "-qm", "inner");
+  git("init", "-q", ".");
+  write(".gitignore", "*.o\n/mkosi.*/\nout/\nlinked\n");
+  write("src/program.c", "tracked\n");
+  write("src/forced.o", "tracked\n");
+  git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", folder.join("inner"), "module");
+  git("add", ".gitignore", "src/program.c");
+  git("add", "-f", "src/forced.o");
+  write("src/new.c", "untracked\n");
+  write("src/program.o", "of the host\n");
+  write("only/a.o");
+  write("module/inner.o");
+  for (const name of ["mkosi.builddir", "mkosi.output", "mkosi.cache"]) write(`${name}/x`);
+  symlinkSync("src", folder.join("linked"));
+  const config = projectConfig(folder, {
+    outputDirectory: folder.join("mkosi.output"),
+    buildScripts: [script(folder, "build", build)],
+  });
+  rmSync(folder.join("inner"), { recursive: true });
+  return config;
+}
+
+const listSources = "cd /work/src; find . -name .git -prune -o -type f -print -o -type l -print | sort";
+
+const checkoutFiles = [
+  "./.gitignore",
+  "./.gitmodules",
+  "./build",
+  "./module/.gitignore",
+  "./module/inner.c",
+  "./skeleton/usr/lib/os-release",
+  "./src/forced.o",
+  "./src/new.c",
+  "./src/program.c",
+];
+
+test.for([false, true])(
+  "scripts see a git checkout without what git ignores (ephemeral: %s)",
+  async (ephemeral, context) => {
+    needs(context);
+    needPrograms(context, "git", "find");
+    using folder = temporaryFolder();
+    const config = { ...checkoutConfig(folder, listSources), buildSourcesEphemeral: ephemeral };
+    const lines: string[] = [];
+    await build(config, { progress: listening(lines) });
+    const seen = (): string[] => lines.filter((line) => line.startsWith("./"));
+    expect(seen()).toEqual(checkoutFiles);
+    // They are the user's.
+    expect(readFileSync(folder.join("src/program.o"), "utf8")).toBe("of the host\n");
+    expect(existsSync(folder.join("mkosi.cache/x"))).toBe(true);
+    lines.length = 0;
+    await build(
+      { ...config, useGitFiles: false, buildSourcesEphemeral: false },
+      { progress: listening(lines), force: true },
+    );
+    expect(seen()).toEqual(expect.arrayContaining(["./src/program.o", "./mkosi.cache/x", "./only/a.o", "./linked"]));
+  },
+);
+
+test("what scripts write reaches the checkout, also where ignored files are", async (context) => {
+  needs(context);
+  needPrograms(context, "git");
+  using folder = temporaryFolder();
+  const config = checkoutConfig(
+    folder,
+    `cd /work/src
+     test ! -e src/program.o; test ! -e made; test ! -e only
+     echo object > src/object.tmp; chown 7:8 src/object.tmp; mv src/object.tmp src/program.o
+     mkdir only; echo b > only/b.o; chmod 750 only
+     echo changed >> src/program.c; rm src/new.c; ln -s program.c src/link
+     mkdir made; echo made > made/file; rm -r module; mkdir module; touch module/new
+     touch mkosi.cache; rm mkosi.cache; touch gone.o; rm gone.o
+     echo staged > .git/own`,
+  );
+  writeFileSync(folder.join("gone.o"), "ignored\n");
+  const lines: string[] = [];
+  // What an earlier script of the build has made there is seen by the later ones.
+  const later = script(folder, "later", "cat /work/src/src/program.o; ls /work/src/only; rm /work/src/made/file");
+  await build({ ...config, postInstallationScripts: [later] }, { progress: listening(lines) });
+  expect(lines).toEqual(expect.arrayContaining(["object", "b.o"]));
+  expect(lines).not.toContain("a.o");
+  const text = (name: string): string => readFileSync(folder.join(name), "utf8");
+  expect([text("src/program.o"), text("only/b.o"), text("src/program.c")]).toEqual([
+    "object\n",
+    "b\n",
+    "tracked\nchanged\n",
+  ]);
+  expect(lstatSync(folder.join("src/program.o"))).toMatchObject({ uid: 7, gid: 8 });
+  expect(existsSync(folder.join("src/new.c"))).toBe(false);
+  expect(readlinkSync(folder.join("src/link"))).toBe("program.c");
+  expect(readdirSync(folder.join("made"))).toEqual([]);
+  expect(text(".git/own")).toBe("staged\n");
+  // Scripts cannot take away what they do not see.
+  expect(readdirSync(folder.join("module")).sort()).toEqual(["inner.o", "new"]);
+  expect(readdirSync(folder.join("only")).sort()).toEqual(["a.o", "b.o"]);
+  expect([text("gone.o"), text("mkosi.cache/x")]).toEqual(["ignored\n", ""]);
+  expect(readdirSync(folder.join("mkosi.output")).filter((name) => name.startsWith("."))).toEqual([]);
+});
+
+test("a checkout and an output folder that are named by links", async (context) => {
+  needs(context);
+  needPrograms(context, "git", "find");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("real"));
+  symlinkSync("real", folder.join("link"));
+  const inner = { ...folder, path: folder.join("real"), join: (...names: string[]) => folder.join("real", ...names) };
+  const config = checkoutConfig(inner, `stat -c "mode %a" /work/src; ${listSources}; touch /work/src/written`);
+  chmodSync(folder.join("real"), 0o750);
+  const lines: string[] = [];
+  const source = folder.join("link");
+  mkdirSync(folder.join("link/elsewhere"));
+  const changes = { buildSources: [{ source, target: "/" }], outputDirectory: folder.join("link/elsewhere") };
+  await build({ ...config, ...changes }, { progress: listening(lines) });
+  expect(lines.filter((line) => /^(?:\.\/|mode)/.test(line))).toEqual(["mode 750", ...checkoutFiles]);
+  expect(existsSync(folder.join("real/written"))).toBe(true);
+});
+
+test("a workspace that cannot hold layers is named, with what to do", async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  for (const name of ["lower", "upper", "work", "merged"]) mkdirSync(folder.join(name));
+  const layers = `lowerdir=${folder.join("lower")},upperdir=${folder.join("upper")},workdir=${folder.join("work")}`;
+  run("mount", ["-t", "overlay", "overlay", "-o", layers, folder.join("merged")]);
+  using _mount = { [Symbol.dispose]: () => void run("umount", [folder.join("merged")]) };
+  const config = projectConfig(folder, {
+    outputDirectory: folder.join("merged/out"),
+    buildScripts: [script(folder, "build", "true")],
+  });
+  await expect(build(config)).rejects.toMatchObject({ code: "overlay-unsupported" });
+  mkdirSync(folder.join("workspace"));
+  await build({ ...config, workspaceDirectory: folder.join("workspace") });
+});
+
+test("a project below a checkout's root, and a folder that git ignores as a whole", async (context) => {
+  needs(context);
+  needPrograms(context, "git", "find");
+  using folder = temporaryFolder();
+  const config = checkoutConfig(folder, listSources);
+  const lines: string[] = [];
+  const buildSources = [
+    { source: folder.join("src"), target: "/" },
+    // Named by the project, so wanted.
+    { source: folder.join("mkosi.cache"), target: "/third" },
+  ];
+  await build({ ...config, buildSources, buildSourcesEphemeral: true }, { progress: listening(lines) });
+  expect(lines.filter((line) => line.startsWith("./"))).toEqual(["./forced.o", "./new.c", "./program.c", "./third/x"]);
 });
 
 test("what post-output scripts add is an output, and what they change is described anew", async (context) => {

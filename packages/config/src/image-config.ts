@@ -20,7 +20,7 @@ export type OutputFormat =
 /** Extensions of other systems, and services that are run off an image: a root and what verifies it. */
 export type ExtensionFormat = Extract<OutputFormat, "sysext" | "confext" | "portable">;
 export type RootFilesystem = "ext4" | "btrfs" | "xfs" | "squashfs" | "erofs";
-export type Compression = "none" | "zstd" | "xz" | "gzip";
+export type Compression = "none" | "zstd" | "xz" | "gzip" | "bz2" | "lz4" | "lzma";
 
 /** A tree to copy into the image: `source` on this machine to the absolute path `target` in the image. */
 export interface TreeSource {
@@ -213,6 +213,8 @@ export interface ImageConfig {
   readonly buildSources: readonly TreeSource[];
   /** What scripts write to the sources is thrown away. */
   readonly buildSourcesEphemeral: boolean;
+  /** Of a build source that is a git checkout, scripts do not see what git ignores. */
+  readonly useGitFiles: boolean;
   /** Where build scripts keep objects from build to build; each distribution, release and architecture has a folder in it. */
   readonly buildDirectory: string | undefined;
 

@@ -15,7 +15,15 @@ import type { State } from "./state.ts";
 import { newestInput } from "./source-date.ts";
 import { readUkiProfiles } from "./uki-profiles.ts";
 
-const compressionNames: Readonly<Record<string, Compression>> = { none: "none", zstd: "zstd", xz: "xz", gz: "gzip" };
+const compressionNames: Readonly<Record<string, Compression>> = {
+  none: "none",
+  zstd: "zstd",
+  xz: "xz",
+  gz: "gzip",
+  bz2: "bz2",
+  lz4: "lz4",
+  lzma: "lzma",
+};
 
 /** The configuration of the image that the state describes. What cannot be built yet becomes an error. */
 export function imageConfig(state: State, defaultSourceDateEpoch: number | undefined): ImageConfig {
@@ -41,15 +49,15 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   const formatText = text("Format") ?? "disk";
   const format = formatName(formatText);
 
-  const compressionText = text("CompressOutput") ?? "none";
-  const compression = compressionNames[compressionText];
-  if (compression === undefined)
-    fail(
-      "CompressOutput",
-      "compression-unsupported",
-      `${compressionText} is not supported`,
-      "use zstd, xz, gz or none",
-    );
+  const manifestFormats = strings("ManifestFormat");
+  if (manifestFormats.includes("changelog")) {
+    state.problems.warn({
+      ...get("ManifestFormat").origins[manifestFormats.indexOf("changelog")],
+      code: "manifest-unsupported",
+      message: "ManifestFormat=changelog: imgtool does not write changelogs",
+      hint: "ManifestFormat=json lists the packages with their versions; compare it with the last one",
+    });
+  }
 
   const verity = text("Verity") ?? "auto";
   if (verity === "defer")
@@ -180,7 +188,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     passphraseFile: text("Passphrase"),
     output,
     outputDirectory: text("OutputDirectory") ?? state.directory,
-    compressOutput: compression ?? "none",
+    compressOutput: compressionNames[text("CompressOutput") ?? "none"] ?? "none",
     compressLevel: number("CompressLevel") ?? 3,
     imageId: text("ImageId"),
     imageVersion: text("ImageVersion"),
@@ -194,7 +202,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     splitArtifacts: strings("SplitArtifacts"),
     ociLabels: recordOf(get("OciLabels").value),
     ociAnnotations: recordOf(get("OciAnnotations").value),
-    manifestFormat: strings("ManifestFormat"),
+    manifestFormat: manifestFormats.filter((format) => format !== "changelog"),
     packages: strings("Packages"),
     buildPackages: strings("BuildPackages"),
     volatilePackages: strings("VolatilePackages"),
@@ -252,6 +260,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     profiles: strings("Profiles"),
     buildSources: trees("BuildSources"),
     buildSourcesEphemeral: ephemeralSources === "yes",
+    useGitFiles: flag("UseGitFiles"),
     buildDirectory: text("BuildDirectory"),
     hostname: text("Hostname"),
     timezone: text("Timezone"),

@@ -49,6 +49,42 @@ test("a project of the first mkosi", () => {
 });
 
 test.each([
+  ["mkosi-initrd", /InitrdPackages=/],
+  ["mkosi-tools", /ToolsTree=default/],
+  ["mkosi-vm", /Bootable=yes/],
+  ["mkosi-obs", /SecureBootKey=/],
+])("Include=%s is an error that says what to set instead", (name, hint) => {
+  const { errors } = resolveProject({ "mkosi.conf": `[Include]\nInclude=${name}` });
+  expect(lines(errors)).toEqual([
+    `mkosi.conf:2: Include=${name}: imgtool does not have the configurations that mkosi brings along`,
+  ]);
+  expect(errors[0]?.hint).toMatch(hint);
+  // Where it is not read it does not matter.
+  const other = resolveProject({ "mkosi.conf.d/a.conf": `[Match]\nFormat=oci\n[Include]\nInclude=${name}` });
+  expect(other.errors).toEqual([]);
+});
+
+test("a changelog is not written, which is said", () => {
+  const { warnings, config } = resolveProject({ "mkosi.conf": "[Output]\nManifestFormat=json,changelog" });
+  expect(lines(warnings)).toEqual(["mkosi.conf:2: ManifestFormat=changelog: imgtool does not write changelogs"]);
+  expect(config?.manifestFormat).toEqual(["json"]);
+});
+
+test("configure scripts are also those of mkosi.configure.d, by name", () => {
+  const { config } = resolveProject({ "mkosi.configure": "", "mkosi.configure.d/b": "", "mkosi.configure.d/a": "" });
+  expect(config?.configureScripts).toEqual([
+    "/project/mkosi.configure",
+    "/project/mkosi.configure.d/a",
+    "/project/mkosi.configure.d/b",
+  ]);
+});
+
+test.each(["bz2", "lz4", "lzma"])("CompressOutput=%s is taken", (name) => {
+  const { config, errors } = resolveProject({ "mkosi.conf": `[Output]\nCompressOutput=${name}` });
+  expect([config?.compressOutput, errors]).toEqual([name, []]);
+});
+
+test.each([
   ["raw_ext4", "ext4"],
   ["raw_gpt", "ext4"],
   ["gpt_btrfs", "btrfs"],
@@ -184,12 +220,12 @@ test("imgtool.conf holds where an image is published, and its mistakes have a pl
 
 test("what cannot be built yet is an error with its place", () => {
   const { config, errors } = resolveProject({
-    "mkosi.conf": "[Output]\nCompressOutput=lz4\n[Validation]\nVerity=signed\n",
+    "mkosi.conf": "[Build]\nBuildSourcesEphemeral=buildcache\n[Validation]\nVerity=signed\n",
   });
   expect(config).toBeUndefined();
   expect(lines(errors)).toEqual([
-    "mkosi.conf:2: CompressOutput=: lz4 is not supported",
     "mkosi.conf:4: Verity=: signed needs VerityKey=",
+    "mkosi.conf:2: BuildSourcesEphemeral=: buildcache is not supported yet",
   ]);
 });
 

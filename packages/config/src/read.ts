@@ -102,11 +102,13 @@ export function readIncludes(workingDirectory: string, state: State, depth: numb
 }
 
 function include(path: string, origin: Origin, workingDirectory: string, state: State, depth: number): void {
-  if (builtinConfigurations.includes(path)) {
-    state.problems.warn({
+  const instead = Object.hasOwn(builtinConfigurations, path) ? builtinConfigurations[path] : undefined;
+  if (instead !== undefined) {
+    state.problems.error({
       ...origin,
-      code: "setting-unsupported",
-      message: `Include=${path}: configurations that mkosi brings along are not supported yet; nothing is included`,
+      code: "include-unsupported",
+      message: `Include=${path}: imgtool does not have the configurations that mkosi brings along`,
+      hint: instead,
     });
     return;
   }

@@ -25,10 +25,17 @@ export function overlayCommand(overlays: readonly Overlay[]): string[] {
   return ["unshare", "--mount", "--propagation", "slave", "sh", "-euc", mountScript, "sh", ...mounts];
 }
 
-/** Takes the mounts off its arguments and becomes the rest. */
+/**
+ * Takes the mounts off its arguments and becomes the rest. The upper folder gets whole files, whatever the kernel's
+ * defaults are: others read it when the mount is gone. In a user namespace userxattr means that too, and the marks of
+ * replaced folders are then attributes that users may set.
+ */
 const mountScript = `
+read -r _ _ ids < /proc/self/uid_map
+plain=index=off,userxattr
+[ "$ids" != 4294967295 ] || plain=index=off,metacopy=off,redirect_dir=off
 while [ "$1" = -t ]; do
-  mount "$1" "$2" "$3" "$4" "$5" "$6" "$7"
+  mount "$1" "$2" "$3" "$4" "$5,$plain" "$6" "$7"
   shift 7
 done
 exec "$@"`;

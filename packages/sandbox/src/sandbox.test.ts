@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -91,17 +92,60 @@ test("mkosi-chroot runs a program inside the image", async (context) => {
   needs(context);
   using folder = temporaryFolder();
   const tree = treeWithShell(folder);
-  for (const name of ["proc", "dev", "run", "tmp"]) mkdirSync(`${tree}/${name}`);
+  mkdirSync(`${tree}/run`);
   const before = readdirSync(tree).sort();
   const lines: string[] = [];
   await runInSandbox({
-    script: script(folder, `mkosi-chroot sh -c 'ls /; exit 4' || echo "status $?"; ls /buildroot/proc`),
+    script: script(folder, `mkosi-chroot sh -c 'ls /; exit 4' || echo "status $?"; ls -d /buildroot/proc || true`),
     tree,
     onOutputLine: (line) => lines.push(line),
   });
-  expect(lines).toEqual(["bin", "dev", "etc", "lib", "lib64", "proc", "run", "tmp", "usr", "work", "status 4"]);
+  expect(lines.slice(0, 11)).toEqual([..."bin dev etc lib lib64 proc run tmp usr work".split(" "), "status 4"]);
+  expect(lines.at(-1)).toMatch(/No such file/);
   expect(readdirSync(tree).sort()).toEqual(before);
 });
+
+test.for(["mkosi-chroot", "script.chroot"])(
+  "%s has what mkosi gives to programs in the image",
+  async (way, context) => {
+    needs(context);
+    using folder = temporaryFolder();
+    const tree = treeWithShell(folder);
+    mkdirSync(folder.join("src"));
+    const text = `pwd; echo "$HOME $container $BUILDROOT"; cat /run/host/container-manager; echo; ls -d /run/user/0
+    cat /proc/self/comm; echo "resolver $(cat /etc/resolv.conf 2>&1)"`;
+    const inside = way === "script.chroot";
+    const report = async (network: boolean): Promise<string[]> => {
+      const lines: string[] = [];
+      await runInSandbox({
+        script: script(folder, inside ? text : `mkosi-chroot sh -euc '${text}'`, inside ? "x.chroot" : "x"),
+        tree,
+        inside,
+        network,
+        workdir: "/work/src",
+        binds: [{ source: folder.join("src"), target: "/work/src" }],
+        env: { BUILDROOT: inside ? "/" : "/buildroot" },
+        onOutputLine: (line) => lines.push(line),
+      });
+      return lines;
+    };
+    if (!existsSync("/etc/resolv.conf")) context.skip("needs /etc/resolv.conf");
+    const hosts = `resolver ${readFileSync("/etc/resolv.conf", "utf8").split("\n")[0]}`;
+    const before = readdirSync(`${tree}/etc`);
+    const common = ["/work/src", "/ mkosi /", "mkosi", "/run/user/0", "cat"];
+    expect((await report(true)).slice(0, 6)).toEqual([...common, hosts]);
+    expect((await report(false)).slice(0, 6)).toEqual([...common, expect.stringMatching(/No such file/)]);
+    expect(readdirSync(`${tree}/etc`)).toEqual(before);
+    // systemd-resolved's, which leads to nothing yet.
+    symlinkSync("../run/systemd/resolve/stub-resolv.conf", `${tree}/etc/resolv.conf`);
+    expect((await report(true))[5]).toEqual(hosts);
+    rmSync(`${tree}/etc/resolv.conf`);
+    writeFileSync(`${tree}/etc/resolv.conf`, "the image's\n");
+    expect((await report(false))[5]).toBe("resolver the image's");
+    await report(true);
+    expect(readFileSync(`${tree}/etc/resolv.conf`, "utf8")).toBe("the image's\n");
+  },
+);
 
 test("accounts that a script makes are the image's, and mkosi-as-caller runs what it is given", async (context) => {
   needs(context);

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { ConfigError, errorMessage, ImgtoolError, ProcessError, systemErrorCode } from "@imgtool/core";
 import { pathExists, type RunToolOptions, type ToolResult } from "@imgtool/host";
-import { helperPrograms } from "./helpers.ts";
+import { containerManager, helperPrograms, insideEnvironment, systemPath } from "./helpers.ts";
 import { commonArguments, runBubblewrap } from "./isolate.ts";
 import type { Overlay } from "./overlay.ts";
 import { resolveInTree } from "./tree-path.ts";
@@ -40,7 +40,7 @@ export interface SandboxOptions {
   readonly binds?: readonly Bind[];
   /** Further helpers by name, as shell scripts, for a script beside the tree. */
   readonly helpers?: Readonly<Record<string, string>>;
-  /** The whole environment besides PATH, HOME, LC_ALL and TZ. */
+  /** The whole environment besides PATH, HOME, LC_ALL and TZ; and $container in the image. */
   readonly env?: Readonly<Record<string, string>>;
   /** Default false. */
   readonly network?: boolean;
@@ -56,6 +56,8 @@ export interface SandboxOptions {
    * on this process's terminal in the same sandbox, to its end.
    */
   readonly onFailure?: (error: unknown, openShell: () => Promise<void>) => Promise<void>;
+  /** What to do when the script fails, where nothing better is known. */
+  readonly failureHint?: string;
   /** Called with the lines of standard output in the place of `onOutputLine`. */
   readonly onStdoutLine?: (line: string) => void;
 }
@@ -64,8 +66,6 @@ const tailLines = 20;
 
 /** Where the tree is mounted for a script that runs beside it. */
 export const buildroot = "/buildroot";
-
-const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const helperFolder = "/run/imgtool/bin";
 
@@ -82,6 +82,9 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
   if (inside && tree === undefined) throw new RangeError(`${script} runs in an image, but there is none`);
   const mountPoints = inside ? ["proc", "dev", "run", "tmp", "work"] : [];
   const absent = tree === undefined ? [] : await absentIn(tree, mountPoints);
+  const workdir = options.workdir ?? "/work";
+  const network = options.network === true;
+  const resolver = inside && tree !== undefined && network ? await findResolver(tree) : undefined;
   const helpers = await mkdtemp(join(tmpdir(), "imgtool-helpers-"));
   const tail: string[] = [];
   const onLine = (line: string): void => {
@@ -90,16 +93,21 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
     options.onOutputLine?.(line);
   };
   try {
-    for (const [helper, text] of Object.entries({ ...helperPrograms, ...options.helpers }))
+    for (const [helper, text] of Object.entries({ ...helperPrograms({ network, workdir }), ...options.helpers }))
       await writeFile(join(helpers, helper), text, { mode: 0o755 });
-    const root = inside && tree !== undefined ? insideArguments(tree) : await outsideArguments(tree, helpers);
+    const manager = join(helpers, "container-manager");
+    await writeFile(manager, containerManager.text, { mode: 0o644 });
+    const root =
+      inside && tree !== undefined
+        ? [...insideArguments(tree), "--dir", "/run/user/0", "--ro-bind", manager, containerManager.path]
+        : await outsideArguments(tree, helpers);
     const args = [
       ...commonArguments,
       // Whoever is not root may not make the other namespaces outside of one for users.
       ...(isRoot() ? [] : ["--unshare-user"]),
-      ...(options.network === true ? [] : ["--unshare-net"]),
+      ...(network ? [] : ["--unshare-net"]),
       ...root,
-      ...(inside && tree !== undefined && options.network === true ? await resolverArguments(tree) : []),
+      ...(resolver === undefined ? [] : ["--ro-bind-try", "/etc/resolv.conf", resolver.target]),
       "--tmpfs",
       "/work",
       ...(options.binds ?? []).flatMap((bind) => [
@@ -111,12 +119,17 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
       script,
       `/work/${name}`,
       "--chdir",
-      options.workdir ?? "/work",
+      workdir,
       "--hostname",
       "localhost",
       "--",
     ];
-    const env = { HOME: "/root", PATH: inside ? systemPath : `${helperFolder}:${systemPath}`, ...options.env };
+    const env = {
+      HOME: "/root",
+      PATH: inside ? systemPath : `${helperFolder}:${systemPath}`,
+      ...options.env,
+      ...(inside ? insideEnvironment : {}),
+    };
     const overlays = options.overlays ?? [];
     const openShell = async (): Promise<void> => {
       const term = process.env["TERM"];
@@ -145,6 +158,7 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
   } finally {
     await rm(helpers, { recursive: true, force: true });
     if (tree !== undefined) await removeMountPoints(tree, absent);
+    if (resolver?.isNew === true) await rm(resolver.place, { force: true });
   }
 }
 
@@ -213,12 +227,22 @@ function insideArguments(tree: string): string[] {
   return ["--bind", tree, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--tmpfs", "/tmp"];
 }
 
-/** The host's resolv.conf in the place where the image looks for its own. */
-async function resolverArguments(tree: string): Promise<string[]> {
+interface Resolver {
+  /** Where the image looks for its resolv.conf, in the image and on this machine. */
+  readonly target: string;
+  readonly place: string;
+  /** bwrap makes the file to mount something there. */
+  readonly isNew: boolean;
+}
+
+/** Where to mount the host's resolv.conf; undefined where a link leads to a place that is not there. */
+async function findResolver(tree: string): Promise<Resolver | undefined> {
   const place = await resolveInTree(tree, "etc/resolv.conf", { followLast: true });
   const target = place.slice(tree.replace(/\/+$/, "").length);
-  // Made by the mount when it is in /run, which is a scratch file system; elsewhere it must exist.
-  return target.startsWith("/run/") || (await pathExists(place)) ? ["--ro-bind-try", "/etc/resolv.conf", target] : [];
+  // /run is a scratch file system meanwhile.
+  if (target.startsWith("/run/") || (await pathExists(place))) return { target, place, isNew: false };
+  const isMissing = target === "/etc/resolv.conf" && (await pathExists(join(tree, "etc")));
+  return isMissing ? { target, place, isNew: true } : undefined;
 }
 
 async function requireExecutable(script: string): Promise<void> {
@@ -244,12 +268,13 @@ function scriptError(error: unknown, options: SandboxOptions, tail: readonly str
   const how = typeof signal === "string" ? `was killed by ${signal}` : `exited with ${String(exitCode)}`;
   const output = tail.join("\n");
   const noInterpreter = tail.some((line) => /^bwrap: execvp .*: No such file or directory/.test(line));
+  const hint =
+    noInterpreter && inside
+      ? "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name"
+      : options.failureHint;
   return new ProcessError(`the script ${script} ${how}${output === "" ? "" : `:\n${output}`}`, {
     code: "script-failed",
-    hint:
-      noInterpreter && inside
-        ? "its interpreter is not in the image: add it to Packages=, or drop .chroot from the name"
-        : "imgtool build --debug-shell opens a shell where the script failed",
+    ...(hint === undefined ? {} : { hint }),
     data: { script, inside, exitCode, signal, output },
     cause: error instanceof ImgtoolError ? error : errorMessage(error),
   });

@@ -11,7 +11,9 @@ import { makeAtomically, pathExists } from "@imgtool/host";
 import { auxiliaryImage } from "../auxiliary-image.ts";
 import type { BuildContext } from "../context.ts";
 import { digestText } from "../incremental/digests.ts";
+import { toolsIdentity } from "../incremental/tools.ts";
 import { fetchKept, keepShared } from "../incremental/tree-store.ts";
+import { toolsTreePath } from "../tools-place.ts";
 import { fingerprints } from "../incremental/fingerprints.ts";
 import { cacheFolder } from "../incremental/tree-cache.ts";
 import { outputNames } from "../outputs.ts";
@@ -96,7 +98,9 @@ async function initrdKey(context: BuildContext, own: ImageConfig): Promise<strin
   if (context.config.incremental === "no") return undefined;
   const found = (await fingerprints(context))?.initrd;
   if (found === undefined) return undefined;
-  return digestText(JSON.stringify([found, files, configDigest({ ...own, extraTrees: [] })]));
+  const tools = toolsTreePath(context.config);
+  const identity = tools === undefined ? [] : [await toolsIdentity(tools, context.signal)];
+  return digestText(JSON.stringify([found, files, configDigest({ ...own, extraTrees: [] }), ...identity]));
 }
 
 /** One is kept: the last. */
@@ -115,8 +119,9 @@ export function initrdConfig(config: ImageConfig, outputDirectory: string, extra
     format: "cpio",
     output: "initrd",
     outputDirectory,
-    // The kernel unpacks an archive in its memory: one that is not compressed takes twice its size.
-    compressOutput: config.compressOutput === "none" ? "zstd" : config.compressOutput,
+    // The kernel unpacks an archive in its memory: one that is not compressed takes twice its size. Not every kernel
+    // has the older decompressors.
+    compressOutput: config.compressOutput === "xz" || config.compressOutput === "gzip" ? config.compressOutput : "zstd",
     packages: initrdPackages(config),
     removeFiles: removedFiles,
     cleanPackageMetadata: true,

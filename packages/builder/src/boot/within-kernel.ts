@@ -32,7 +32,7 @@ export async function packTreeAsInitrd(context: BuildContext): Promise<string> {
   if (config.compressOutput === "none") return plain;
   const target = join(workspace, "whole.initrd");
   const { compressOutput: compression, compressLevel: level } = config;
-  await compressFile({ source: plain, target, compression, level, progress, signal });
+  await compressFile({ source: plain, target, compression, level, forKernel: true, progress, signal });
   return target;
 }
 

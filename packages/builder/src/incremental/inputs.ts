@@ -6,7 +6,9 @@ import { relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { configDigest } from "../record.ts";
 import { digestPath, digestText } from "./digests.ts";
-import { madeByBuilds } from "./sources.ts";
+import { toolsTreePath } from "../tools-place.ts";
+import { toolsIdentity } from "./tools.ts";
+import { madeByBuilds, unseenByScripts } from "./sources.ts";
 
 /** Digests by name: `Packages=`, `mkosi.skeleton`, `the packages of the archive`, … */
 export type Inputs = Readonly<Record<string, string>>;
@@ -51,15 +53,17 @@ export async function treeInputs(
         }),
   };
   for (const [name, value] of Object.entries(settings)) inputs[name] = digestText(JSON.stringify(value));
-  const leftOut = madeByBuilds(config);
+  // Its package manager made the tree.
+  const tools = toolsTreePath(config);
+  if (tools !== undefined) inputs["the packages of the tools tree"] = await toolsIdentity(tools, signal);
   const sources = config.prepareScripts.length === 0 ? [] : config.buildSources;
   const trees = [
     ...config.baseTrees.map((source) => ({ source, target: "/" })),
     ...config.sandboxTrees,
     ...config.skeletonTrees,
-    ...sources,
-  ];
-  for (const { source, target } of trees)
+  ].map((tree) => ({ ...tree, leftOut: madeByBuilds(config) }));
+  for (const tree of sources) trees.push({ ...tree, leftOut: await unseenByScripts(config, tree.source, signal) });
+  for (const { source, target, leftOut } of trees)
     inputs[`${relative(config.directory, source) || "the project's files"} at ${target}`] = await digestPath(
       source,
       signal,

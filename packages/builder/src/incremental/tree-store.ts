@@ -10,7 +10,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { errorMessage, FormatError, ImgtoolError, type Progress } from "@imgtool/core";
+import { errorMessage, FormatError, ImgtoolError, NotFoundError, type Progress } from "@imgtool/core";
 import { compressChunk, decompressChunk, openStore, openWriteStore, shownLocation } from "@imgtool/store";
 import { extractBlob, extractTree, makeBlob, makeTree, parseIndex } from "@imgtool/sync";
 import { digestText } from "./digests.ts";
@@ -64,6 +64,8 @@ export async function fetchKept(
       await store.close();
     }
   } catch (error) {
+    // It is made when the first thing is kept there.
+    if (error instanceof NotFoundError && error.code === "store-missing") return undefined;
     return ignored(error, "read", options);
   }
 }

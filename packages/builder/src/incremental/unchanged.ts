@@ -16,7 +16,7 @@ import { allScripts } from "../steps/script-points.ts";
 import { digestPath } from "./digests.ts";
 import { fingerprints } from "./fingerprints.ts";
 import { inputsKey, treeInputs } from "./inputs.ts";
-import { madeByBuilds } from "./sources.ts";
+import { madeByBuilds, unseenByScripts } from "./sources.ts";
 import { cacheFolder } from "./tree-cache.ts";
 
 /**
@@ -39,7 +39,6 @@ export async function wholeInputs(context: BuildContext): Promise<string | undef
   };
   const paths = [
     ...config.extraTrees.map(({ source }) => source),
-    ...(scripts.length > 0 ? config.buildSources.map(({ source }) => source) : []),
     ...config.repartDirectories,
     ...config.volatilePackageDirectories,
     ...config.initrds,
@@ -56,6 +55,10 @@ export async function wholeInputs(context: BuildContext): Promise<string | undef
   for (const path of paths)
     if (path !== undefined)
       inputs[relative(config.directory, path)] = await digestPath(path, signal, madeByBuilds(config));
+  for (const { source } of scripts.length > 0 ? config.buildSources : []) {
+    const unseen = await unseenByScripts(config, source, signal);
+    inputs[`the sources in ${relative(config.directory, source)}`] = await digestPath(source, signal, unseen);
+  }
   return inputsKey(inputs);
 }
 

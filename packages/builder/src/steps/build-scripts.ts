@@ -10,7 +10,8 @@ import type { BuildContext } from "../context.ts";
 import { copyTree } from "../copy-tree.ts";
 import { copyTreeRoot } from "../subvolumes.ts";
 import { installOptions } from "../install-options.ts";
-import { makeOverlay, runScripts } from "./scripts.ts";
+import { makeOverlay } from "./overlays.ts";
+import { runScripts } from "./scripts.ts";
 
 /** Prepare scripts run on the image itself, and once more on the layer that the build scripts see. */
 export async function buildProject(context: BuildContext): Promise<void> {

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ImageConfig } from "@imgtool/config";
+import type { Compression, ImageConfig } from "@imgtool/config";
 import type { BuildContext } from "../context.ts";
 import { compressFile } from "./compress.ts";
 import { packTar } from "./pack-tar.ts";
@@ -27,7 +27,8 @@ const architectures: Readonly<Record<string, readonly [architecture: string, var
   s390x: ["s390x"],
 };
 
-const layerSuffix: Readonly<Record<string, string>> = { none: "", gzip: "+gzip", zstd: "+zstd" };
+/** Endings of a layer's media type by compression; the specification has no others. */
+export const layerSuffix: Readonly<Partial<Record<Compression, string>>> = { none: "", gzip: "+gzip", zstd: "+zstd" };
 
 interface Descriptor {
   readonly mediaType: string;
@@ -53,7 +54,7 @@ export async function packOci(context: BuildContext, folder: string): Promise<vo
     signal: context.signal,
   });
   const layer: Descriptor = {
-    mediaType: `application/vnd.oci.image.layer.v1.tar${layerSuffix[config.compressOutput] ?? ""}`,
+    mediaType: `application/vnd.oci.image.layer.v1.tar${layerSuffix[config.compressOutput]}`,
     digest: await digestOf(packed),
     size: (await stat(packed)).size,
   };

@@ -81,6 +81,7 @@ async function compress({ config, staging, progress, signal }: BuildContext, ima
     target: join(staging, image),
     compression: config.compressOutput,
     level: config.compressLevel,
+    forKernel: config.format === "cpio",
     progress,
     signal,
   });

@@ -23,6 +23,11 @@ export interface ScriptPoint {
   readonly outputs: boolean;
   /** Gets the build folder, at $BUILDDIR; only the build itself writes to it. */
   readonly builds: "no" | "reads" | "writes";
+  /**
+   * "checkout": of a git checkout, what git does not ignore (UseGitFiles=). Scripts that fetch the sources, or clean
+   * them, see all.
+   */
+  readonly sources: "all" | "checkout";
   /** Further variables. */
   readonly variables: readonly ("CACHED" | "WITH_DOCS" | "WITH_NETWORK" | "WITH_TESTS")[];
 }
@@ -37,6 +42,7 @@ const points = {
     tree: false,
     outputs: true,
     builds: "no",
+    sources: "all",
     variables: [],
   },
   sync: {
@@ -48,6 +54,7 @@ const points = {
     tree: false,
     outputs: false,
     builds: "no",
+    sources: "all",
     variables: ["CACHED"],
   },
   prepare: {
@@ -59,6 +66,7 @@ const points = {
     tree: true,
     outputs: false,
     builds: "no",
+    sources: "checkout",
     variables: ["WITH_DOCS", "WITH_NETWORK", "WITH_TESTS"],
   },
   build: {
@@ -70,6 +78,7 @@ const points = {
     tree: true,
     outputs: false,
     builds: "writes",
+    sources: "checkout",
     variables: ["WITH_DOCS", "WITH_NETWORK", "WITH_TESTS"],
   },
   postinst: {
@@ -81,6 +90,7 @@ const points = {
     tree: true,
     outputs: true,
     builds: "reads",
+    sources: "checkout",
     variables: ["WITH_NETWORK"],
   },
   finalize: {
@@ -92,6 +102,7 @@ const points = {
     tree: true,
     outputs: true,
     builds: "reads",
+    sources: "checkout",
     variables: ["WITH_NETWORK"],
   },
   postoutput: {
@@ -103,6 +114,7 @@ const points = {
     tree: false,
     outputs: true,
     builds: "no",
+    sources: "checkout",
     variables: [],
   },
 } as const satisfies Readonly<Record<ScriptPointName, Omit<ScriptPoint, "name">>>;

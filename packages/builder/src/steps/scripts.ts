@@ -8,7 +8,9 @@ import type { ImageConfig, SettingValue } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
 import type { Distribution, ScriptTools } from "@imgtool/distro";
 import { buildroot, runInSandbox, type Bind, type Overlay, type SandboxOptions } from "@imgtool/sandbox";
+import { emptyFolder } from "./overlays.ts";
 import { scriptPoint, type ScriptPoint, type ScriptPointName } from "./script-points.ts";
+import { sourceMounts } from "./source-mounts.ts";
 
 export interface ScriptRun {
   readonly config: ImageConfig;
@@ -50,71 +52,53 @@ export async function runScripts(
   const { config, progress, signal } = run;
   const scripts = point.scripts(config);
   if (scripts.length === 0) return;
-  const sources = await sourceMounts(run);
+  const sources = await sourceMounts(run, point);
   const binds = [...sources.binds, ...(await pointMounts(point, run, options))];
   const areBeside = point.tree && scripts.some((script) => !isInside(script));
   const tools = areBeside ? await run.scriptTools?.() : undefined;
-  for (const script of scripts) {
-    const inside = point.tree && isInside(script);
-    using task = progress.start({ label: `run ${basename(script)}` });
-    await runInSandbox({
-      script,
-      scriptName: point.file,
-      args: options.args ?? point.args,
-      tree: point.tree ? run.tree : undefined,
-      inside,
-      network: point.network === "always" || (point.network === "setting" && config.withNetwork),
-      workdir: "/work/src",
-      env: scriptEnvironment(point, run, options, inside),
-      binds: inside || tools === undefined ? binds : [...binds, ...tools.mounts],
-      ...(tools === undefined ? {} : { helpers: tools.programs }),
-      overlays: [...(options.overlays ?? []), ...sources.overlays],
-      signal,
-      ...(run.onScriptFailure === undefined ? {} : { onFailure: run.onScriptFailure }),
-      onOutputLine: (line) => {
-        task.detail(line);
-        progress.log("debug", `${basename(script)}: ${line}`);
-      },
-    });
-    task.done();
+  try {
+    for (const script of scripts) {
+      const inside = point.tree && isInside(script);
+      using task = progress.start({ label: `run ${basename(script)}` });
+      await runInSandbox({
+        script,
+        scriptName: point.file,
+        args: options.args ?? point.args,
+        tree: point.tree ? run.tree : undefined,
+        inside,
+        network: point.network === "always" || (point.network === "setting" && config.withNetwork),
+        workdir: "/work/src",
+        env: scriptEnvironment(point, run, options, inside),
+        binds: inside || tools === undefined ? binds : [...binds, ...tools.mounts],
+        ...(tools === undefined ? {} : { helpers: tools.programs }),
+        overlays: [...(options.overlays ?? []), ...sources.overlays],
+        signal,
+        ...failureOptions(point, run),
+        onOutputLine: (line) => {
+          task.detail(line);
+          progress.log("debug", `${basename(script)}: ${line}`);
+        },
+      });
+      task.done();
+    }
+  } finally {
+    await sources.finish();
   }
   await tools?.keep();
+}
+
+/** Whoever has the shell needs no hint at it, and `imgtool clean`, which has none, runs scripts too. */
+function failureOptions(
+  { name }: ScriptPoint,
+  { onScriptFailure }: ScriptRun,
+): Pick<SandboxOptions, "onFailure" | "failureHint"> {
+  if (onScriptFailure !== undefined) return { onFailure: onScriptFailure };
+  return name === "clean" ? {} : { failureHint: "imgtool build --debug-shell opens a shell where the script failed" };
 }
 
 function isInside(script: string): boolean {
   return script.endsWith(".chroot");
 }
-
-/** The sources at /work/src; where they are ephemeral, below a layer that is thrown away. */
-async function sourceMounts({ config, workspace }: ScriptRun): Promise<{ binds: Bind[]; overlays: Overlay[] }> {
-  const binds: Bind[] = [];
-  const overlays: Overlay[] = [];
-  const sources = [...config.buildSources].sort((a, b) => (a.target < b.target ? -1 : 1));
-  if (sources[0]?.target !== "/")
-    binds.push({ source: await emptyFolder(workspace, "sources"), target: "/work/src", writable: true });
-  for (const [index, { source, target }] of sources.entries()) {
-    const place = `/work/src${target === "/" ? "" : target}`;
-    if (!config.buildSourcesEphemeral) {
-      binds.push({ source, target: place, writable: true });
-      continue;
-    }
-    const overlay = await makeOverlay(workspace, `source-${index}`, [source]);
-    overlays.push(overlay);
-    binds.push({ source: overlay.target, target: place, writable: true });
-  }
-  return { binds, overlays };
-}
-
-/** An overlay whose upper layer is empty. */
-export async function makeOverlay(workspace: string, name: string, lower: readonly string[]): Promise<Overlay> {
-  const folder = await emptyFolder(workspace, `overlay-${name}-${++overlayCount}`);
-  const [target, upper, work] = [join(folder, "target"), join(folder, "upper"), join(folder, "work")];
-  for (const path of [target, upper, work]) await mkdir(path, { mode: 0o755 });
-  return { target, lower, upper, work };
-}
-
-/** Overlays of one workspace have names of their own. */
-let overlayCount = 0;
 
 async function pointMounts(point: ScriptPoint, run: ScriptRun, options: RunScriptsOptions): Promise<Bind[]> {
   const { config, settings, workspace, staging } = run;
@@ -148,12 +132,6 @@ export async function packageFolder(workspace: string): Promise<string> {
 /** Objects of one distribution are of no use to another. */
 function buildFolder({ buildDirectory = "", distribution, release, architecture }: ImageConfig): string {
   return join(buildDirectory, `${distribution}~${release}~${architecture}`);
-}
-
-async function emptyFolder(workspace: string, name: string): Promise<string> {
-  const path = join(workspace, name);
-  await mkdir(path, { recursive: true, mode: 0o755 });
-  return path;
 }
 
 /** The variables that a script may rely on; those of Environment= come first, and cannot change them. */

@@ -146,6 +146,12 @@ export const buildSettings: readonly SettingDefinition[] = [
     "Throw away what scripts write to the build sources",
     { ...universal, supported: true, default: "no", option: { argument: "FEATURE", optional: true } },
   ),
+  row("UseGitFiles", boolean, "Hide what git ignores in the build sources from the scripts", {
+    ...universal,
+    supported: true,
+    default: true,
+    ...switchOption,
+  }),
   row(
     "Environment",
     pairs((name, environment) => environment[name] ?? ""),

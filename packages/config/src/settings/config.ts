@@ -8,14 +8,23 @@ import { pathOf, paths } from "../path-kinds.ts";
 import { contains } from "../setting.ts";
 import type { SettingDefinition } from "../setting.ts";
 
-/** Configurations that mkosi itself brings along and Include= names without a path. */
-export const builtinConfigurations: readonly string[] = ["mkosi-initrd", "mkosi-tools", "mkosi-vm", "mkosi-obs"];
+/**
+ * Configurations that mkosi itself brings along and Include= names without a path, and what to do here instead. They
+ * are lists of packages for each distribution and release: none would be what the project's author has seen.
+ */
+export const builtinConfigurations: Readonly<Record<string, string>> = {
+  "mkosi-initrd":
+    "imgtool makes the initrd itself: take out the sub-image and Initrds=, and add to it with InitrdPackages=",
+  "mkosi-tools": "use ToolsTree=default, and add to it with ToolsTreePackages=",
+  "mkosi-vm": "set Bootable=yes, and name systemd, udev, kmod and the kernel's package in Packages=",
+  "mkosi-obs": "sign with SecureBootKey= and VerityKey=, which are files",
+};
 
 export const configSettings: readonly SettingDefinition[] = [
   {
     name: "Include",
     section: "Include",
-    kind: list("paths", (value, context) => pathOf(value, context, { words: builtinConfigurations }), {
+    kind: list("paths", (value, context) => pathOf(value, context, { words: Object.keys(builtinConfigurations) }), {
       keepsOnEmpty: true,
     }),
     help: "Read another configuration file or directory at this place; each is read once",
@@ -56,6 +65,7 @@ export const configSettings: readonly SettingDefinition[] = [
     help: "Programs that read the configuration as JSON and print a changed one",
     supported: true,
     files: ["mkosi.configure"],
+    folders: [{ path: "mkosi.configure.d" }],
     option: { long: "configure-script", argument: "PATH" },
   },
   {

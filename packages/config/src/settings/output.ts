@@ -108,7 +108,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "ManifestFormat",
     section: "Output",
     kind: choices(["json", "changelog", "spdx", "cyclonedx"]),
-    help: "Forms of the list of installed packages: json; spdx and cyclonedx are bills of materials",
+    help: "Forms of the list of installed packages: json; spdx and cyclonedx are bills of materials; changelog is accepted and not written",
     supported: true,
     option: { argument: "FORMAT" },
   },
@@ -146,7 +146,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "CompressOutput",
     section: "Output",
     kind: scalar("yes, no or an algorithm", (value) => parseCompression(value), { choices: compressions }),
-    help: "Compress the finished image: none, zstd, xz or gz; default: zstd for archives, none for disks",
+    help: "Compress the finished image: none, zstd, xz, gz, bz2, lz4 or lzma; default: zstd for archives, none for disks",
     supported: true,
     default: ({ value }) => {
       const format = formatName(value("Format"));
