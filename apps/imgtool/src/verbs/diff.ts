@@ -111,14 +111,20 @@ interface Sides {
   readonly store: ReadStore | undefined;
 }
 
+/** Whether it can be read once only. */
+function isStream(source: TreeSource): boolean {
+  return "archive" in source && (typeof source.archive !== "string" || source.archive === "-");
+}
+
+function indexOf(source: TreeSource): ChunkIndex | undefined {
+  return "index" in source ? source.index : undefined;
+}
+
 /** The chunks of both sides; what has no index is cut as the other one is. Undefined for a stream, which has gone by. */
 async function chunksOf(task: DiffTask, before: TreeSource, after: TreeSource): Promise<Sides | undefined> {
   const { reporter, signal } = task;
-  const isStream = (source: TreeSource): boolean =>
-    "archive" in source && (typeof source.archive !== "string" || source.archive === "-");
   if (isStream(before) || isStream(after)) return undefined;
   const { cutTree, recordedFlags } = await import("@imgtool/sync");
-  const indexOf = (source: TreeSource): ChunkIndex | undefined => ("index" in source ? source.index : undefined);
   const given = indexOf(after) ?? indexOf(before);
   const shared = { sizes: given?.sizes, progress: reporter, signal };
   // What is recorded of a directory is what an archive beside it has.
