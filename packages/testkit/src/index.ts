@@ -6,6 +6,7 @@ export * from "./keys.ts";
 export * from "./efi-program.ts";
 export * from "./gnu-cpio.ts";
 export * from "./loop-device.ts";
+export * from "./mounts.ts";
 export * from "./needs.ts";
 export * from "./processes.ts";
 export * from "./random.ts";
