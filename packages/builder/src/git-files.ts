@@ -15,7 +15,10 @@ export async function ignoredPaths(folder: string, signal: AbortSignal | undefin
   if (!(await isBelowCheckout(folder))) return [];
   const inside = await git(folder, ["rev-parse", "--is-inside-work-tree"], signal, [0, 128]);
   if (inside[0]?.trim() !== "true") return [];
+  // Asked first: git cannot list a folder that is some levels below one that it ignores.
+  if (await isIgnored(folder, signal)) return [];
   const found = await git(folder, ["ls-files", "--others", "--ignored", "--exclude-standard", "--directory"], signal);
+  // It has nothing but what is ignored file by file.
   if (found.includes("./")) return [];
   // A folder of ignored files alone comes with each of them.
   const ignored = new Set(found.map((path) => path.replace(/\/$/, "")));
@@ -44,6 +47,11 @@ async function isBelowCheckout(folder: string): Promise<boolean> {
     if (await pathExists(join(place, ".git"))) return true;
     if (place === dirname(place)) return false;
   }
+}
+
+/** Whether git ignores the folder itself. It prints the name then. */
+async function isIgnored(folder: string, signal: AbortSignal | undefined): Promise<boolean> {
+  return (await git(folder, ["check-ignore", "."], signal, [0, 1])).length > 0;
 }
 
 /** Runs git, which ends what it lists with NUL. */

@@ -313,13 +313,24 @@ test("a project below a checkout's root, and a folder that git ignores as a whol
   using folder = temporaryFolder();
   const config = checkoutConfig(folder, listSources);
   const lines: string[] = [];
+  // Of a folder so far below an ignored one, git ends with an internal error when it is to list it.
+  mkdirSync(folder.join("mkosi.cache/two/below"), { recursive: true });
+  writeFileSync(folder.join("mkosi.cache/two/below/y"), "");
   const buildSources = [
     { source: folder.join("src"), target: "/" },
     // Named by the project, so wanted.
     { source: folder.join("mkosi.cache"), target: "/third" },
+    { source: folder.join("mkosi.cache/two/below"), target: "/fourth" },
   ];
   await build({ ...config, buildSources, buildSourcesEphemeral: true }, { progress: listening(lines) });
-  expect(lines.filter((line) => line.startsWith("./"))).toEqual(["./forced.o", "./new.c", "./program.c", "./third/x"]);
+  expect(lines.filter((line) => line.startsWith("./"))).toEqual([
+    "./forced.o",
+    "./fourth/y",
+    "./new.c",
+    "./program.c",
+    "./third/two/below/y",
+    "./third/x",
+  ]);
 });
 
 test("what post-output scripts add is an output, and what they change is described anew", async (context) => {
