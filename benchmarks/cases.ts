@@ -28,7 +28,7 @@ function away(path: (program: string) => string): (program: string) => void {
 
 /** Mounts by the command that follows, reads all files of the mount, and unmounts: $0 is the directory. */
 const readMount = `mkdir -p "$0" && { "$@" "$0" >&2 & }
-until mountpoint -q "$0"; do sleep 0.02; done
+until mountpoint -q "$0"; do kill -0 $! || exit 1; sleep 0.02; done
 find "$0" -type f -exec cat {} + >/dev/null; code=$?
 umount --force "$0"; wait; exit $code`;
 
@@ -111,8 +111,8 @@ export function cases(imgtool: string, work: string, inputs: Inputs, web: string
       mkdirSync(folder, { recursive: true });
       if (!existsSync(join(folder, "tar"))) linkSync(inputs.tar, join(folder, "tar"));
       const [command, ...args] = program === "casync" ? ["casync", "make"] : [imgtool, "make", "--durable=no"];
-      if (!existsSync(index(program)))
-        execFileSync(command ?? "", [...args, `--store=${store(program)}`, index(program), folder]);
+      // each round, since each begins with an empty store
+      execFileSync(command ?? "", [...args, `--store=${store(program)}`, index(program), folder]);
     };
     const read = (program: string, path: string): readonly string[] => [
       "sh",

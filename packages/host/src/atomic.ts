@@ -3,14 +3,9 @@
  * folder they belong to, and renamed when they are whole.
  * @module
  */
-import { randomBytes } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-
-/** A name beside `path` that no finished output has: `.name.tmp-<random>`. */
-export function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.tmp-${randomBytes(8).toString("hex")}`);
-}
+import { dirname } from "node:path";
+import { removeLeftovers, temporaryName } from "./leftovers.ts";
 
 export interface MakeAtomicallyOptions {
   /**
@@ -22,13 +17,15 @@ export interface MakeAtomicallyOptions {
 
 /**
  * Makes a file or folder: `make` writes under a temporary name, which is then flushed and renamed to
- * `path`. When `make` throws, the temporary name is removed and the error goes on.
+ * `path`. When `make` throws, the temporary name is removed and the error goes on; what a run that was killed
+ * has left of the same output is removed first.
  */
 export async function makeAtomically<T>(
   path: string,
   make: (temporary: string) => Promise<T>,
   options: MakeAtomicallyOptions = {},
 ): Promise<T> {
+  await removeLeftovers(path);
   const temporary = temporaryName(path);
   try {
     const result = await make(temporary);

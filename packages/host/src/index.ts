@@ -3,6 +3,7 @@
  * @module
  */
 export * from "./atomic.ts";
+export * from "./leftovers.ts";
 export * from "./path-exists.ts";
 export * from "./shell-word.ts";
 export * from "./spawn-tool.ts";
