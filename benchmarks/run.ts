@@ -15,6 +15,7 @@ import { measure } from "../scripts/measure.ts";
 import { type BenchmarkCase, cases, memoryCases } from "./cases.ts";
 import { demoSteps } from "./demo.ts";
 import { makeInputs } from "./inputs.ts";
+import { measureLimits } from "./limits.ts";
 import { median, type Sample } from "./statistics.ts";
 import { measureVerity } from "./verity.ts";
 import { buildProgram } from "./program.ts";
@@ -80,6 +81,7 @@ async function measureAll(): Promise<Omit<Results, "builds" | "verity">> {
     rounds,
     inputBytes: megabytes * 1024 ** 2,
     cases: median(samples, "casync"),
+    limits: measureLimits(inputs.tar, work),
     demo: flags["no-demo"] ? undefined : demoSteps(root, work),
   };
 }
