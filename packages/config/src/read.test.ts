@@ -48,20 +48,28 @@ test("a project of the first mkosi", () => {
   });
 });
 
-test.each([
-  ["mkosi-initrd", /InitrdPackages=/],
-  ["mkosi-tools", /ToolsTree=default/],
-  ["mkosi-vm", /Bootable=yes/],
-  ["mkosi-obs", /SecureBootKey=/],
-])("Include=%s is an error that says what to set instead", (name, hint) => {
-  const { errors } = resolveProject({ "mkosi.conf": `[Include]\nInclude=${name}` });
+test("Include=mkosi-obs is an error that says what to set instead", () => {
+  const { errors } = resolveProject({ "mkosi.conf": "[Include]\nInclude=mkosi-obs" });
   expect(lines(errors)).toEqual([
-    `mkosi.conf:2: Include=${name}: imgtool does not have the configurations that mkosi brings along`,
+    "mkosi.conf:2: Include=mkosi-obs: imgtool does not have this configuration of mkosi's",
   ]);
-  expect(errors[0]?.hint).toMatch(hint);
+  expect(errors[0]?.hint).toMatch(/SecureBootKey=/);
   // Where it is not read it does not matter.
-  const other = resolveProject({ "mkosi.conf.d/a.conf": `[Match]\nFormat=oci\n[Include]\nInclude=${name}` });
+  const other = resolveProject({ "mkosi.conf.d/a.conf": "[Match]\nFormat=oci\n[Include]\nInclude=mkosi-obs" });
   expect(other.errors).toEqual([]);
+});
+
+test("what mkosi brings along is no file of the project", () => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": "[Distribution]\nDistribution=debian\n[Include]\nInclude=mkosi-vm\n",
+  });
+  expect(errors).toEqual([]);
+  expect(config?.files).toEqual(["/project/mkosi.conf"]);
+  expect(config?.packages).toContain("linux-image-generic");
+  const other = resolveProject({ "mkosi.conf": "[Include]\nInclude=mkosi-addon\n" });
+  expect(other.config?.format).toBe("addon");
+});
+  expect(lines(addon.errors)).toEqual([expect.stringMatching(/^mkosi-addon:\d+: ExtraTrees=/)]);
 });
 
 test("a changelog is not written, which is said", () => {

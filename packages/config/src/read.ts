@@ -15,7 +15,8 @@ import { compareText, parentPath, resolvePath } from "./paths.ts";
 import { nearest } from "./problem.ts";
 import type { Origin } from "./problem.ts";
 import type { SettingDefinition } from "./setting.ts";
-import { builtinConfigurations } from "./settings/config.ts";
+import { unsupportedConfigurations } from "./settings/config.ts";
+import { builtinConfigurations } from "./builtin-configurations.ts";
 import { legacySections, legacySettings } from "./settings/legacy.ts";
 import { findSetting, sectionNames, settings } from "./settings.ts";
 import { expandSpecifiers } from "./specifiers.ts";
@@ -102,14 +103,17 @@ export function readIncludes(workingDirectory: string, state: State, depth: numb
 }
 
 function include(path: string, origin: Origin, workingDirectory: string, state: State, depth: number): void {
-  const instead = Object.hasOwn(builtinConfigurations, path) ? builtinConfigurations[path] : undefined;
-  if (instead !== undefined) {
+  if (unsupportedConfigurations.includes(path)) {
     state.problems.error({
       ...origin,
       code: "include-unsupported",
-      message: `Include=${path}: imgtool does not have the configurations that mkosi brings along`,
-      hint: instead,
+      message: `Include=${path}: imgtool does not have this configuration of mkosi's`,
+      hint: "it is for signing on the Open Build Service; sign with SecureBootKey= and VerityKey=, which are files",
     });
+    return;
+  }
+  if (Object.hasOwn(builtinConfigurations, path)) {
+    if (!state.included.has(path)) readBuiltin(path, state, depth + 1);
     return;
   }
   const status = state.files.status(path);
@@ -117,6 +121,15 @@ function include(path: string, origin: Origin, workingDirectory: string, state: 
   state.included.add(status.identity);
   if (status.kind === "directory") readDirectory(path, state, { profiles: true, depth: depth + 1 });
   else readFile(path, workingDirectory, state, depth + 1, false);
+}
+
+/** Reads one of mkosi's own configurations, whose places are named as `mkosi-vm:3`. */
+function readBuiltin(name: string, state: State, depth: number): void {
+  state.included.add(name);
+  for (const text of builtinConfigurations[name] ?? []) {
+    const document = parseIni(text, name);
+    if (matches(document, placeOf(name, "/"), state)) apply(document, name, "/", state, depth, false);
+  }
 }
 
 /** mkosi.local overrides every other file: its values move up to the command line's layer. */
@@ -224,7 +237,8 @@ function apply(
   depth: number,
   legacy: boolean,
 ): void {
-  state.read.push(file);
+  // What is not there as a file cannot change.
+  if (file.startsWith("/")) state.read.push(file);
   const context = { ...contextOf(workingDirectory, state), legacy };
   for (const section of document.sections) {
     if (conditionSections.includes(section.name)) continue;

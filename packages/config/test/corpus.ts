@@ -453,4 +453,53 @@ export const corpus: Readonly<Record<string, CorpusCase>> = {
   "sub-images: universal setting": {
     files: { ...conf(""), "mkosi.images/a.conf": "[Distribution]\nRelease=sid\n" },
   },
+
+  // mkosi's own configurations, in every distribution that they know
+  ...Object.fromEntries(
+    ["mkosi-vm", "mkosi-initrd", "mkosi-tools"].flatMap((name) =>
+      [
+        ["debian", "bookworm"],
+        ["debian", "trixie"],
+        ["debian", "bullseye"],
+        ["ubuntu", "jammy"],
+        ["ubuntu", "noble"],
+        ["kali", "kali-rolling"],
+        ["fedora", "42"],
+        ["centos", "9"],
+        ["centos", "10"],
+        ["rocky", "9"],
+        ["azure", "3.0"],
+        ["opensuse", "tumbleweed"],
+        ["arch", "rolling"],
+      ].map(([distribution, release]) => [
+        `builtin: ${name} in ${distribution} ${release}`,
+        {
+          files: conf(
+            ...["[Distribution]", `Distribution=${distribution}`, `Release=${release}`],
+            ...["[Include]", `Include=${name}`, "[Content]", "Packages=own"],
+          ),
+        },
+      ]),
+    ),
+  ),
+  "builtin: what is set before and after": {
+    files: conf(
+      "[Content]",
+      "Packages=before",
+      "[Include]",
+      "Include=mkosi-vm",
+      "Include=mkosi-vm",
+      "[Content]",
+      "Packages=",
+    ),
+  },
+  "builtin: below a condition": {
+    files: { ...conf(""), "mkosi.conf.d/a.conf": "[Match]\nFormat=disk\n[Include]\nInclude=mkosi-vm\n" },
+  },
+  "builtin: an initrd of one's own": {
+    files: {
+      ...conf("[Config]", "Dependencies=initrd", "[Content]", "Bootable=yes", "Initrds=%O/initrd"),
+      "mkosi.images/initrd/mkosi.conf": "[Include]\nInclude=mkosi-initrd\n[Content]\nPackages=more\n",
+    },
+  },
 };

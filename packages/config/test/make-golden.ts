@@ -42,6 +42,11 @@ function normalize(images: readonly Settings[], entry: CorpusCase): Settings[] {
     settings["Environment"] = Object.fromEntries(
       environment.filter(([name]) => !/^(SYSTEMD_|TERM$|IMAGE_|SOURCE_|SUBIMAGE$)/.test(name)),
     );
+    // What mkosi itself brings along lies elsewhere.
+    for (const name of ["Files", "ExtraTrees"])
+      settings[name] = (settings[name] as unknown[]).filter(
+        (value) => !JSON.stringify(value).includes("/resources/mkosi-"),
+      );
     if (!/seed/i.test(JSON.stringify(entry))) delete settings["Seed"];
     return settings;
   });

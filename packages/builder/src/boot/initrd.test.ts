@@ -5,7 +5,7 @@ import { configDigest } from "../record.ts";
 import { initrdConfig } from "./initrd.ts";
 
 const digest = (changes: Partial<ImageConfig> = {}): string =>
-  configDigest(initrdConfig(testConfig("/project", { distribution: "debian", ...changes }), "/out", "/files"));
+  configDigest(initrdConfig(testConfig("/project", { distribution: "debian", ...changes }), "/out"));
 
 test.for<Partial<ImageConfig>>([
   { imageVersion: "2", output: "thing_2" },

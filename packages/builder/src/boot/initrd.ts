@@ -3,7 +3,7 @@
  * root file system, opens it and goes on there. Its packages and what is left out of it are mkosi's.
  * @module
  */
-import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
@@ -18,7 +18,7 @@ import { fingerprints } from "../incremental/fingerprints.ts";
 import { cacheFolder } from "../incremental/tree-cache.ts";
 import { outputNames } from "../outputs.ts";
 import { configDigest } from "../record.ts";
-import { linkTreeFile, readTreeFile } from "../tree-file.ts";
+import { linkTreeFile, readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { initrdPackages } from "./initrd-packages.ts";
 
 const removedFiles: readonly string[] = [
@@ -63,14 +63,9 @@ export async function buildInitrd(context: BuildContext): Promise<string> {
       code: "not-bootable",
       hint: "name one with Initrds=",
     });
-  const extra = join(workspace, "initrd-files");
-  for (const [name, text] of Object.entries(files)) {
-    await mkdir(dirname(join(extra, name)), { recursive: true, mode: 0o755 });
-    await writeFile(join(extra, name), text, { mode: 0o644 });
-  }
   const folder = join(workspace, "initrd");
   await mkdir(folder);
-  const own = initrdConfig(config, folder, extra);
+  const own = initrdConfig(config, folder);
   const key = await initrdKey(context, own);
   const kept = key === undefined ? undefined : join(cacheFolder(config), `initrd-${key}`);
   if (kept !== undefined && (await pathExists(kept))) {
@@ -100,7 +95,7 @@ async function initrdKey(context: BuildContext, own: ImageConfig): Promise<strin
   if (found === undefined) return undefined;
   const tools = toolsTreePath(context.config);
   const identity = tools === undefined ? [] : [await toolsIdentity(tools, context.signal)];
-  return digestText(JSON.stringify([found, files, configDigest({ ...own, extraTrees: [] }), ...identity]));
+  return digestText(JSON.stringify([found, files, configDigest(own), ...identity]));
 }
 
 /** One is kept: the last. */
@@ -112,7 +107,7 @@ async function keepInitrd(made: string, kept: string): Promise<void> {
 }
 
 /** The configuration of the default initrd of an image. */
-export function initrdConfig(config: ImageConfig, outputDirectory: string, extra: string): ImageConfig {
+export function initrdConfig(config: ImageConfig, outputDirectory: string): ImageConfig {
   return {
     ...config,
     ...auxiliaryImage,
@@ -125,7 +120,7 @@ export function initrdConfig(config: ImageConfig, outputDirectory: string, extra
     packages: initrdPackages(config),
     removeFiles: removedFiles,
     cleanPackageMetadata: true,
-    extraTrees: [{ source: extra, target: "/" }],
+    extraTrees: [],
     makeInitrd: true,
     sourceDateEpoch: initrdEpoch,
     locale: config.locale ?? "C.UTF-8",
@@ -137,12 +132,13 @@ export function initrdConfig(config: ImageConfig, outputDirectory: string, extra
  * by what systemd knows that it is in an initrd (MakeInitrd=).
  */
 export async function prepareAsInitrd(tree: string, isWhole: boolean): Promise<void> {
-  if (
-    (await readTreeFile(tree, "usr/lib/systemd/systemd")) !== undefined &&
-    (await readTreeFile(tree, "init")) === undefined
-  )
+  const hasSystemd = (await readTreeFile(tree, "usr/lib/systemd/systemd")) !== undefined;
+  if (hasSystemd && (await readTreeFile(tree, "init")) === undefined)
     await linkTreeFile(tree, "init", "/usr/lib/systemd/systemd");
   if (isWhole) return;
   if ((await readTreeFile(tree, "etc/initrd-release")) === undefined)
     await linkTreeFile(tree, "etc/initrd-release", "/etc/os-release");
+  if (!hasSystemd) return;
+  for (const [name, text] of Object.entries(files))
+    if ((await readTreeFile(tree, name)) === undefined) await writeTreeFile(tree, name, text);
 }

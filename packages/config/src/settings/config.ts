@@ -2,31 +2,28 @@
  * [Include] and [Config]: what else is read, and for which images.
  * @module
  */
+import { builtinConfigurations } from "../builtin-configurations.ts";
 import { list } from "../kind.ts";
 import { fileNameOf, minimumVersion, texts } from "../kinds.ts";
 import { pathOf, paths } from "../path-kinds.ts";
 import { contains } from "../setting.ts";
 import type { SettingDefinition } from "../setting.ts";
 
-/**
- * Configurations that mkosi itself brings along and Include= names without a path, and what to do here instead. They
- * are lists of packages for each distribution and release: none would be what the project's author has seen.
- */
-export const builtinConfigurations: Readonly<Record<string, string>> = {
-  "mkosi-initrd":
-    "imgtool makes the initrd itself: take out the sub-image and Initrds=, and add to it with InitrdPackages=",
-  "mkosi-tools": "use ToolsTree=default, and add to it with ToolsTreePackages=",
-  "mkosi-vm": "set Bootable=yes, and name systemd, udev, kmod and the kernel's package in Packages=",
-  "mkosi-obs": "sign with SecureBootKey= and VerityKey=, which are files",
-};
+/** Configurations of mkosi's that there is none of here. */
+export const unsupportedConfigurations: readonly string[] = ["mkosi-obs"];
 
 export const configSettings: readonly SettingDefinition[] = [
   {
     name: "Include",
     section: "Include",
-    kind: list("paths", (value, context) => pathOf(value, context, { words: Object.keys(builtinConfigurations) }), {
-      keepsOnEmpty: true,
-    }),
+    kind: list(
+      "paths",
+      (value, context) =>
+        pathOf(value, context, { words: [...Object.keys(builtinConfigurations), ...unsupportedConfigurations] }),
+      {
+        keepsOnEmpty: true,
+      },
+    ),
     help: "Read another configuration file or directory at this place; each is read once",
     supported: true,
     option: { short: "I", argument: "PATH" },
