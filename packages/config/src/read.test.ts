@@ -48,6 +48,19 @@ test("a project of the first mkosi", () => {
   });
 });
 
+test("mkosi.default.d does without mkosi.default, and has a folder for each distribution", () => {
+  const project = {
+    "mkosi.default.d/10.conf": "[Output]\nFormat=gpt_btrfs\n[Content]\nPackages=all\n",
+    "mkosi.default.d/20": "[Distribution]\nDistribution=fedora\n",
+    "mkosi.default.d/debian/10": "[Content]\nPackages=debian\n",
+    "mkosi.default.d/fedora/10": "[Distribution]\nRelease=38\n[Content]\nPackages=fedora\n",
+    "mkosi.default.d/fedora/mkosi.conf.d/unread.conf": "[Content]\nPackages=never\n",
+  };
+  const { config, errors, warnings } = resolveProject(project);
+  expect([...errors, ...warnings]).toEqual([]);
+  expect(config).toMatchObject({ rootFilesystem: "btrfs", release: "38", packages: ["all", "fedora"] });
+});
+
 test("Include=mkosi-obs is an error that says what to set instead", () => {
   const { errors } = resolveProject({ "mkosi.conf": "[Include]\nInclude=mkosi-obs" });
   expect(lines(errors)).toEqual([

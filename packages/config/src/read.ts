@@ -41,7 +41,9 @@ export function readDirectory(directory: string, state: State, options: Options)
   if (tooDeep(directory, state, options.depth)) return false;
   const main = `${directory}/mkosi.conf`;
   const legacy =
-    state.files.status(main) === undefined && state.files.status(`${directory}/mkosi.default`)?.kind === "file";
+    state.files.status(main) === undefined &&
+    (state.files.status(`${directory}/mkosi.default`)?.kind === "file" ||
+      state.files.status(`${directory}/mkosi.default.d`)?.kind === "directory");
   const file = legacy ? `${directory}/mkosi.default` : main;
   const document = readDocument(file, state);
   if (document !== undefined && !matches(document, placeOf(file, directory), state)) return false;
@@ -50,12 +52,8 @@ export function readDirectory(directory: string, state: State, options: Options)
   readUsualPlaces(directory, state);
   if (document !== undefined) apply(document, file, directory, state, options.depth, legacy);
 
-  const folder = `${directory}/${legacy ? "mkosi.default.d" : "mkosi.conf.d"}`;
-  for (const name of [...(state.files.list(folder) ?? [])].sort(compareText)) {
-    const path = `${folder}/${name}`;
-    if (state.files.status(path)?.kind === "directory") readDirectory(path, state, { depth: options.depth + 1 });
-    else if (legacy || name.endsWith(".conf")) readFile(path, directory, state, options.depth + 1, legacy);
-  }
+  if (legacy) readLegacyFolder(directory, state, options.depth);
+  else readFolder(directory, state, options.depth);
   if (options.profiles === true) {
     for (const profile of profilesOf(state)) {
       const path = `${directory}/mkosi.profiles/${profile}`;
@@ -65,6 +63,36 @@ export function readDirectory(directory: string, state: State, options: Options)
     }
   }
   return true;
+}
+
+/** mkosi.conf.d: files that end in .conf, and directories. */
+function readFolder(directory: string, state: State, depth: number): void {
+  const folder = `${directory}/mkosi.conf.d`;
+  for (const name of namesOf(folder, state)) {
+    const path = `${folder}/${name}`;
+    if (state.files.status(path)?.kind === "directory") readDirectory(path, state, { depth: depth + 1 });
+    else if (name.endsWith(".conf")) readFile(path, directory, state, depth + 1, false);
+  }
+}
+
+/**
+ * mkosi.default.d, up to mkosi 14: all files, then those of the directory that is named after the distribution,
+ * which the files may have set.
+ */
+function readLegacyFolder(directory: string, state: State, depth: number): void {
+  const readFiles = (folder: string): void => {
+    for (const name of namesOf(folder, state))
+      if (state.files.status(`${folder}/${name}`)?.kind === "file")
+        readFile(`${folder}/${name}`, directory, state, depth + 1, true);
+  };
+  readFiles(`${directory}/mkosi.default.d`);
+  const distribution = valueOf("Distribution", state);
+  if (typeof distribution === "string") readFiles(`${directory}/mkosi.default.d/${distribution}`);
+}
+
+/** The names in a directory, sorted. */
+function namesOf(folder: string, state: State): string[] {
+  return [...(state.files.list(folder) ?? [])].sort(compareText);
 }
 
 /**

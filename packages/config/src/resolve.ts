@@ -160,7 +160,8 @@ export function resolveConfig(options: ResolveOptions): Resolution {
 /** Where the configuration is: the project directory, or the folder mkosi in it. */
 function configRoot({ directory, files }: State): string {
   const has = (folder: string): boolean =>
-    ["mkosi.conf", "mkosi.default"].some((name) => files.status(`${folder}/${name}`)?.kind === "file");
+    ["mkosi.conf", "mkosi.default"].some((name) => files.status(`${folder}/${name}`)?.kind === "file") ||
+    files.status(`${folder}/mkosi.default.d`)?.kind === "directory";
   return !has(directory) && has(`${directory}/mkosi`) ? `${directory}/mkosi` : directory;
 }
 
