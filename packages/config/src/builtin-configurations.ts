@@ -20,10 +20,12 @@ interface Condition {
   readonly oneOf?: readonly (readonly string[])[];
 }
 
+function section(name: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [`[${name}]`, ...lines];
+}
+
 /** One text: settings of [Content] that hold under a condition. Lists are separated by blanks. */
 function text(settings: Readonly<Record<string, string>>, { match = [], oneOf = [] }: Condition = {}): string {
-  const section = (name: string, lines: readonly string[]): string[] =>
-    lines.length === 0 ? [] : [`[${name}]`, ...lines];
   return [
     ...section("Match", match),
     ...oneOf.flatMap((group) => section("TriggerMatch", group)),
@@ -42,9 +44,12 @@ function any(distributions: readonly string[]): string[] {
   return distributions.map((name) => `Distribution=|${name}`);
 }
 
+function without(releases: readonly string[]): string[] {
+  return releases.map((release) => `Release=!${release}`);
+}
+
 /** Debian, Ubuntu and Kali, but for these releases, in which something is not yet, or not there. */
 function except(debian: readonly string[], ubuntu: readonly string[]): Condition {
-  const without = (releases: readonly string[]): string[] => releases.map((release) => `Release=!${release}`);
   return {
     oneOf: [
       ["Distribution=debian", ...without(debian)],

@@ -475,8 +475,13 @@ export const corpus: Readonly<Record<string, CorpusCase>> = {
         `builtin: ${name} in ${distribution} ${release}`,
         {
           files: conf(
-            ...["[Distribution]", `Distribution=${distribution}`, `Release=${release}`],
-            ...["[Include]", `Include=${name}`, "[Content]", "Packages=own"],
+            "[Distribution]",
+            `Distribution=${distribution}`,
+            `Release=${release}`,
+            "[Include]",
+            `Include=${name}`,
+            "[Content]",
+            "Packages=own",
           ),
         },
       ]),
