@@ -55,6 +55,20 @@ test("errors are the last event and carry the exit code, also those of usage", s
   }
 });
 
+test("a summary shows what only a build refuses, as mkosi's does, and says so", system, () => {
+  using folder = temporaryFolder();
+  const cwd = folder.path;
+  writeFileSync(folder.join("mkosi.conf"), "[Validation]\nSecureBoot=yes\nVerityKeySource=provider:pkcs11\n");
+  const run = cli(["--json", "summary"], { cwd });
+  expect(run.exitCode).toBe(0);
+  expect(JSON.parse(run.stdout)).toMatchObject({ Images: [{ SecureBoot: true }] });
+  expect(run.stderr).toContain("warning: mkosi.conf:2: SecureBoot=: yes needs SecureBootKey=; a build ends here");
+  expect(run.stderr).toContain("VerityKeySource=: only files are supported; a build ends here");
+  const build = cli(["build"], { cwd });
+  expect(build.exitCode).toBe(2);
+  expect(build.stderr).toMatch(/^error: mkosi.conf:2: SecureBoot=.*\n +mkosi.conf:3: VerityKeySource=/m);
+});
+
 test("a summary is one document, as mkosi's is; warnings are beside it", system, () => {
   using folder = temporaryFolder();
   writeFileSync(folder.join("mkosi.conf"), "[Distribution]\nDistribution=custom\n[Content]\nPakages=a\n");

@@ -3,7 +3,7 @@
  * @module
  */
 import { resolve } from "node:path";
-import { summaryJson, summaryText } from "@imgtool/config";
+import { formatProblem, summaryJson, summaryText } from "@imgtool/config";
 import type { Command } from "commander";
 import { projectCommand, problemsError, readProject } from "../project.ts";
 import { lineReporter } from "../report/lines.ts";
@@ -18,6 +18,11 @@ interface SummaryOptions {
   readonly debug?: boolean;
 }
 
+/** Whether a problem keeps a build from going on and leaves nothing of the configuration unknown. */
+function buildsOnly(code: string): boolean {
+  return code.endsWith("-key-missing") || (code.endsWith("-unsupported") && code !== "include-unsupported");
+}
+
 export function command(): Command {
   const project = projectCommand("summary", "Show the resolved configuration and where each value is written.");
   const { command: summary } = project;
@@ -29,10 +34,14 @@ export function command(): Command {
       const { json = false, quiet = false, verbose = false, debug = false } = options;
       const said = json ? lineReporter(process.stderr, { json, quiet, verbose, debug }) : reporter;
       const resolution = readProject(project, said);
-      if (resolution.errors.length > 0) throw problemsError(resolution.errors, resolve(options.directory));
+      const directory = resolve(options.directory);
+      const mistakes = resolution.errors.filter(({ code }) => !buildsOnly(code));
+      if (mistakes.length > 0) throw problemsError(mistakes, directory);
+      for (const problem of resolution.errors)
+        said.log("warning", `${formatProblem(problem, directory)}; a build ends here`, problem.hint);
       if (options.json === true) process.stdout.write(`${JSON.stringify(summaryJson(resolution), undefined, 4)}\n`);
       else {
-        const text = summaryText(resolution, { directory: resolve(options.directory), all: options.all === true });
+        const text = summaryText(resolution, { directory, all: options.all === true });
         reporter.result({ ...summaryJson(resolution) }, text);
       }
     }),
