@@ -26,10 +26,16 @@ export async function listPacmanPackages(tree: string): Promise<InstalledPackage
       version,
       architecture,
       ...(source === undefined || source === name ? {} : { source }),
-      ...(licenses.length === 0 ? {} : { license: licenses.join(" AND ") }),
+      ...(licenses.length === 0 ? {} : { license: allLicenses(licenses) }),
     });
   }
   return packages.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** Each is an expression of its own, and all of them hold. */
+function allLicenses(licenses: readonly string[]): string {
+  if (licenses.length === 1) return licenses[0] ?? "";
+  return licenses.map((license) => (/ (?:and|or) /i.test(license) ? `(${license})` : license)).join(" AND ");
 }
 
 /** Every package was installed at `seconds` since 1970. */
