@@ -4,8 +4,14 @@ import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
 import { needPrograms, needRoot, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { build } from "../src/index.ts";
+import { formatCycloneDx } from "../src/sbom/cyclonedx.ts";
+import type { Inventory } from "../src/sbom/inventory.ts";
+import { LicenseReferences } from "../src/sbom/licenses.ts";
+import { formatSpdx } from "../src/sbom/spdx.ts";
 import { packageUrl } from "../src/sbom/package-url.ts";
 import { testConfig } from "./config.ts";
+
+const digest = "ab".repeat(32);
 
 const status = `Package: bash
 Status: install ok installed
@@ -99,6 +105,40 @@ test("every package is in both forms, with what is known of it, and the same eac
     });
   }
   expect(texts.slice(2)).toEqual(texts.slice(0, 2));
+});
+
+test("what an RPM's database has is told as the header's, not as a checksum of the file", async () => {
+  const inventory: Inventory = {
+    name: "x",
+    version: undefined,
+    distribution: "fedora",
+    release: "41",
+    created: "2024-01-01T00:00:00Z",
+    packages: [
+      { name: "a", version: "1-1", architecture: "noarch", url: "pkg:rpm/a", licenses: "MIT", headerSha256: digest },
+      { name: "b", version: "1-1", architecture: "any", url: "pkg:alpm/b", licenses: undefined, sha256: digest },
+    ],
+    references: new LicenseReferences(),
+    uuid: () => "d2b6e1f0-0000-4000-8000-000000000000",
+  };
+  const cyclonedx = formatCycloneDx(inventory);
+  expect(await new Validation.JsonStrictValidator(Spec.Version.v1dot6).validate(cyclonedx)).toBeNull();
+  expect(JSON.parse(cyclonedx)).toMatchObject({
+    components: [
+      { name: "a", properties: [{ name: "imgtool:rpm-header-sha256", value: digest }] },
+      { name: "b", hashes: [{ alg: "SHA-256", content: digest }] },
+    ],
+  });
+  expect(cyclonedx.match(/"hashes"/g)).toHaveLength(1);
+  const spdx = formatSpdx(inventory);
+  expect(JSON.parse(spdx)).toMatchObject({
+    packages: [
+      { name: "x" },
+      { name: "a", comment: `SHA-256 of the RPM header: ${digest}` },
+      { name: "b", checksums: [{ algorithm: "SHA256", checksumValue: digest }] },
+    ],
+  });
+  expect(spdx.match(/"checksums"/g)).toHaveLength(1);
 });
 
 test("package URLs are written as their specification asks", () => {

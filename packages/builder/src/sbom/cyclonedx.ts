@@ -27,7 +27,7 @@ export function formatCycloneDx(inventory: Inventory): string {
         ],
       },
     },
-    components: packages.map(({ name, version, url, licenses, sha256, source }) => ({
+    components: packages.map(({ name, version, url, licenses, sha256, headerSha256, source }) => ({
       type: "library",
       "bom-ref": url,
       name,
@@ -35,7 +35,7 @@ export function formatCycloneDx(inventory: Inventory): string {
       purl: url,
       ...(sha256 === undefined ? {} : { hashes: [{ alg: "SHA-256", content: sha256 }] }),
       ...describeLicenses(licenses, inventory),
-      ...(source === undefined ? {} : { properties: [{ name: "imgtool:source-package", value: source }] }),
+      ...describeProperties({ "imgtool:source-package": source, "imgtool:rpm-header-sha256": headerSha256 }),
     })),
     dependencies: [{ ref: reference, dependsOn: [...new Set(packages.map(({ url }) => url))] }],
   };
@@ -48,4 +48,9 @@ function describeLicenses(licenses: InventoryPackage["licenses"], { references }
   const text = references.text(licenses);
   if (text === "") return { licenses: [{ expression: licenses }] };
   return { licenses: [{ license: { name: licenses, text: { contentType: "text/plain", content: text } } }] };
+}
+
+function describeProperties(values: Readonly<Record<string, string | undefined>>): Record<string, unknown> {
+  const properties = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
+  return properties.length === 0 ? {} : { properties };
 }

@@ -53,7 +53,7 @@ export async function takeInventory(context: BuildContext): Promise<Inventory> {
 /** Another content is another document. */
 function derivedUuid({ seed }: ImageConfig, purpose: string, packages: readonly InventoryPackage[]): string {
   const mac = createHmac("sha256", seed).update(purpose);
-  for (const { url, sha256 = "" } of packages) mac.update(`\n${url} ${sha256}`);
+  for (const { url, sha256, headerSha256 } of packages) mac.update(`\n${url} ${sha256 ?? headerSha256 ?? ""}`);
   const bytes = mac.digest().subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;

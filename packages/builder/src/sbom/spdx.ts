@@ -55,7 +55,15 @@ const elsewhere = "The text is in the package, at /usr/share/doc or /usr/share/l
 
 const unknownCopyright = { licenseConcluded: "NOASSERTION", copyrightText: "NOASSERTION" };
 
-function describe({ name, version, source, url, licenses, sha256 }: InventoryPackage): Record<string, unknown> {
+function describe({
+  name,
+  version,
+  source,
+  url,
+  licenses,
+  sha256,
+  headerSha256,
+}: InventoryPackage): Record<string, unknown> {
   return {
     name,
     versionInfo: version,
@@ -63,6 +71,8 @@ function describe({ name, version, source, url, licenses, sha256 }: InventoryPac
     filesAnalyzed: false,
     ...(source === undefined ? {} : { sourceInfo: `built from the source package ${source}` }),
     ...(sha256 === undefined ? {} : { checksums: [{ algorithm: "SHA256", checksumValue: sha256 }] }),
+    // Checksums are those of a package's file, which rpm's database does not have.
+    ...(headerSha256 === undefined ? {} : { comment: `SHA-256 of the RPM header: ${headerSha256}` }),
     ...unknownCopyright,
     licenseDeclared: licenses ?? "NOASSERTION",
     externalRefs: [{ referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: url }],
