@@ -14,9 +14,10 @@ import { writeEntries } from "./boot/entries.ts";
 import { makeGrubImages } from "./boot/grub.ts";
 import { keepApart, packTreeAsInitrd } from "./boot/within-kernel.ts";
 import { buildInitrd, prepareAsInitrd } from "./boot/initrd.ts";
-import { placeKernels } from "./boot/kernels.ts";
+import { findKernels, kernelPackage, placeKernels } from "./boot/kernels.ts";
 import { installLoader } from "./boot/loader.ts";
 import { filterModules } from "./boot/modules.ts";
+import { findMissingHalf } from "./boot/lone-kernel.ts";
 import { planBoot } from "./boot/plan.ts";
 import { checkBuild } from "./check.ts";
 import type { BuildContext } from "./context.ts";
@@ -342,8 +343,11 @@ async function planTheBoot(context: BuildContext): Promise<void> {
   if (config.format === "addon") context.addonStub = await keepAddonStub(context);
   context.boot = await planBoot(config, tree);
   if (context.boot === undefined) {
-    if (config.format === "disk" && config.bootable === "auto")
-      progress.log("debug", "the image lacks a kernel or a boot loader: it is not made bootable");
+    if (config.format === "disk" && config.bootable === "auto") {
+      const half = (await findKernels(tree)).length === 0 && (await findMissingHalf(tree, kernelPackage(config)));
+      if (half) progress.log("warning", `not made bootable: ${half.message}`, `${half.hint}, or set Bootable=no`);
+      else progress.log("debug", "the image lacks a kernel or a boot loader: it is not made bootable");
+    }
     return;
   }
   if (isWithinKernel(config.format)) context.boot = await keepApart(context.boot, context.workspace);

@@ -4,7 +4,13 @@
  */
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, type Progress } from "@imgtool/core";
-import { defaultDefinitions, extensionDefinitions, readDefinitions, type PartitionDefinition } from "@imgtool/disk";
+import {
+  checkCompression,
+  defaultDefinitions,
+  extensionDefinitions,
+  readDefinitions,
+  type PartitionDefinition,
+} from "@imgtool/disk";
 import { espSize } from "./boot/within-kernel.ts";
 import { extensionForms, isExtension } from "./formats.ts";
 
@@ -12,7 +18,7 @@ import { extensionForms, isExtension } from "./formats.ts";
  * The definitions of a configuration: its own files in the order of their names, else the default
  * layout, with an EFI system partition for an image that boots.
  * @param unifiedSize bytes of the unified kernel image that Format=esp has, as far as they are known
- * @throws ConfigError `definition-invalid`, of a file with its line
+ * @throws ConfigError `definition-invalid`, of a file with its line; `compression-unsupported`
  */
 export async function partitionDefinitions(
   config: ImageConfig,
@@ -23,7 +29,12 @@ export async function partitionDefinitions(
   const { definitions, warnings } = await readDefinitions(config.repartDirectories, {
     expand: (value, field) => expand(value, field, config),
   });
-  for (const { message } of warnings) progress.log("warning", message);
+  for (const { message } of warnings)
+    // Of btrfs it is not true; what erofs cannot is an error.
+    if (!compresses(definitions, message)) progress.log("warning", message);
+  for (const { origin = "", format, compression, compressionLevel } of definitions)
+    if (format !== undefined && compression !== undefined)
+      checkCompression(format, { algorithm: compression, level: compressionLevel }, origin);
   if (definitions.length === 0 && isExtension(config.format)) {
     const { verity } = config;
     return extensionDefinitions({ ...extensionForms[config.format], verity: verity === "no" ? false : verity });
@@ -60,6 +71,13 @@ export async function partitionDefinitions(
       hint: "define a signature partition (Type=root-verity-sig), or use Verity=auto",
     });
   return definitions;
+}
+
+function compresses(definitions: readonly PartitionDefinition[], message: string): boolean {
+  return definitions.some(
+    ({ origin = "", format }) =>
+      (format === "btrfs" || format === "erofs") && message.startsWith(`${origin}: Compression= has no effect`),
+  );
 }
 
 /** Specifiers of the machine that builds, which an image must not depend on. */

@@ -14,6 +14,7 @@ import { dirname, join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { peContent, readPe } from "@imgtool/boot/pe";
 import type { ImageConfig } from "@imgtool/config";
+import { silentProgress } from "@imgtool/core";
 import {
   makeStub,
   needPrograms,
@@ -237,6 +238,53 @@ test("Format=uki and Format=esp are the whole tree in one unified kernel image",
       { force: true },
     ),
   ).rejects.toMatchObject({ code: "kernel-missing" });
+});
+
+test("a kernel without its modules, and modules without their kernel, are told with what is expected where", async (context) => {
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const order = `usr/lib/modules/${version}/modules.order`;
+  const builtin = `usr/lib/modules/${version}/modules.builtin`;
+  const kernel = `boot/vmlinuz-${version}`;
+  const failure = async (without: readonly string[], changes: Partial<ImageConfig> = {}): Promise<unknown> => {
+    rmSync(folder.join("tree"), { recursive: true, force: true });
+    return await build(bootable(folder, changes, without), { force: true }).catch((error: unknown) => error);
+  };
+  expect(await failure([order, builtin])).toMatchObject({
+    code: "kernel-missing",
+    message: `Bootable=yes: the image has the kernel /${kernel} without its modules: expected the folder /usr/lib/modules/${version}`,
+  });
+  expect(await failure([kernel])).toMatchObject({
+    code: "kernel-missing",
+    message: `Bootable=yes: the image has the modules /usr/lib/modules/${version} without their kernel: expected /usr/lib/modules/${version}/vmlinuz or /${kernel}`,
+  });
+  const said: string[] = [];
+  const progress = {
+    ...silentProgress,
+    log: (level: string, message: string) => void said.push(`${level}: ${message}`),
+  };
+  rmSync(folder.join("tree"), { recursive: true });
+  const auto = bootable(folder, { bootable: "auto" }, [kernel]);
+  // The definitions copy it.
+  mkdirSync(folder.join("tree/boot"));
+  mkdirSync(folder.join("tree/efi"));
+  await build(auto, { force: true, progress });
+  expect(said.filter((line) => line.startsWith("warning: not made bootable"))).toHaveLength(1);
+  // A folder that bears another name than the kernel in it.
+  bootable(folder, {}, [kernel, order, builtin]);
+  rmSync(folder.join("tree/usr/lib/modules"), { recursive: true });
+  mkdirSync(folder.join("tree/usr/lib/modules/6.1.0"), { recursive: true });
+  const other = Buffer.concat([testKernel, Buffer.from("Linux version 6.2.0-other (a@b)")]);
+  writeFileSync(folder.join("tree/usr/lib/modules/6.1.0/vmlinuz"), other);
+  const extraTrees = [{ source: folder.join("tree"), target: "/" }];
+  await expect(
+    build(testConfig(folder.path, { format: "directory", extraTrees }), { force: true }),
+  ).rejects.toMatchObject({
+    code: "modules-missing",
+    message:
+      "the kernel /usr/lib/modules/6.1.0/vmlinuz is 6.2.0-other, and the image has no /usr/lib/modules/6.2.0-other",
+  });
 });
 
 test("systemd's earliest time is the image's, but for one that would set right clocks back", async (context) => {

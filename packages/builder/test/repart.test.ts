@@ -56,6 +56,25 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   });
 });
 
+test("Compression= of btrfs is taken without a word, that of erofs refused with what compresses", async () => {
+  using folder = temporaryFolder();
+  const file = folder.join("10-root.conf");
+  const config = testConfig(folder.path, { repartDirectories: [folder.path] });
+  const messages: string[] = [];
+  const progress = { ...silentProgress, log: (_level: LogLevel, message: string) => void messages.push(message) };
+  writeFileSync(file, "[Partition]\nType=root\nFormat=btrfs\nCompression=zstd\nCompressionLevel=9\n");
+  expect(await partitionDefinitions(config, progress, {})).toMatchObject([{ compression: "zstd" }]);
+  expect(messages).toEqual([]);
+  writeFileSync(file, "[Partition]\nType=root\nFormat=erofs\nCompression=lz4\n");
+  await expect(partitionDefinitions(config, progress, {})).rejects.toMatchObject({
+    code: "compression-unsupported",
+    message: `${file}: Compression=lz4: imgtool writes erofs without compression`,
+    hint: "set Format=squashfs, which compresses, or remove Compression=",
+  });
+  writeFileSync(file, "[Partition]\nType=root\nFormat=btrfs\nCompression=lzo\n");
+  await expect(partitionDefinitions(config, progress, {})).rejects.toMatchObject({ code: "compression-unsupported" });
+});
+
 test("a definition that cannot be made ends the build before anything is done", async (context) => {
   needRoot(context);
   using folder = temporaryFolder();

@@ -105,21 +105,21 @@ async function buildIn(folder: TemporaryFolder, changes: Partial<ImageConfig>): 
   );
 }
 
-test.for(formats)("Format=%s has the same bytes twice", { tags: ["system"] }, async (format, context) => {
-  needRoot(context);
-  needPrograms(context, "mksquashfs", "qemu-img", "depmod");
+/** Builds the same in two folders, whose surroundings differ in all that must not matter; says what differs. */
+async function differenceOf(
+  settings: (folder: TemporaryFolder) => Partial<ImageConfig>,
+  made: (tree: string) => void,
+): Promise<string | undefined> {
   using first = temporaryFolder();
   using second = temporaryFolder();
-  makeTree(first.join("tree"));
-  const settings = settingsOf(format);
-  const bootable = settings.format === "disk" ? { bootable: "enabled" as const } : {};
-  const record = await buildIn(first, { ...settings, ...bootable });
+  made(first.join("tree"));
+  const record = await buildIn(first, settings(first));
   const before = { umask: process.umask(0o077), TZ: process.env["TZ"], LANG: process.env["LANG"] };
   try {
     Object.assign(process.env, { TZ: "Pacific/Kiritimati", LANG: "de_DE.UTF-8" });
     // Folders are read in another order, and files have other inodes, in a copy.
     execFileSync("cp", ["--archive", first.join("tree"), second.join("tree")]);
-    await buildIn(second, { ...settings, ...bootable });
+    await buildIn(second, settings(second));
   } finally {
     process.umask(before.umask);
     for (const name of ["TZ", "LANG"] as const) {
@@ -127,8 +127,68 @@ test.for(formats)("Format=%s has the same bytes twice", { tags: ["system"] }, as
       else process.env[name] = before[name];
     }
   }
-  expect(firstDifference(first.join("out"), second.join("out"), record)).toBeUndefined();
+  return firstDifference(first.join("out"), second.join("out"), record);
+}
+
+test.for(formats)("Format=%s has the same bytes twice", { tags: ["system"] }, async (format, context) => {
+  needRoot(context);
+  needPrograms(context, "mksquashfs", "qemu-img", "depmod");
+  const settings = settingsOf(format);
+  const bootable = settings.format === "disk" ? { bootable: "enabled" as const } : {};
+  expect(await differenceOf(() => ({ ...settings, ...bootable }), makeTree)).toBeUndefined();
 });
+
+/** A few files, of which some can be compressed. */
+function makeSmallTree(tree: string): void {
+  for (const path of ["usr/lib", "etc", "home/user"]) mkdirSync(`${tree}/${path}`, { recursive: true });
+  writeFileSync(`${tree}/usr/lib/os-release`, "ID=debian\nVERSION_ID=12\n");
+  for (let i = 0; i < 40; i++) writeFileSync(`${tree}/usr/lib/file-${i}`, `${i}\n`.repeat(i * i * i));
+  writeFileSync(`${tree}/home/user/text`, "text\n");
+}
+
+const compressions = ["gzip", "xz", "zstd", "bz2", "lz4", "lzma"] as const;
+
+test.for(compressions)("CompressOutput=%s has the same bytes twice", { tags: ["system"] }, async (name, context) => {
+  needRoot(context);
+  needPrograms(context, "xz", "bzip2", "lz4");
+  for (const format of ["tar", "cpio", "disk"] as const) {
+    const settings = { format, rootFilesystem: "erofs" as const, compressOutput: name };
+    expect(await differenceOf(() => settings, makeSmallTree), format).toBeUndefined();
+  }
+});
+
+/** Partitions, one of a kind in each definition. */
+const partitions: Readonly<Record<string, string>> = {
+  "btrfs, zstd": "Type=root\nFormat=btrfs\nCompression=zstd\nCompressionLevel=15\nSubvolumes=/home /usr:ro",
+  "btrfs, zlib": "Type=root\nFormat=btrfs\nCompression=zlib",
+  "squashfs, xz": "Type=root\nFormat=squashfs\nCompression=xz",
+  "squashfs, gzip": "Type=root\nFormat=squashfs\nCompression=gzip\nCompressionLevel=3",
+  vfat: "Type=xbootldr\nFormat=vfat",
+};
+
+test.for(Object.keys(partitions))(
+  "a partition of %s has the same bytes twice, within its disk and beside it",
+  { tags: ["system"] },
+  async (name, context) => {
+    needRoot(context);
+    needPrograms(context, "mksquashfs");
+    const settings = (folder: TemporaryFolder): Partial<ImageConfig> => {
+      mkdirSync(folder.join("repart"));
+      const lines = `${partitions[name] ?? ""}\nCopyFiles=/\nMinimize=best\n`;
+      writeFileSync(folder.join("repart/10-one.conf"), `[Partition]\n${lines}`);
+      writeFileSync(
+        folder.join("repart/20-swap.conf"),
+        "[Partition]\nType=swap\nFormat=swap\nSizeMinBytes=4M\nSizeMaxBytes=4M\n",
+      );
+      return {
+        format: "disk",
+        repartDirectories: [folder.join("repart")],
+        splitArtifacts: ["partitions", "os-release", "tar"],
+      };
+    };
+    expect(await differenceOf(settings, makeSmallTree)).toBeUndefined();
+  },
+);
 
 test("a difference is named: the file, and of a disk the partition", { tags: ["system"] }, async (context) => {
   needRoot(context);

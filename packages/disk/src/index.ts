@@ -4,6 +4,7 @@
  */
 export { burnImage, type BurnOptions } from "./burn.ts";
 export * from "./definitions.ts";
+export { checkCompression, type CompressionChoice } from "./filesystems/compression.ts";
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";
 export type { DiskPartition } from "./describe-partitions.ts";

@@ -22,7 +22,7 @@ import {
 } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { makeFilesystem, scanTree, type MakeFilesystemOptions } from "../src/index.ts";
-import { epoch } from "./fixture.ts";
+import { describeTree, epoch, makeFixture } from "./fixture.ts";
 
 const mebibyte = 1024 ** 2;
 
@@ -110,6 +110,77 @@ test("many links of one file, and a copy of the superblock amid the data", { tag
   expect(statSync(image).size).toBeLessThan(100 * mebibyte);
   const more = await make(folder, { size: 3000 * mebibyte });
   expect(statSync(more).size).toBe(3000 * mebibyte);
+});
+
+test.for([
+  ["zlib", undefined, 1],
+  ["zlib", 9, 1],
+  ["zstd", undefined, 6],
+  ["zstd", 15, 1],
+] as const)("compressed by %s at level %s", { tags: ["system"] }, async ([algorithm, level, size], context) => {
+  needPrograms(context, "btrfs", "setfattr");
+  needRoot(context);
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  makeFixture(folder.join("tree"), { many: 100 });
+  const text = Array.from({ length: 100_000 }, (_, line) => `line ${line}\n`).join("");
+  for (const length of [1, 100, 2047, 2048, 2049, 3000, 4095, 4096, 4097, 8193, 131_071, 131_072, 131_073, 1_048_577])
+    writeFileSync(folder.join(`tree/data/text-${length}`), text.slice(0, length));
+  // What can be compressed amid what cannot, and both across the copy of the superblock at 64 MiB.
+  const mixed = Array.from({ length: 10 }, (_, index) => [
+    randomBytes(size * mebibyte + 5000, `mixed ${index}`),
+    Buffer.from(text),
+  ]);
+  writeFileSync(folder.join("tree/data/mixed"), Buffer.concat(mixed.flat()));
+  linkSync(folder.join("tree/data/text-8193"), folder.join("tree/usr/again"));
+  const compression = { algorithm, level };
+  const subvolumes = [{ path: "/usr", readOnly: false }];
+  const image = await make(folder, { compression, subvolumes });
+  const again = await make(folder, { compression, subvolumes });
+  expect(readFileSync(again).equals(readFileSync(image))).toBe(true);
+  const plain = await make(folder, { subvolumes });
+  expect(statSync(image).size).toBeLessThan(statSync(plain).size - 5 * mebibyte);
+  expect(readdirSync(folder.path).filter((name) => name.includes("btrfs-data"))).toEqual([]);
+  const all = { nanoseconds: true, attributes: "-" };
+  let [found, expected] = [["unseen"], ["unseen"]];
+  const could = mounted(image, folder.join("compressed"), "ro", () => {
+    found = describeTree(folder.join("compressed"), all);
+    // As root, for the kernel's own view of the extents.
+    const dump = run("btrfs", ["inspect-internal", "dump-tree", "-t", "5", image]);
+    expect(dump).toContain(`extent compression ${algorithm === "zlib" ? "1 (zlib)" : "3 (zstd)"}`);
+    expect(dump).toMatch(/inline extent data size \d+ ram_bytes 4096 compression [13]/);
+  });
+  if (!could) {
+    context.skip("needs loop devices and btrfs in the kernel");
+    return;
+  }
+  mounted(plain, folder.join("plain"), "ro", () => (expected = describeTree(folder.join("plain"), all)));
+  expect(found).toEqual(expected);
+  // It can be written to, as any other.
+  const roomy = await make(folder, { compression, size: 300 * mebibyte });
+  mounted(roomy, folder.join("written"), `rw,compress=${algorithm}`, () => {
+    truncateSync(folder.join("written/data/text-131073"), 70_000);
+    writeFileSync(folder.join("written/new"), text);
+  });
+  run("btrfs", ["check", "--check-data-csum", roomy]);
+});
+
+test("a compression that cannot be written is refused, with what can", async () => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  const tree = await scanTree({ tree: folder.join("tree") });
+  const common = { tree, scratch: folder.path, output: folder.join("x"), uuid: "0a1b2c3d-0011-4233-8455-66778899aabb" };
+  for (const [format, algorithm, level, message] of [
+    ["btrfs", "lzo", undefined, "imgtool cannot write lzo in btrfs"],
+    ["btrfs", "xz", undefined, "btrfs does not know it"],
+    ["btrfs", "zstd", 16, "levels from 1 to 15"],
+    ["btrfs", "zlib", 0, "levels from 1 to 9"],
+    ["erofs", "lz4", undefined, "imgtool writes erofs without compression"],
+  ] as const)
+    await expect(makeFilesystem(format, { ...common, compression: { algorithm, level } })).rejects.toMatchObject({
+      code: "compression-unsupported",
+      message: expect.stringContaining(message) as unknown,
+    });
 });
 
 test("a subvolume that is not there is refused", async () => {

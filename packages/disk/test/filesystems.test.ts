@@ -1,6 +1,7 @@
 /** The contract of every file system driver, judged by the file system's own tools and the kernel. */
 import { statSync, writeFileSync } from "node:fs";
 import { mkdirSync } from "node:fs";
+import { silentProgress } from "@imgtool/core";
 import { needPrograms, needRoot, run, temporaryFolder, tryRun, type SkippableContext } from "@imgtool/testkit";
 import { describe, expect, test } from "vitest";
 import { filesystems, makeFilesystem, scanTree, type MakeFilesystemOptions } from "../src/index.ts";
@@ -33,6 +34,27 @@ const contracts: Readonly<Record<string, Contract>> = {
     describe: { nanoseconds: false, unsigned: true, attributes: "^(user|security|trusted)" },
   },
 };
+
+test("squashfs says once that it leaves access control lists out", { tags: ["system"] }, async (context) => {
+  needs(context, "squashfs");
+  needPrograms(context, "setfacl");
+  using folder = temporaryFolder();
+  const tree = folder.join("tree");
+  mkdirSync(`${tree}/b/c`, { recursive: true });
+  const said: string[] = [];
+  const progress = {
+    ...silentProgress,
+    log: (level: string, message: string) => void said.push(`${level}: ${message}`),
+  };
+  await make("squashfs", tree, folder.path, { progress });
+  expect(said).toEqual([]);
+  run("setfacl", ["-m", "u:1234:rwx", `${tree}/b/c`]);
+  await make("squashfs", tree, folder.path, { progress });
+  run("setfacl", ["-d", "-m", "u:1234:rwx", `${tree}/b`]);
+  await make("squashfs", tree, folder.path, { progress });
+  const begin = "warning: squashfs cannot keep access control lists:";
+  expect(said).toEqual([`${begin} that of /b/c is left out`, `${begin} those of 2 paths, /b the first, are left out`]);
+});
 
 const uuid = "0a1b2c3d-0011-4233-8455-66778899aabb";
 

@@ -17,6 +17,8 @@ export interface InstalledPackage {
   readonly license?: string;
   /** SHA-256 of the package's file, hexadecimal, where the file was at hand. */
   readonly sha256?: string;
+  /** SHA-256 of the header of an RPM package, hexadecimal: of what is known of it and of its files' digests. */
+  readonly headerSha256?: string;
 }
 
 /** A package that a build must take in this very form. */

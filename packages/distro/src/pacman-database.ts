@@ -7,12 +7,21 @@ import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
 import { resolveInTree } from "@imgtool/sandbox";
 import type { InstalledPackage } from "./distribution.ts";
+import { parseDescription } from "./pacman-description.ts";
+import { packageKeyOf, readPackageSums } from "./pacman-sums.ts";
 import { emptyFolder, removeFromTree } from "./remove-from-tree.ts";
 
 const localFolder = "var/lib/pacman/local";
 
-/** The packages in a tree, sorted by name; none when it has no database. */
+/** Where the lists of packages are in a tree. */
+export const listFolder = "var/lib/pacman/sync";
+
+/**
+ * The packages in a tree, sorted by name; none when it has no database. SHA-256 of their files are told while
+ * the tree still has the lists that they were installed from.
+ */
 export async function listPacmanPackages(tree: string): Promise<InstalledPackage[]> {
+  const sums = await readPackageSums(await resolveInTree(tree, listFolder, { followLast: true }));
   const packages: InstalledPackage[] = [];
   for (const { text } of await descriptions(tree)) {
     const fields = parseDescription(text);
@@ -21,32 +30,29 @@ export async function listPacmanPackages(tree: string): Promise<InstalledPackage
     );
     const source = fields.get("BASE")?.[0];
     const licenses = fields.get("LICENSE") ?? [];
+    const sha256 = sums.get(packageKeyOf(fields));
     packages.push({
       name,
       version,
       architecture,
       ...(source === undefined || source === name ? {} : { source }),
-      ...(licenses.length === 0 ? {} : { license: licenses.join(" AND ") }),
+      ...(licenses.length === 0 ? {} : { license: allLicenses(licenses) }),
+      ...(sha256 === undefined ? {} : { sha256 }),
     });
   }
   return packages.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** Each is an expression of its own, and all of them hold. */
+function allLicenses(licenses: readonly string[]): string {
+  if (licenses.length === 1) return licenses[0] ?? "";
+  return licenses.map((license) => (/ (?:and|or) /i.test(license) ? `(${license})` : license)).join(" AND ");
 }
 
 /** Every package was installed at `seconds` since 1970. */
 export async function setPacmanInstallTimes(tree: string, seconds: number): Promise<void> {
   for (const { path, text } of await descriptions(tree))
     await writeFile(path, text.replace(/^(%INSTALLDATE%\n)\d+$/m, `$1${seconds}`));
-}
-
-/** The fields of a `desc` file: `%NAME%`, its values on a line each, an empty line. */
-export function parseDescription(text: string): Map<string, string[]> {
-  const fields = new Map<string, string[]>();
-  for (const block of text.split(/\n{2,}/)) {
-    const [head = "", ...values] = block.split("\n").filter((line) => line !== "");
-    const name = /^%(\w+)%$/.exec(head)?.[1];
-    if (name !== undefined) fields.set(name, values);
-  }
-  return fields;
 }
 
 /** Removes the database of packages from a tree. */
@@ -56,7 +62,7 @@ export async function cleanPacmanMetadata(tree: string): Promise<void> {
 
 /** Removes what pacman leaves behind that no two builds have alike, or that no image needs. */
 export async function cleanPacmanVolatile(tree: string): Promise<void> {
-  for (const folder of ["var/lib/pacman/sync", "var/cache/pacman"]) await emptyFolder(tree, folder);
+  for (const folder of [listFolder, "var/cache/pacman"]) await emptyFolder(tree, folder);
   await removeFromTree(tree, ["var/log/pacman.log", "var/lib/pacman/db.lck"]);
 }
 

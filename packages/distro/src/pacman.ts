@@ -21,6 +21,7 @@ import { packageRunner, type RunPackages } from "./package-run.ts";
 import {
   cleanPacmanMetadata,
   cleanPacmanVolatile,
+  listFolder,
   listPacmanPackages,
   setPacmanInstallTimes,
 } from "./pacman-database.ts";
@@ -101,11 +102,12 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
     count: downloaded.count,
     progress,
   });
+  const installed = await listPacmanPackages(tree);
   await cleanPacmanVolatile(tree);
   if (options.sourceDateEpoch !== undefined) await setPacmanInstallTimes(tree, options.sourceDateEpoch);
   await rm(folder, { recursive: true, force: true });
   return {
-    packages: await listPacmanPackages(tree),
+    packages: installed,
     repositories: repositories.map(({ name, server }) => ({
       uri: server.replaceAll("$repo", name).replaceAll("$arch", architecture),
       suite: name,
@@ -114,8 +116,6 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
 }
-
-const listFolder = "var/lib/pacman/sync";
 
 /**
  * Gives the tree the cached lists where they may not be read anew; returns whether they may.

@@ -41,12 +41,14 @@ function installedPackage(name: string, header: RpmHeader): InstalledPackage {
   const version = `${header.text(rpmTags.version) ?? ""}-${header.text(rpmTags.release) ?? ""}`;
   const source = sourceName(header.text(rpmTags.sourcePackage));
   const license = header.text(rpmTags.license);
+  const digest = header.text(rpmTags.headerSha256)?.toLowerCase() ?? "";
   return {
     name,
     version: epoch === undefined ? version : `${epoch}:${version}`,
     architecture: header.text(rpmTags.architecture) ?? "noarch",
     ...(source === undefined || source === name ? {} : { source }),
     ...(license === undefined ? {} : { license }),
+    ...(/^[0-9a-f]{64}$/.test(digest) ? { headerSha256: digest } : {}),
   };
 }
 

@@ -7,6 +7,7 @@ import { FormatError } from "@imgtool/core";
 
 /** Numbers of the tags that imgtool reads or sets. */
 export const rpmTags = {
+  headerSha256: 273,
   name: 1000,
   version: 1001,
   release: 1002,

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { alma, centos, rhel, rocky } from "./enterprise-linux.ts";
 import { fedora } from "./fedora.ts";
 import { opensuse } from "./opensuse.ts";
-import { parseDescription } from "./pacman-database.ts";
+import { parseDescription } from "./pacman-description.ts";
 import { formatRpmRepository } from "./rpm-configuration.ts";
 import type { RpmFamily, RpmRepositoryOptions } from "./rpm-family.ts";
 import { parseSize } from "./rpm-distribution.ts";

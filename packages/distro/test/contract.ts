@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Distribution, InstallOptions } from "@imgtool/distro";
+import type { Distribution, InstalledPackage, InstallOptions } from "@imgtool/distro";
 import { buildroot, runInSandbox } from "@imgtool/sandbox";
 import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -33,6 +33,11 @@ export interface DistributionCase {
   readonly documentation: readonly string[];
   /** How a version is written that the packages call `3.1`. */
   version(text: string): string;
+  /**
+   * The digest that its package manager has of the package `tool`, which a bill of materials tells.
+   * @param mirror folder with the repositories
+   */
+  digest?(tree: string, mirror: string): Pick<InstalledPackage, "sha256" | "headerSha256">;
   /** A package of every image. */
   readonly base: string;
   /** The setting that names the mirror. */
@@ -94,6 +99,7 @@ export function distributionContract(subject: DistributionCase): void {
       ] as const)
         expect([name, byName.get(name)?.version]).toEqual([name, subject.version(version)]);
       expect(byName.get("tool")?.license ?? "MIT").toBe("MIT");
+      expect(byName.get("tool")).toMatchObject(subject.digest?.(tree, folder.join("mirror")) ?? {});
       expect(readFileSync(join(tree, "etc/tool.conf"), "utf8")).toBe("set up by 0\n");
       expect(run("chroot", [tree, "/usr/bin/tool"])).toBe("tool\n");
       for (const path of subject.documentation) expect(existsSync(join(tree, path))).toBe(true);

@@ -1,11 +1,17 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
+import { run } from "@imgtool/testkit";
 import { buildRpmPackage, makeRpmRepository, testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
 
 const programs = ["dnf", "rpm", "rpmbuild", "rpmsign", "createrepo_c", "bwrap", "gpg", "busybox"];
 const documentation = ["usr/share/doc/tool/manual"];
+const digest = (tree: string): { headerSha256: string } => {
+  const folder = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"].find((path) => existsSync(`${tree}${path}/rpmdb.sqlite`));
+  const query = ["--query", "--queryformat", "%{SHA256HEADER}", "tool"];
+  return { headerSha256: run("rpm", ["--root", tree, "--dbpath", folder ?? "", ...query]) };
+};
 const version = (text: string): string => `${text}-1`;
 
 distributionContract({
@@ -27,6 +33,7 @@ distributionContract({
   trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-41-primary"), readFileSync(key.armored)),
   documentation,
   version,
+  digest,
   base: "filesystem",
 });
 
@@ -46,5 +53,6 @@ distributionContract({
   trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-Official"), readFileSync(key.armored)),
   documentation,
   version,
+  digest,
   base: "filesystem",
 });

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
 import { buildPacmanPackage, makePacmanRepository, testPackages } from "@imgtool/testkit/repositories";
@@ -21,5 +22,9 @@ distributionContract({
   },
   documentation: ["usr/share/doc/tool/manual", "usr/share/man/man1/tool.1"],
   version: (text) => `${text}-1`,
+  digest(_, mirror) {
+    const [file = ""] = globSync(`${mirror}/*/os/x86_64/tool-3.1-1-*.pkg.tar.zst`);
+    return { sha256: createHash("sha256").update(readFileSync(file)).digest("hex") };
+  },
   base: "filesystem",
 });

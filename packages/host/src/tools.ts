@@ -19,6 +19,10 @@ export interface HostTool {
   readonly purpose: string;
   /** Needed for what few projects do: its absence is no fault of the machine. Default false. */
   readonly optional?: boolean;
+  /** Arguments that make it tell its version. Default `--version`; none: it has no such. */
+  readonly versionArguments?: readonly string[];
+  /** What versions before `since` cannot do, in words that follow "cannot". */
+  readonly newer?: { readonly since: string; readonly without: string };
 }
 
 /** Every host program that imgtool may run. */
@@ -33,16 +37,39 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   },
   // Part of pacman-package-manager, it loads makepkg's library.
   "repo-add": { package: "makepkg", purpose: "offer the project's own packages to pacman", optional: true },
-  setfiles: { package: "policycoreutils", purpose: "label files (SELinuxRelabel=)", optional: true },
+  setfiles: {
+    package: "policycoreutils",
+    purpose: "label files (SELinuxRelabel=)",
+    optional: true,
+    versionArguments: [],
+  },
   bwrap: { package: "bubblewrap", purpose: "run scripts and package managers isolated from this machine" },
-  mksquashfs: { package: "squashfs-tools", purpose: "make squashfs file systems" },
-  unsquashfs: { package: "squashfs-tools", purpose: "read a squashfs base tree without root", optional: true },
+  mksquashfs: {
+    package: "squashfs-tools",
+    purpose: "make squashfs file systems",
+    versionArguments: ["-version"],
+    newer: { since: "4.5", without: "take a tree as an archive: no squashfs can be made" },
+  },
+  unsquashfs: {
+    package: "squashfs-tools",
+    purpose: "read a squashfs base tree without root",
+    optional: true,
+    versionArguments: ["-version"],
+  },
   dnf: { package: "dnf", purpose: "install Fedora, CentOS Stream, Rocky, Alma and RHEL packages", optional: true },
   zypper: { package: "zypper", purpose: "install openSUSE packages", optional: true },
   pacman: { package: "pacman-package-manager", purpose: "install Arch Linux packages", optional: true },
   rpm: { package: "rpm", purpose: "import keys and set up the database of RPM packages", optional: true },
-  unshare: { package: "util-linux", purpose: "build without root, in a user namespace" },
-  newuidmap: { package: "uidmap", purpose: "give a build without root the user ids of an image" },
+  unshare: {
+    package: "util-linux",
+    purpose: "build without root, in a user namespace",
+    newer: { since: "2.38", without: "map ranges of user ids: nothing can be built without root" },
+  },
+  newuidmap: {
+    package: "uidmap",
+    purpose: "give a build without root the user ids of an image",
+    versionArguments: [],
+  },
   depmod: { package: "kmod", purpose: "list what the kernel's modules depend on" },
   modinfo: { package: "kmod", purpose: "find the firmware that kernel modules ask for" },
   // Neither is on every minimal system: both are in packages of their own that nothing essential needs.
@@ -56,7 +83,24 @@ export const hostTools: Readonly<Record<string, HostTool>> = {
   "qemu-img": { package: "qemu-utils", purpose: "put disks into qcow2, VMDK and VHDX files", optional: true },
   fusermount3: { package: "fuse3", purpose: "mount archives without root (imgtool mount)", optional: true },
   "nbd-client": { package: "nbd-client", purpose: "attach images to /dev/nbd0 (imgtool mkdev)", optional: true },
-  "qemu-system-x86_64": { package: "qemu-system-x86", purpose: "run images in a virtual machine (imgtool vm)" },
+  "qemu-io": { package: "qemu-utils", purpose: "give a virtual machine a larger disk (imgtool vm)", optional: true },
+  "qemu-system-x86_64": {
+    package: "qemu-system-x86",
+    purpose: "run images in a virtual machine (imgtool vm)",
+    newer: { since: "8.0", without: "emulate cmpxchg16b rightly: without KVM, guests made for x86-64-v2 do not start" },
+  },
+  ssh: {
+    package: "openssh-client",
+    purpose: "log into a running image (imgtool ssh)",
+    optional: true,
+    versionArguments: ["-V"],
+  },
+  socat: {
+    package: "socat",
+    purpose: "reach a running image's SSH over vsock",
+    optional: true,
+    versionArguments: ["-V"],
+  },
   swtpm: { package: "swtpm", purpose: "give virtual machines a TPM (TPM=yes)", optional: true },
   "/usr/libexec/virtiofsd": {
     package: "virtiofsd",

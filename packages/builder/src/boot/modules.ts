@@ -6,8 +6,8 @@ import { existsSync } from "node:fs";
 import { readFile, readlink, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { chooseFirmware, chooseModules, moduleName, withDependencies } from "@imgtool/boot";
-import { systemErrorCode } from "@imgtool/core";
-import { runTool } from "@imgtool/host";
+import { NotFoundError, systemErrorCode } from "@imgtool/core";
+import { pathExists, runTool } from "@imgtool/host";
 import { resolveInTree } from "@imgtool/sandbox";
 import type { BuildContext } from "../context.ts";
 import { compressFile } from "../steps/compress.ts";
@@ -29,7 +29,8 @@ export async function filterModules(context: BuildContext): Promise<void> {
   if (config.format === "addon") return;
   const kernels = await findKernels(tree);
   const required = new Set<string>();
-  for (const { version } of kernels) {
+  for (const { version, image } of kernels) {
+    await checkModulesFolder(tree, version, image);
     await runDepmod(tree, version, signal);
     if (config.kernelModules.length === 0 && config.firmwareFiles.length === 0) continue;
     const { modules, firmware } = await requiredFiles(context, version, config.kernelModules);
@@ -147,6 +148,20 @@ async function readLink(path: string): Promise<string | undefined> {
     if (code === "EINVAL" || code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw error;
   }
+}
+
+/**
+ * The kernel looks for its modules under what it calls itself, whatever the folder's name is that it lies in.
+ * @throws NotFoundError `modules-missing`
+ */
+async function checkModulesFolder(tree: string, version: string, image: string): Promise<void> {
+  if (await pathExists(await modulesFolder(tree, version))) return;
+  const place = image.slice(tree.length);
+  throw new NotFoundError(`the kernel ${place} is ${version}, and the image has no /usr/lib/modules/${version}`, {
+    code: "modules-missing",
+    hint: `move ${dirname(place)} to /usr/lib/modules/${version}, or take the kernel that belongs to its modules`,
+    data: { version, kernel: place, expected: `/usr/lib/modules/${version}` },
+  });
 }
 
 async function runDepmod(tree: string, version: string, signal: AbortSignal | undefined): Promise<void> {

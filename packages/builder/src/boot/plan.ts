@@ -12,6 +12,7 @@ import { readTreeFile } from "../tree-file.ts";
 import { findShim, type ShimPlan } from "./shim.ts";
 import { findGrub, type GrubPlan } from "./grub.ts";
 import { findKernels, kernelPackage, type Kernel } from "./kernels.ts";
+import { findMissingHalf } from "./lone-kernel.ts";
 
 export interface BootPlan {
   /** EFI's name of the architecture. */
@@ -91,6 +92,13 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
   };
 
   const kernels = await findKernels(tree, config.devicetree);
+  const half = kernels.length === 0 && required ? await findMissingHalf(tree, kernelPackage(config)) : undefined;
+  if (half !== undefined)
+    throw new NotFoundError(`${isWithin ? `Format=${config.format}` : "Bootable=yes"}: ${half.message}`, {
+      code: "kernel-missing",
+      hint: half.hint,
+      data: { ...half.data, tree },
+    });
   if (kernels.length === 0)
     return missing("kernel-missing", "the image has no kernel in /usr/lib/modules", kernelPackage(config));
 

@@ -2,7 +2,7 @@
  * A bill of materials in the form of CycloneDX 1.6 (cyclonedx.org/docs/1.6/json), JSON.
  * @module
  */
-import type { Inventory } from "./inventory.ts";
+import type { Inventory, InventoryPackage } from "./inventory.ts";
 
 /** The document's text. */
 export function formatCycloneDx(inventory: Inventory): string {
@@ -27,17 +27,30 @@ export function formatCycloneDx(inventory: Inventory): string {
         ],
       },
     },
-    components: packages.map(({ name, version, url, licenses, sha256, source }) => ({
+    components: packages.map(({ name, version, url, licenses, sha256, headerSha256, source }) => ({
       type: "library",
       "bom-ref": url,
       name,
       version,
       purl: url,
       ...(sha256 === undefined ? {} : { hashes: [{ alg: "SHA-256", content: sha256 }] }),
-      ...(licenses.length === 0 ? {} : { licenses: [{ expression: licenses.join(" AND ") }] }),
-      ...(source === undefined ? {} : { properties: [{ name: "imgtool:source-package", value: source }] }),
+      ...describeLicenses(licenses, inventory),
+      ...describeProperties({ "imgtool:source-package": source, "imgtool:rpm-header-sha256": headerSha256 }),
     })),
     dependencies: [{ ref: reference, dependsOn: [...new Set(packages.map(({ url }) => url))] }],
   };
   return `${JSON.stringify(document, undefined, 2)}\n`;
+}
+
+/** A licence without SPDX's name can bring its text along where it is the only one; expressions have no place for it. */
+function describeLicenses(licenses: InventoryPackage["licenses"], { references }: Inventory): Record<string, unknown> {
+  if (licenses === undefined) return {};
+  const text = references.text(licenses);
+  if (text === "") return { licenses: [{ expression: licenses }] };
+  return { licenses: [{ license: { name: licenses, text: { contentType: "text/plain", content: text } } }] };
+}
+
+function describeProperties(values: Readonly<Record<string, string | undefined>>): Record<string, unknown> {
+  const properties = Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
+  return properties.length === 0 ? {} : { properties };
 }

@@ -6,13 +6,13 @@ import { createHmac } from "node:crypto";
 import type { ImageConfig } from "@imgtool/config";
 import type { InstalledPackage } from "@imgtool/distro";
 import type { BuildContext } from "../context.ts";
-import { licensesOf } from "./licenses.ts";
+import { LicenseReferences, licenseOf } from "./licenses.ts";
 import { packageUrl } from "./package-url.ts";
 
 export interface InventoryPackage extends InstalledPackage {
   readonly url: string;
-  /** SPDX names, sorted; empty where unknown. */
-  readonly licenses: readonly string[];
+  /** An SPDX expression; undefined where unknown. */
+  readonly licenses: string | undefined;
 }
 
 export interface Inventory {
@@ -23,6 +23,8 @@ export interface Inventory {
   /** ISO 8601, whole seconds. */
   readonly created: string;
   readonly packages: readonly InventoryPackage[];
+  /** The licences among them that SPDX has no name for. */
+  readonly references: LicenseReferences;
   /** A UUID that is the image's and this purpose's, derived from its seed. */
   uuid(purpose: string): string;
 }
@@ -31,9 +33,10 @@ export interface Inventory {
 export async function takeInventory(context: BuildContext): Promise<Inventory> {
   const { config, distribution, tree } = context;
   const packages: InventoryPackage[] = [];
+  const references = new LicenseReferences();
   for (const entry of context.packages) {
     const url = packageUrl(config, distribution.packageType, entry);
-    packages.push({ ...entry, url, licenses: await licensesOf(tree, entry) });
+    packages.push({ ...entry, url, licenses: await licenseOf(tree, entry, references) });
   }
   return {
     name: config.imageId ?? config.output,
@@ -42,6 +45,7 @@ export async function takeInventory(context: BuildContext): Promise<Inventory> {
     release: config.release,
     created: new Date(config.sourceDateEpoch * 1000).toISOString().replace(/\.\d+Z$/, "Z"),
     packages,
+    references,
     uuid: (purpose) => derivedUuid(config, purpose, packages),
   };
 }
@@ -49,7 +53,7 @@ export async function takeInventory(context: BuildContext): Promise<Inventory> {
 /** Another content is another document. */
 function derivedUuid({ seed }: ImageConfig, purpose: string, packages: readonly InventoryPackage[]): string {
   const mac = createHmac("sha256", seed).update(purpose);
-  for (const { url, sha256 = "" } of packages) mac.update(`\n${url} ${sha256}`);
+  for (const { url, sha256, headerSha256 } of packages) mac.update(`\n${url} ${sha256 ?? headerSha256 ?? ""}`);
   const bytes = mac.digest().subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;

@@ -1,67 +1,92 @@
 /**
  * What the licence of a package is, as far as it says so: Debian's copyright files in their machine-readable
- * form (DEP-5), and the licence fields of RPM and Arch Linux packages, as SPDX licence expressions.
+ * form, and the licence fields of RPM and Arch Linux packages, as SPDX licence expressions.
  * @module
  */
+import { createHash } from "node:crypto";
 import type { InstalledPackage } from "@imgtool/distro";
 import { readTreeFile } from "../tree-file.ts";
+import { parseDebianCopyright, shortName, type ToldLicense } from "./debian-copyright.ts";
+import { allLicenses, formatLicense, readLicense, type LicenseExpression } from "./license-expression.ts";
 
-/** Names of DEP-5 that SPDX has otherwise. */
-const debianNames: Readonly<Record<string, string>> = {
-  "apache-2": "Apache-2.0",
-  "apache-2.0": "Apache-2.0",
-  "artistic-2.0": "Artistic-2.0",
-  artistic: "Artistic-1.0-Perl",
-  "bsd-2-clause": "BSD-2-Clause",
-  "bsd-3-clause": "BSD-3-Clause",
-  "bsd-4-clause": "BSD-4-Clause",
-  bzip2: "bzip2-1.0.6",
-  "cc0-1.0": "CC0-1.0",
-  expat: "MIT",
-  isc: "ISC",
-  mit: "MIT",
-  "mpl-1.1": "MPL-1.1",
-  "mpl-2.0": "MPL-2.0",
-  openssl: "OpenSSL",
-  psf: "PSF-2.0",
-  zlib: "Zlib",
-};
+/** Above so many words it is the beginning of a text, not a name: `Permission is hereby granted, free of …`. */
+const maxNameWords = 12;
 
-/** The licences of a package, without repetition and in order; none where it does not say. */
-export async function licensesOf(tree: string, entry: InstalledPackage): Promise<string[]> {
-  const declared = entry.license === undefined ? await debianLicenses(tree, entry.name) : [entry.license];
-  return [...new Set(declared.flatMap(licenseNames))].sort();
-}
+/** The licences of one document that SPDX has no name for. */
+export class LicenseReferences {
+  readonly #texts = new Map<string, string>();
 
-async function debianLicenses(tree: string, name: string): Promise<string[]> {
-  const text = await readTreeFile(tree, `usr/share/doc/${name}/copyright`);
-  if (text === undefined || !/^Format(?:-Specification)?:/im.test(text)) return [];
-  return [...text.matchAll(/^License:[ \t]*(\S[^\n]*)$/gim)].map((match) => match[1] ?? "");
-}
-
-/** The single licences of an expression like `GPL-2+ or Expat`, under SPDX's names. */
-function licenseNames(expression: string): string[] {
-  return expression
-    .split(/\s+(?:and|or|with)\s+|[,()/]+/i)
-    .map((name) => name.trim())
-    .filter((name) => name !== "" && !/exception/i.test(name))
-    .map(spdxName);
-}
-
-/** SPDX's name, or one of the document's own. */
-export function spdxName(name: string): string {
-  const known = debianNames[name.toLowerCase()];
-  if (known !== undefined) return known;
-  const gnu = /^(A?GPL|LGPL|GFDL)(?:-?v?(\d+)(?:\.(\d+))?)(\+|-or-later)?(?:-only)?(?:-NIV\S*)?$/i.exec(name);
-  if (gnu !== null) {
-    const [, family = "", major = "", minor = "0", later] = gnu;
-    return `${family.toUpperCase()}-${major}.${minor}-${later === undefined ? "only" : "or-later"}`;
+  /** Their names, in order, each with its text where a package has it. */
+  get all(): readonly (readonly [name: string, text: string])[] {
+    return [...this.#texts].sort(([a], [b]) => (a < b ? -1 : 1));
   }
-  if (
-    /^(?:MIT|ISC|Zlib|Apache-2\.0|BSD-[234]-Clause|(?:A|L)?GPL-\d\.\d-(?:only|or-later)|MPL-[12]\.\d|CC0-1\.0)$/.test(
-      name,
-    )
-  )
+
+  /** The text of a name; empty where no package has it. */
+  text(name: string): string {
+    return this.#texts.get(name) ?? "";
+  }
+
+  /** The name of a licence: two packages may call different texts alike, and then get different names. */
+  name(words: string, text: string): string {
+    const plain = words
+      .replace(/^LicenseRef-/, "")
+      .replaceAll(/(\d)\+/g, "$1-or-later")
+      .replaceAll(/[^A-Za-z0-9.-]+/g, "-")
+      .replaceAll(/^-+|-+$/g, "");
+    const base = `LicenseRef-${plain === "" ? "unnamed" : plain}`;
+    const known = this.#texts.get(base);
+    const name = known === undefined || known === text ? base : `${base}-${shortDigest(text)}`;
+    this.#texts.set(name, text);
     return name;
-  return `LicenseRef-${name.replaceAll(/[^A-Za-z0-9.-]+/g, "-").replaceAll(/^-+|-+$/g, "") || "unknown"}`;
+  }
+}
+
+/** The SPDX expression of a package's licences; undefined where it does not say. */
+export async function licenseOf(
+  tree: string,
+  entry: InstalledPackage,
+  references: LicenseReferences,
+): Promise<string | undefined> {
+  if (entry.license === undefined) {
+    const content = await readTreeFile(tree, `usr/share/doc/${entry.name}/copyright`);
+    return content === undefined ? undefined : debianLicense(content, references);
+  }
+  if (entry.license.trim() === "") return undefined;
+  return formatLicense(
+    readLicense(entry.license, (words) =>
+      // Arch Linux: "custom" is whatever the package brings along.
+      references.name(words.toLowerCase() === "custom" ? `custom-${entry.name}` : words, ""),
+    ),
+  );
+}
+
+/** The SPDX expression of one of Debian's copyright files; undefined where it has another form or says nothing. */
+export function debianLicense(content: string, references: LicenseReferences): string | undefined {
+  const copyright = parseDebianCopyright(content);
+  if (copyright === undefined) return undefined;
+  const expressions = copyright.licenses
+    .filter(({ expression, text }) => expression !== "" || text !== "")
+    .map((told) =>
+      isName(told)
+        ? readLicense(told.expression, (words) =>
+            references.name(words, copyright.texts.get(shortName(words)) ?? told.text),
+          )
+        : unnamed(told, references),
+    );
+  return expressions.length === 0 ? undefined : formatLicense(allLicenses(expressions));
+}
+
+function isName({ expression }: ToldLicense): boolean {
+  if (expression === "") return false;
+  const longest = expression.split(/,|\s(?:and|or)\s/i).map((name) => name.trim().split(/\s+/).length);
+  return Math.max(...longest) <= maxNameWords && !/^(?:permission|redistribution|this|by|the)\s/i.test(expression);
+}
+
+function unnamed({ expression, text }: ToldLicense, references: LicenseReferences): LicenseExpression {
+  const whole = `${expression}\n${text}`.trim();
+  return { kind: "license", text: references.name(`text-${shortDigest(whole)}`, whole) };
+}
+
+function shortDigest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 8);
 }

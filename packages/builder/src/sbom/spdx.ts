@@ -9,9 +9,7 @@ export function formatSpdx(inventory: Inventory): string {
   const { name, version, packages } = inventory;
   const image = "SPDXRef-Image";
   const identifiers = packages.map((_, index) => `SPDXRef-Package-${index + 1}`);
-  const references = [...new Set(packages.flatMap(({ licenses }) => licenses))].filter((license) =>
-    license.startsWith("LicenseRef-"),
-  );
+  const references = inventory.references.all;
   const document = {
     spdxVersion: "SPDX-2.3",
     dataLicense: "CC0-1.0",
@@ -43,19 +41,29 @@ export function formatSpdx(inventory: Inventory): string {
     ...(references.length === 0
       ? {}
       : {
-          hasExtractedLicensingInfos: references.sort().map((licenseId) => ({
+          hasExtractedLicensingInfos: references.map(([licenseId, text]) => ({
             licenseId,
             name: licenseId.slice("LicenseRef-".length),
-            extractedText: "The text is in the package, at /usr/share/doc or /usr/share/licenses.",
+            extractedText: text === "" ? elsewhere : text,
           })),
         }),
   };
   return `${JSON.stringify(document, undefined, 2)}\n`;
 }
 
+const elsewhere = "The text is in the package, at /usr/share/doc or /usr/share/licenses.";
+
 const unknownCopyright = { licenseConcluded: "NOASSERTION", copyrightText: "NOASSERTION" };
 
-function describe({ name, version, source, url, licenses, sha256 }: InventoryPackage): Record<string, unknown> {
+function describe({
+  name,
+  version,
+  source,
+  url,
+  licenses,
+  sha256,
+  headerSha256,
+}: InventoryPackage): Record<string, unknown> {
   return {
     name,
     versionInfo: version,
@@ -63,8 +71,10 @@ function describe({ name, version, source, url, licenses, sha256 }: InventoryPac
     filesAnalyzed: false,
     ...(source === undefined ? {} : { sourceInfo: `built from the source package ${source}` }),
     ...(sha256 === undefined ? {} : { checksums: [{ algorithm: "SHA256", checksumValue: sha256 }] }),
+    // Checksums are those of a package's file, which rpm's database does not have.
+    ...(headerSha256 === undefined ? {} : { comment: `SHA-256 of the RPM header: ${headerSha256}` }),
     ...unknownCopyright,
-    licenseDeclared: licenses.length === 0 ? "NOASSERTION" : licenses.join(" AND "),
+    licenseDeclared: licenses ?? "NOASSERTION",
     externalRefs: [{ referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: url }],
   };
 }

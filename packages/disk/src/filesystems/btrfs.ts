@@ -2,17 +2,20 @@
  * btrfs, written by imgtool itself: `mkfs.btrfs --rootdir` fills in readdir's order, takes random UUIDs
  * and the current time, and before 6.12 makes no subvolumes.
  *
- * Nodes of 16 KiB, sectors of 4096 bytes, crc32c, single profiles, no holes, free space tree;
- * uncompressed.
+ * Nodes of 16 KiB, sectors of 4096 bytes, crc32c, single profiles, no holes, free space tree.
+ * Content is compressed where that is asked for.
  * @module
  */
 import { closeSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { throwIfAborted } from "@imgtool/core";
 import { crc32c } from "../crc32.ts";
 import type { BlockWriter } from "../sparse-file.ts";
 import { encodeSuperblock, sectorSize } from "./btrfs/format.ts";
-import type { Copy } from "./btrfs/files.ts";
+import { compressTree } from "./btrfs/compress.ts";
+import { largestInline, type Copy } from "./btrfs/files.ts";
 import { planBtrfs, type BtrfsPlan } from "./btrfs/plan.ts";
 import { alignUp, dataStart, superblocks } from "./btrfs/space.ts";
 import { readRun, treeChanged } from "./data-runs.ts";
@@ -27,15 +30,27 @@ export const btrfs: FilesystemDriver = {
   tools: [],
   minimumSize,
   labelLimit: 255,
-  prepare(options) {
-    const plan = planBtrfs(options);
-    if (options.size !== undefined && options.size < plan.smallest)
-      throw doesNotFit("btrfs", plan.smallest, options.size);
-    plan.size = options.size ?? sizeWithRoom(plan.smallest, options, minimumSize);
-    return Promise.resolve({
-      size: plan.size,
-      write: async (target) => await write(plan, options, target),
-    });
+  async prepare(options) {
+    const path = join(options.scratch, `${options.scratchName ?? "filesystem"}.btrfs-data`);
+    const { compression } = options;
+    const compressed =
+      compression && (await compressTree(options.tree, compression, path, largestInline, options.signal));
+    try {
+      const plan = planBtrfs(options, compressed);
+      if (options.size !== undefined && options.size < plan.smallest)
+        throw doesNotFit("btrfs", plan.smallest, options.size);
+      plan.size = options.size ?? sizeWithRoom(plan.smallest, options, minimumSize);
+      return {
+        size: plan.size,
+        write: async (target) => {
+          await write(plan, options, target);
+          await rm(path, { force: true });
+        },
+      };
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
   },
 };
 
@@ -51,12 +66,12 @@ async function write(plan: BtrfsPlan, options: FilesystemOptions, target: BlockW
     for (const { address, bytes } of tree.encode(plan.identity)) target.write(address, bytes);
   for (const address of superblocks) {
     if (address + sectorSize > plan.size) continue;
-    const { identity, size, used, chunks, defaultSubvolume } = plan;
+    const { identity, size, used, chunks, defaultSubvolume, zstd } = plan;
     const roots = { root: plan.root.root, chunkRoot: plan.chunkTree.root };
     const label = options.label ?? "";
     target.write(
       address,
-      encodeSuperblock({ identity, address, size, used, chunks, label, defaultSubvolume, ...roots }),
+      encodeSuperblock({ identity, address, size, used, chunks, label, defaultSubvolume, zstd, ...roots }),
     );
   }
 }

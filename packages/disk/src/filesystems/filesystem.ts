@@ -5,6 +5,7 @@
 import { ConfigError, formatSize, type Progress } from "@imgtool/core";
 import type { Subvolume } from "../definitions.ts";
 import type { BlockWriter } from "../sparse-file.ts";
+import type { CompressionChoice } from "./compression.ts";
 import type { TreeNode } from "../tree/node.ts";
 
 export interface FilesystemOptions {
@@ -27,8 +28,8 @@ export interface FilesystemOptions {
   readonly sectorSize?: number | undefined;
   /** Of vfat: FAT32 wherever there is room for it, as boot partitions want. Default: from 512 MiB on. */
   readonly fat32?: boolean;
-  /** Of squashfs: the compressor's name and level. Default: zstd at level 9. */
-  readonly compression?: { readonly algorithm: string; readonly level: number | undefined } | undefined;
+  /** Of squashfs and btrfs: the compressor's name and level. Default: zstd at level 9, and none. */
+  readonly compression?: CompressionChoice | undefined;
   /** Of btrfs: directories that are subvolumes, by their absolute paths. */
   readonly subvolumes?: readonly Subvolume[] | undefined;
   /** Of btrfs: path of the subvolume that is mounted by default. Default: the whole. */

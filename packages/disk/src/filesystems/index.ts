@@ -6,6 +6,7 @@ import { rmSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { nearestName } from "../partition-types.ts";
 import { btrfs } from "./btrfs.ts";
+import { checkCompression } from "./compression.ts";
 import { erofs } from "./erofs.ts";
 import { ext4 } from "./ext4.ts";
 import type { FilesystemDriver, FilesystemOptions, PreparedFilesystem } from "./filesystem.ts";
@@ -44,7 +45,8 @@ export function findFilesystem(name: string): FilesystemDriver {
 
 /**
  * Prepares a file system from a scanned tree; the same tree and options give the same bytes.
- * @throws ConfigError `filesystem-unknown`, `filesystem-full`, `label-too-long`, `xattr-too-large`
+ * @throws ConfigError `filesystem-unknown`, `filesystem-full`, `label-too-long`, `xattr-too-large`,
+ * `compression-unsupported`
  */
 export async function prepareFilesystem(format: string, options: FilesystemOptions): Promise<PreparedFilesystem> {
   const driver = findFilesystem(format);
@@ -55,6 +57,7 @@ export async function prepareFilesystem(format: string, options: FilesystemOptio
       code: "label-too-long",
       data: { label, limit: driver.labelLimit },
     });
+  if (options.compression !== undefined) checkCompression(format, options.compression, format);
   return await driver.prepare(options);
 }
 

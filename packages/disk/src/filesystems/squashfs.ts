@@ -8,7 +8,7 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { ProcessError, throwIfAborted } from "@imgtool/core";
-import { runTool } from "@imgtool/host";
+import { displayPath, runTool } from "@imgtool/host";
 import { noSpace, writeError } from "../sparse-file.ts";
 import { walk, type TreeNode } from "../tree/node.ts";
 import { tarStream } from "../tree/tar.ts";
@@ -28,6 +28,7 @@ export const squashfs: FilesystemDriver = {
     const path = join(options.scratch, `${options.scratchName ?? "filesystem"}.squashfs`);
     // mksquashfs appends to a file that is there.
     await rm(path, { force: true });
+    warnOfAcls(options);
     try {
       await make(path, options);
       const { size } = await stat(path);
@@ -55,6 +56,25 @@ export const squashfs: FilesystemDriver = {
     }
   },
 };
+
+/** The format has no place for access control lists: mksquashfs cannot store them, and the kernel reads none. */
+function warnOfAcls({ tree, progress }: FilesystemOptions): void {
+  let first: Buffer | undefined;
+  let count = 0;
+  for (const { node, path, again } of walk(tree)) {
+    if (again || !node.xattrs.some(({ name }) => name.startsWith("system.posix_acl_"))) continue;
+    first ??= path;
+    count++;
+  }
+  if (first === undefined) return;
+  const place = `/${displayPath(first)}`;
+  const which = count === 1 ? `that of ${place} is` : `those of ${count} paths, ${place} the first, are`;
+  progress?.log(
+    "warning",
+    `squashfs cannot keep access control lists: ${which} left out`,
+    "choose erofs, which keeps them, or remove them from the tree with setfacl --remove-all",
+  );
+}
 
 async function make(path: string, options: FilesystemOptions): Promise<void> {
   const { tree, sourceDateEpoch, signal } = options;

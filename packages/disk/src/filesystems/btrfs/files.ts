@@ -8,12 +8,13 @@ import { ConfigError } from "@imgtool/core";
 import { displayPath } from "@imgtool/host";
 import { crc32c } from "../../crc32.ts";
 import { fileTypeBits, type NodeKind, type TreeNode } from "../../tree/node.ts";
-import { findDataRuns, readRun, treeChanged } from "../data-runs.ts";
+import { findDataRuns, readRun, treeChanged, type DataRun } from "../data-runs.ts";
+import type { CompressedTree, Piece } from "./compress.ts";
 import { encodeInode, Fields, inodeItemSize, largestItem, objects, sectorSize, types, type Item } from "./format.ts";
 import { alignUp, type DataSpace } from "./space.ts";
 
 /** Files up to this many bytes are kept in the tree, as the kernel does by default. */
-const largestInline = 2048;
+export const largestInline = 2048;
 const entryTypes: Readonly<Record<NodeKind, number>> = {
   file: 1,
   directory: 2,
@@ -82,6 +83,7 @@ export function planSubvolume(
   subvolume: Subvolume,
   children: ReadonlyMap<TreeNode, Subvolume>,
   space: DataSpace,
+  compressed: CompressedTree | undefined,
   signal: AbortSignal | undefined,
 ): SubvolumePlan {
   const items: Item[] = [];
@@ -137,11 +139,26 @@ export function planSubvolume(
     let bytes = 0;
     let size = node.target?.length ?? node.size;
     if (node.kind === "directory") size = node.children.reduce((sum, { name }) => sum + 2 * name.length, 0);
-    else if (node.target !== undefined || (node.kind === "file" && size > 0 && size <= largestInline)) {
+    else if (compressed?.inline.has(node) === true) {
+      bytes = size;
+      items.push(compressedInlineItem(inode, size, compressed.type, compressed.inline.get(node) ?? Buffer.alloc(0)));
+    } else if (node.target !== undefined || (node.kind === "file" && size > 0 && size <= largestInline)) {
       bytes = size;
       items.push(inlineItem(inode, node, size));
     } else if (node.source !== undefined && node.kind === "file") {
-      for (const run of findDataRuns(node.source, node.size, signal)) {
+      const runs: readonly (DataRun & Partial<Piece>)[] =
+        compressed?.pieces.get(node) ?? findDataRuns(node.source, node.size, signal);
+      for (const run of runs) {
+        if (compressed !== undefined && run.stored !== undefined) {
+          const { stored } = run;
+          const extent = space.allocateWhole(stored.length);
+          const whole = alignUp(run.length, sectorSize);
+          copies.push({ source: Buffer.from(compressed.path), ...stored, address: extent.start });
+          references.push({ ...extent, inode, offset: run.offset });
+          items.push(extentItem(inode, run.offset, extent, { type: compressed.type, length: whole }));
+          bytes += whole;
+          continue;
+        }
         let offset = run.offset;
         for (const extent of space.allocate(alignUp(run.length, sectorSize))) {
           const length = Math.min(extent.length, node.size - offset);
@@ -255,15 +272,22 @@ function inlineItem(inode: number, node: TreeNode, size: number): Item {
   return { objectid: inode, type: types.extentData, offset: 0, size: extentHeader + size, content };
 }
 
-function extentItem(inode: number, offset: number, extent: { readonly start: number; readonly length: number }): Item {
+function compressedInlineItem(inode: number, size: number, type: number, bytes: Buffer): Item {
   const content = (): Buffer =>
-    new Fields(extentHeader + 32)
-      .u64(1, extent.length)
-      .u8(0)
-      .u8(0)
-      .u16(0)
-      .u8(1)
-      .u64(extent.start, extent.length, 0, extent.length).bytes;
+    new Fields(extentHeader + bytes.length).u64(1, size).u8(type).u8(0).u16(0).u8(0).raw(bytes).bytes;
+  return { objectid: inode, type: types.extentData, offset: 0, size: extentHeader + bytes.length, content };
+}
+
+/** @param content what the extent holds: how it is compressed, and its bytes then. Default: as it is */
+function extentItem(
+  inode: number,
+  offset: number,
+  extent: { readonly start: number; readonly length: number },
+  { type, length }: { readonly type: number; readonly length: number } = { type: 0, length: extent.length },
+): Item {
+  const content = (): Buffer =>
+    new Fields(extentHeader + 32).u64(1, length).u8(type).u8(0).u16(0).u8(1).u64(extent.start, extent.length, 0, length)
+      .bytes;
   return { objectid: inode, type: types.extentData, offset, size: extentHeader + 32, content };
 }
 

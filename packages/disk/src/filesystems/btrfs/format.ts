@@ -302,6 +302,7 @@ export interface SuperblockFields {
   readonly chunks: readonly Chunk[];
   readonly label: string;
   readonly defaultSubvolume: boolean;
+  readonly zstd: boolean;
 }
 
 // mixed backref, big metadata, extended inode refs, skinny metadata, no holes
@@ -323,7 +324,7 @@ export function encodeSuperblock(superblock: SuperblockFields): Buffer {
     .u32(sectorSize)
     .u32(system.length * (17 + chunkItemSize))
     // The free space tree is there, and to be trusted.
-    .u64(generation, 0, 3, incompatible | (superblock.defaultSubvolume ? 2n : 0n))
+    .u64(generation, 0, 3, incompatible | (superblock.defaultSubvolume ? 2n : 0n) | (superblock.zstd ? 16n : 0n))
     .u16(0)
     .u8(root.level)
     .u8(chunkRoot.level)

@@ -8,6 +8,7 @@ import { ConfigError, parseUuid } from "@imgtool/core";
 import { deriveUuid } from "../../identifiers.ts";
 import { walk } from "../../tree/node.ts";
 import type { FilesystemOptions } from "../filesystem.ts";
+import { compressionTypes, type CompressedTree } from "./compress.ts";
 import { encodeEntry, nameHash, planSubvolume, type Copy, type Subvolume, type SubvolumePlan } from "./files.ts";
 import {
   chunkItemSize,
@@ -53,6 +54,8 @@ export interface BtrfsPlan {
   readonly smallest: number;
   readonly copies: readonly Copy[];
   readonly defaultSubvolume: boolean;
+  /** There are extents compressed by zstd, perhaps: a kernel must know it. */
+  readonly zstd: boolean;
   /** Checksums of the sectors from `dataStart` on; filled in when they are written. */
   readonly csums: Uint32Array;
   /** Bytes of the whole, to be set before the trees are encoded. */
@@ -63,7 +66,7 @@ export interface BtrfsPlan {
  * Plans the smallest file system for a tree; more space may follow behind it.
  * @throws ConfigError `subvolume-missing`, `xattr-too-large`
  */
-export function planBtrfs(options: FilesystemOptions): BtrfsPlan {
+export function planBtrfs(options: FilesystemOptions, compressed?: CompressedTree): BtrfsPlan {
   const { uuid } = options;
   const identity = {
     uuid,
@@ -73,7 +76,7 @@ export function planBtrfs(options: FilesystemOptions): BtrfsPlan {
   const space = new DataSpace();
   const subvolumes = findSubvolumes(options);
   const byRoot = new Map(subvolumes.slice(1).map((subvolume) => [subvolume.root, subvolume]));
-  const files = subvolumes.map((subvolume) => planSubvolume(subvolume, byRoot, space, options.signal));
+  const files = subvolumes.map((subvolume) => planSubvolume(subvolume, byRoot, space, compressed, options.signal));
   const csums = new Uint32Array((space.end - dataStart) / sectorSize);
   const fileTrees = files.map(({ items }, index) => new TreePlan((subvolumes[index] as Subvolume).id, sorted(items)));
   const seconds = options.sourceDateEpoch ?? 0;
@@ -193,6 +196,7 @@ export function planBtrfs(options: FilesystemOptions): BtrfsPlan {
       copies: files.flatMap(({ copies }) => copies),
       defaultSubvolume: defaultId !== objects.fsTree,
       csums,
+      zstd: compressed?.type === compressionTypes.zstd,
     });
   }
 }

@@ -54,6 +54,17 @@ export class DataSpace {
     return own;
   }
 
+  /** One extent that nothing cuts, of at most 128 KiB. */
+  allocateWhole(length: number): Range {
+    const start = stepOver(this.#next, length);
+    const left = chunkLength - ((start - dataStart) % chunkLength);
+    this.#next = left < length ? stepOver(start + left, length) : start;
+    const extent = { start: this.#next, length };
+    this.extents.push(extent);
+    this.#next += length;
+    return extent;
+  }
+
   /** The chunks, the last one cut to what is used. */
   chunks(): Chunk[] {
     const chunks: Chunk[] = [];
