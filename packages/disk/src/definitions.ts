@@ -11,8 +11,8 @@ export interface CopyFiles {
   readonly source: string;
   /** Absolute path within the file system. */
   readonly target: string;
-  /** It need not be in the tree. */
-  readonly optional?: boolean;
+  /** It need not be in the tree; "told": that it is not is told of. */
+  readonly optional?: boolean | "told";
 }
 
 export interface MakeSymlink {
@@ -234,7 +234,11 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
     if (compression !== undefined && definition.format === "squashfs") checkCompression(definition, refuse);
     if (sizeMin !== undefined && sizeMax !== undefined && sizeMin > sizeMax)
       refuse(`SizeMinBytes=${sizeMin} is larger than SizeMaxBytes=${sizeMax}`);
+    const { paddingMin = 0, paddingMax = Infinity, minimize = "off" } = definition;
+    if (paddingMin > paddingMax) refuse(`PaddingMinBytes=${paddingMin} is larger than PaddingMaxBytes=${paddingMax}`);
     const format = formatOf(definition);
+    if (minimize !== "off" && format === undefined && verity !== "hash" && definition.copyBlocks === undefined)
+      refuse("Minimize= needs Format=, files to copy or Verity=hash");
     const files = (["copyFiles", "makeDirectories", "makeSymlinks"] as const).find(
       (field) => (definition[field] ?? []).length > 0,
     );
@@ -259,8 +263,6 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[]): v
     if (verity !== undefined && verity !== "off") {
       const { verityMatchKey } = definition;
       if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
-      if (verity !== "signature" && definition.uuid !== undefined)
-        refuse("UUID= of a verity partition is made from the root hash");
       for (const [role, least] of [
         ["data", 1],
         ["hash", 1],

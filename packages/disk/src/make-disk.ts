@@ -25,7 +25,7 @@ import { readPassphrases } from "./passphrases.ts";
 import { describePartitions, type DiskPartition } from "./describe-partitions.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
 import { partner, type Part } from "./part.ts";
-import { grain, minimumSize, planDisk } from "./plan.ts";
+import { type DiskPlan, grain, minimumSize, planDisk } from "./plan.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
@@ -150,7 +150,7 @@ async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
 async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
   for (const [index, part] of parts.entries())
     if (part.minimized || part.definition.copyBlocks !== undefined)
-      part.prepared = await prepare(options, parts, index, undefined);
+      part.prepared = await prepareSmallest(options, parts, index);
   const plan = planDisk(
     parts.map((part, index) => request(parts, part, index)),
     options.size,
@@ -158,8 +158,14 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   );
   for (const [index, part] of parts.entries()) {
     part.placement = plan.placements[index] ?? part.placement;
-    // What is copied grows with its partition, which a hash tree covers whole.
-    if (part.placement.placed && !part.last && (!part.minimized || part.definition.copyBlocks !== undefined))
+    warnOfSize(part, index, options.progress ?? silentProgress);
+    // What is copied grows with its partition, which a hash tree covers whole, unless that is to be small.
+    const isSettled = part.minimized || partner(parts, part)?.minimized === true;
+    if (
+      part.placement.placed &&
+      !part.last &&
+      (part.definition.copyBlocks === undefined ? !part.minimized : !isSettled)
+    )
       part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
   }
 
@@ -174,8 +180,19 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   const rootHashes = await hashParts(options, parts);
   return {
     partitions: describePartitions(parts, rootHashes),
-    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan.size, rootHashes)),
+    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan, rootHashes)),
   };
+}
+
+/** As systemd-repart, what a partition needs counts for more than SizeMaxBytes=; a slot elsewhere may not be as large. */
+function warnOfSize({ definition, placement }: Part, index: number, progress: Progress): void {
+  const { sizeMax = Infinity, verity } = definition;
+  if (!placement.placed || placement.size <= sizeMax || verity === "signature") return;
+  const more = `${placement.size - sizeMax} bytes more than SizeMaxBytes=`;
+  progress.log(
+    "warning",
+    `${describeDefinition(definition, index)}: it has ${formatSize(placement.size)}, ${more}: its content or format needs them`,
+  );
 }
 
 /** Writes the content of these parts, and encrypts what is to be encrypted. */
@@ -195,7 +212,7 @@ async function writeParts(options: DiskOptions, parts: readonly Part[], file: Sp
 async function finish(
   options: DiskOptions,
   parts: readonly Part[],
-  size: number,
+  plan: DiskPlan,
   rootHashes: ReadonlyMap<Part, Uint8Array>,
 ): Promise<DiskResult> {
   for (const [index, part] of parts.entries())
@@ -211,7 +228,8 @@ async function finish(
   const partitions = describePartitions(parts, rootHashes);
   const regions = encodeGpt({
     diskUuid: disk,
-    size,
+    size: plan.size,
+    firstUsable: plan.firstUsable,
     ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
@@ -234,12 +252,27 @@ async function finish(
   )?.[1].der;
   return {
     path: options.output,
-    size,
+    size: plan.size,
     diskUuid: disk,
     ...(rootHash === undefined ? {} : { rootHash }),
     ...(rootHashSignature === undefined ? {} : { rootHashSignature }),
     partitions,
   };
+}
+
+/**
+ * As small as it can be. As systemd-repart: a file system fills the least that a partition of its format has,
+ * so that a hash tree covers that whole.
+ */
+async function prepareSmallest(
+  options: DiskOptions,
+  parts: readonly Part[],
+  index: number,
+): Promise<PreparedFilesystem | undefined> {
+  const prepared = await prepare(options, parts, index, undefined);
+  const { format } = parts[index] as Part;
+  const least = format === undefined ? 0 : findFilesystem(format).minimumSize;
+  return prepared === undefined || prepared.size >= least ? prepared : await prepare(options, parts, index, least);
 }
 
 async function prepare(
@@ -272,6 +305,11 @@ async function prepare(
     makeDirectories: definition.makeDirectories ?? [],
     makeSymlinks: definition.makeSymlinks ?? [],
     sourceDateEpoch: options.sourceDateEpoch,
+    onMissing: (source) =>
+      options.progress?.log(
+        "warning",
+        `${describeDefinition(definition, index)}: CopyFiles=${source}: it is not in the tree`,
+      ),
     signal: options.signal,
   });
   const uuid = fileSystemUuid(identified.uuid);
@@ -308,42 +346,36 @@ async function prepare(
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
   const { definition, minimized } = part;
   let content = part.prepared === undefined ? undefined : part.prepared.size + part.lead;
-  if (definition.verity === "hash" && minimized) {
-    const data = partner(parts, part);
-    if (data?.prepared === undefined)
+  const data = definition.verity === "hash" ? partner(parts, part) : undefined;
+  if (data !== undefined && minimized) {
+    if (data.prepared === undefined)
       throw new ConfigError(
         `${describeDefinition(definition, index)}: Minimize= needs it for the data partition, too`,
         { code: "definition-invalid" },
       );
     content = veritySize(data.prepared.size);
   }
-  const minimum =
-    definition.verity === "signature"
-      ? veritySignatureSize
-      : minimumSize({
-          sizeMin: definition.sizeMin,
-          content,
-          format: leastOf(part),
-          minimized: minimized && content !== undefined,
-        });
-  // As systemd-repart: what a LUKS volume needs counts for more than SizeMaxBytes=.
-  const largest =
-    part.lead === 0 ? (definition.sizeMax ?? Infinity) : Math.max(minimum, definition.sizeMax ?? Infinity);
-  if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
-    throw new ConfigError(
-      `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
-      {
-        code: "filesystem-full",
-        data: { needed: content, size: definition.sizeMax, missing: content - definition.sizeMax },
-      },
-    );
+  // As systemd-repart: a hash tree has room for as much data as its partition may have.
+  const dataLimit = data?.definition.sizeMax;
+  const { designator } = part.identified.type;
+  const isSignature = definition.verity === "signature" || designator?.endsWith("-verity-sig") === true;
+  const isWritable =
+    (definition.verity ?? "off") === "off" && (part.format === undefined || findFilesystem(part.format).writable);
+  const minimum = isSignature
+    ? veritySignatureSize
+    : minimumSize({
+        sizeMin: definition.sizeMin ?? (dataLimit === undefined ? undefined : veritySize(dataLimit)),
+        content,
+        format: leastOf(part),
+        writable: isWritable && !(minimized && content !== undefined),
+      });
   return {
     name: part.identified.label,
     priority: definition.priority ?? 0,
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.verity === "signature" ? minimum : largest,
+    maximum: isSignature ? minimum : (definition.sizeMax ?? Infinity),
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };

@@ -18,9 +18,10 @@ PaddingMinBytes=1M
 PaddingMaxBytes=2M
 Format=erofs
 CopyFiles=/
-CopyFiles=/etc:/usr/etc \\
-  /opt
-ExcludeFiles=/boot/ /efi/
+CopyFiles=/etc:/usr/with blank\\x41\\xc3\\xa9
+CopyFiles=/opt
+ExcludeFiles=/boot/ \\
+  /efi/
 ExcludeFilesTarget=/x
 MakeSymlinks=/bin:usr/bin /a:/b:c
 VolumeLabel=volume
@@ -54,9 +55,9 @@ SplitName=-
       paddingMax: 2 * 1024 ** 2,
       format: "erofs",
       copyFiles: [
-        { source: "/", target: "/" },
-        { source: "/etc", target: "/usr/etc" },
-        { source: "/opt", target: "/opt" },
+        { source: "/", target: "/", optional: "told" },
+        { source: "/etc", target: "/usr/with blankAé", optional: "told" },
+        { source: "/opt", target: "/opt", optional: "told" },
       ],
       excludeFiles: ["/boot/", "/efi/"],
       excludeFilesTarget: ["/x"],
@@ -85,7 +86,7 @@ SplitName=-
 
 test("lists are cleared by an empty value", () => {
   const { definition } = parseDefinition("[Partition]\nType=root\nCopyFiles=/\nCopyFiles=\nCopyFiles=/usr\n", "x");
-  expect(definition.copyFiles).toEqual([{ source: "/usr", target: "/usr" }]);
+  expect(definition.copyFiles).toEqual([{ source: "/usr", target: "/usr", optional: "told" }]);
 });
 
 test("a compression that nobody uses is said", () => {

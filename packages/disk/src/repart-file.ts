@@ -3,7 +3,7 @@
  * on are errors, not silence: an image without the encryption that was asked for would be a surprise.
  * @module
  */
-import { ConfigError, parseSize, isUuid } from "@imgtool/core";
+import { ConfigError, parseSize, isUuid, splitWords } from "@imgtool/core";
 import type { CopyFiles, MakeSymlink, PartitionDefinition, Subvolume } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
 
@@ -52,20 +52,42 @@ function integer(minimum: number, maximum: number): (value: string) => number {
 }
 
 // As systemd-repart: a minimum is rounded down to the grain, a maximum up.
-const sizeDown = (value: string): number => Math.floor(parseSize(value) / 4096) * 4096;
-const sizeUp = (value: string): number => Math.ceil(parseSize(value) / 4096) * 4096;
-const words = (value: string): string[] => value.split(/\s+/).filter(Boolean);
+const sizeDown = (value: string): number => Math.floor(sumOfSizes(value) / 4096) * 4096;
+const sizeUp = (value: string): number => Math.ceil(sumOfSizes(value) / 4096) * 4096;
+const words = (value: string): string[] => splitWords(value, " \t");
 const weight = integer(0, 1_000_000);
+
+/** `1G 512M`: sizes that are added, of falling units. */
+function sumOfSizes(value: string): number {
+  const terms = value.match(/[\d.]+\s*[A-Za-z]*/g) ?? [value];
+  if (terms.join("").replace(/\s/g, "") !== value.replace(/\s/g, "")) return parseSize(value);
+  const units = terms.map((term) => parseSize(term.replace(/^[\d.]+/, "1")));
+  if (units.some((unit, i) => i > 0 && unit >= (units[i - 1] ?? 0)))
+    throw new Error("expected sizes of falling units: 1G 512M");
+  return terms.reduce((sum, term) => sum + parseSize(term), 0);
+}
 
 function absolute(path: string): string {
   if (!path.startsWith("/")) throw new Error("expected an absolute path");
   return path;
 }
 
+/** One rule: blanks are part of its names, which may have escapes as C's strings have them. */
 function copyRule(value: string): CopyFiles {
-  const [source = "", target = source, ...rest] = value.split(":");
+  const [source = "", target = source, ...rest] = value.split(":").map(unescape);
   if (rest.length > 0) throw new Error("expected SOURCE or SOURCE:TARGET");
-  return { source: absolute(source), target: absolute(target) };
+  return { source: absolute(source), target: absolute(target), optional: "told" };
+}
+
+const escapes: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", s: " ", "\\": "\\", '"': '"', "'": "'" };
+
+/** What systemd's cunescape() knows of what names may need; `\x` gives a byte, several a character of UTF-8. */
+function unescape(text: string): string {
+  return text.replaceAll(/((?:\\x[0-9a-f]{2})+)|\\(.?)/gi, (whole, bytes: string | undefined, letter: string) => {
+    const known = bytes === undefined ? escapes[letter] : Buffer.from(bytes.replaceAll(/\\x/gi, ""), "hex").toString();
+    if (known === undefined || /[\0\u{FFFD}]/u.test(known)) throw new Error(`${whole} is no escape that is known`);
+    return known;
+  });
 }
 
 function symlinkRule(value: string): MakeSymlink {
@@ -120,7 +142,7 @@ const fields: Readonly<Record<string, Setter>> = {
   Format: (draft, value) => (draft.format = value),
   VolumeLabel: (draft, value) => (draft.volumeLabel = value),
   CopyBlocks: (draft, value) => (draft.copyBlocks = copyBlocks(value)),
-  CopyFiles: (draft, value) => (draft.copyFiles = [...(draft.copyFiles ?? []), ...words(value).map(copyRule)]),
+  CopyFiles: (draft, value) => (draft.copyFiles = [...(draft.copyFiles ?? []), copyRule(value)]),
   ExcludeFiles: (draft, value) => (draft.excludeFiles = [...(draft.excludeFiles ?? []), ...words(value).map(absolute)]),
   ExcludeFilesTarget: (draft, value) =>
     (draft.excludeFilesTarget = [...(draft.excludeFilesTarget ?? []), ...words(value).map(absolute)]),
@@ -143,8 +165,7 @@ const fields: Readonly<Record<string, Setter>> = {
     else draft.minimize = boolean(value) ? "best" : "off";
   },
   Flags(draft, value) {
-    if (!/^(?:0x[0-9a-f]{1,16}|0b[01]{1,64}|\d{1,19})$/i.test(value)) throw new Error("expected a number of 64 bits");
-    draft.flags = BigInt(value);
+    draft.flags = flagBits(value);
   },
   ReadOnly: (draft, value) => (draft.readOnly = boolean(value)),
   NoAuto: (draft, value) => (draft.noAuto = boolean(value)),
@@ -152,6 +173,14 @@ const fields: Readonly<Record<string, Setter>> = {
   SupplementFor: (draft, value) => (draft.supplementFor = value),
   SplitName: (draft, value) => (draft.splitName = value),
 };
+
+/** A number in the forms of systemd: hexadecimal, octal (0o17 or 017), binary, decimal. Bits below 48 are nobody's but the firmware's. */
+function flagBits(value: string): bigint {
+  const isNumber = /^(?:0x[0-9a-f]+|0o?[0-7]+|0b[01]+|[1-9]\d*|0)$/i.test(value);
+  const bits = isNumber ? BigInt(value.replace(/^0(?=[0-7])/, "0o")) : -1n;
+  if (bits < 0n || bits >= 1n << 64n) throw new Error("expected a number of 64 bits");
+  return bits;
+}
 
 /** Fields that say something about later changes only, or whose meaning imgtool's output already has. */
 const ignored = new Set(["EncryptedVolume", "FactoryReset", "MountPoint"]);
@@ -212,7 +241,10 @@ function readFields(
     const name = content.slice(0, equals).trim();
     const value = content.slice(equals + 1).trim();
     const set = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    if (set !== undefined && value === "") {
+    if (name === "Label" && value === "") {
+      // Not taken back: a partition without a name.
+      draft.label = "";
+    } else if (set !== undefined && value === "") {
       // As in all of systemd's files, an empty value takes back what was set before.
       delete draft[draftKey(name)];
     } else if (set !== undefined) {
