@@ -8,22 +8,29 @@ import { defaultDefinitions, extensionDefinitions, readDefinitions, type Partiti
 import { espSize } from "./boot/within-kernel.ts";
 import { extensionForms, isExtension } from "./formats.ts";
 
+export interface DefinitionsOptions {
+  /** Bytes of the unified kernel image that Format=esp has. Default 0: not known yet. */
+  readonly unifiedSize?: number;
+  /** Warnings that are not repeated; those that are given are added. */
+  readonly told?: Set<string>;
+}
+
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
  * layout, with an EFI system partition for an image that boots.
- * @param unifiedSize bytes of the unified kernel image that Format=esp has, as far as they are known
  * @throws ConfigError `definition-invalid`, of a file with its line
  */
 export async function partitionDefinitions(
   config: ImageConfig,
   progress: Progress,
   boots: { readonly esp?: boolean; readonly bios?: boolean },
-  unifiedSize = 0,
+  { unifiedSize = 0, told = new Set() }: DefinitionsOptions = {},
 ): Promise<readonly PartitionDefinition[]> {
   const { definitions, warnings } = await readDefinitions(config.repartDirectories, {
     expand: (value, field) => expand(value, field, config),
   });
-  for (const { message } of warnings) progress.log("warning", message);
+  for (const { message } of warnings) if (!told.has(message)) progress.log("warning", message);
+  for (const { message } of warnings) told.add(message);
   if (definitions.length === 0 && isExtension(config.format)) {
     const { verity } = config;
     return extensionDefinitions({ ...extensionForms[config.format], verity: verity === "no" ? false : verity });

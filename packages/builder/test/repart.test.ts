@@ -63,3 +63,49 @@ test("a definition that cannot be made ends the build before anything is done", 
   const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
   await expect(checkBuild(config, false)).rejects.toMatchObject({ code: "filesystem-unknown", exitCode: 2 });
 });
+
+test("all that is wrong with definitions is said before anything is built", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  const write = (name: string, ...lines: string[]): void =>
+    writeFileSync(folder.join(name), `[Partition]\n${lines.join("\n")}\n`);
+  const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
+  write("10.conf", "Type=esp", "SizeMinBytes=x", "Minimize=perhaps");
+  write("20.conf", "Type=root", "Verity=hush");
+  await expect(checkBuild(config, false)).rejects.toMatchObject({
+    code: "definition-invalid",
+    exitCode: 2,
+    message: expect.stringMatching(/10\.conf:3: .*\n.*10\.conf:4: .*\n.*20\.conf:3: /) as unknown,
+  });
+  write("10.conf", "Type=epp", "Colour=red");
+  write("20.conf", "Type=root", "Format=erofs", "Verity=data", "VerityMatchKey=root");
+  const warnings: string[] = [];
+  const progress = { ...silentProgress, log: (_: LogLevel, message: string) => void warnings.push(message) };
+  await expect(checkBuild(config, false, progress)).rejects.toMatchObject({
+    code: "partition-type-unknown",
+    message: expect.stringMatching(
+      /partition 1 \(epp, .*unknown partition type.*\n.*one partition with Verity=hash/,
+    ) as unknown,
+  });
+  expect(warnings).toEqual([`${folder.join("10.conf")}:3: unknown field Colour=`]);
+  write("10.conf", "Type=root-verity", "Verity=hash", "VerityMatchKey=root", "SizeMaxBytes=8K");
+  write("20.conf", "Type=root", "Format=erofs", "Verity=data", "VerityMatchKey=root", "SizeMinBytes=100M");
+  await expect(checkBuild(config, false)).rejects.toThrow("needs 835584 bytes, 827392 more than SizeMaxBytes=8192");
+});
+
+test("definitions that a script writes are checked when it has", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("mkosi.repart"));
+  writeFileSync(folder.join("mkosi.repart/10.conf"), "[Partition]\nType=root\nVerity=data\nVerityMatchKey=r\n");
+  writeFileSync(folder.join("finalize"), "#!/bin/sh\necho >$SRCDIR/mkosi.repart/20.conf\n", { mode: 0o755 });
+  const config = testConfig(folder.path, {
+    format: "disk",
+    repartDirectories: [folder.join("mkosi.repart")],
+    finalizeScripts: [folder.join("finalize")],
+  });
+  await checkBuild(config, false);
+  await expect(checkBuild({ ...config, finalizeScripts: [] }, false)).rejects.toMatchObject({
+    code: "definition-invalid",
+  });
+});

@@ -3,6 +3,7 @@
  * @module
  */
 export { burnImage, type BurnOptions } from "./burn.ts";
+export { checkDefinitions, checkSigner, type LayoutOptions } from "./check-definitions.ts";
 export * from "./definitions.ts";
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";

@@ -9,13 +9,8 @@ import { dirname } from "node:path";
 import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
 import { prepareCopyBlocks } from "./copy-blocks.ts";
-import {
-  checkDefinitions,
-  checkSigner,
-  describeDefinition,
-  formatOf,
-  type PartitionDefinition,
-} from "./definitions.ts";
+import { checkDefinitions, checkSigner } from "./check-definitions.ts";
+import { describeDefinition, formatOf, type PartitionDefinition } from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -107,21 +102,15 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
  * @throws as makeDisk
  */
 export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
-  checkDefinitions(options.definitions);
+  checkDefinitions(options.definitions, options);
   checkSigner(options.definitions, options.veritySigner);
   const passphrases = readPassphrases(options.definitions, options.passphraseFile);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
     const format = formatOf(definition);
-    if (format !== undefined && format !== "empty") findFilesystem(format);
     const minimized = definition.minimize !== undefined && definition.minimize !== "off";
     const last = options.last?.includes(one.type.designator ?? "") === true;
-    if (last && minimized)
-      throw new ConfigError(
-        `${describeDefinition(definition, index)}: Minimize= cannot be had for it: what goes there is known last`,
-        { code: "definition-invalid", hint: "set SizeMinBytes= and SizeMaxBytes=" },
-      );
     return {
       last,
       identified: one,

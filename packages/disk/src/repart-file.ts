@@ -6,6 +6,7 @@
 import { ConfigError, parseSize, isUuid, splitWords } from "@imgtool/core";
 import type { CopyFiles, MakeSymlink, PartitionDefinition, Subvolume } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
+import { Problems } from "./problems.ts";
 
 export interface RepartWarning {
   /** With file and line. */
@@ -196,7 +197,11 @@ const unsupported = new Set(["TPM2PCRs"]);
  */
 export function parseDefinition(text: string, file: string, options: ParseDefinitionOptions = {}): ParsedDefinition {
   const draft: Draft = { origin: file };
-  const warnings = [{ text, file }, ...(options.dropIns ?? [])].flatMap((source) => readFields(draft, source, options));
+  const problems = new Problems();
+  const warnings = [{ text, file }, ...(options.dropIns ?? [])].flatMap((source) =>
+    readFields(draft, source, options, problems),
+  );
+  problems.throwAny();
   const { type } = draft;
   if (type === undefined)
     throw new ConfigError(`${file}: the section [Partition] has no Type=`, {
@@ -211,11 +216,12 @@ export function parseDefinition(text: string, file: string, options: ParseDefini
   return { definition: { ...draft, type }, warnings };
 }
 
-/** Puts a file's fields into the draft. */
+/** Puts a file's fields into the draft, and what is wrong with their values into `problems`. */
 function readFields(
   draft: Draft,
   { text, file }: { readonly text: string; readonly file: string },
   options: ParseDefinitionOptions,
+  problems: Problems,
 ): RepartWarning[] {
   const warnings: RepartWarning[] = [];
   let section: string | undefined;
@@ -248,11 +254,13 @@ function readFields(
       // As in all of systemd's files, an empty value takes back what was set before.
       delete draft[draftKey(name)];
     } else if (set !== undefined) {
-      try {
-        set(draft, options.expand?.(value, name) ?? value);
-      } catch (error) {
-        refuse(`${name}=${value}: ${error instanceof Error ? error.message : String(error)}`);
-      }
+      problems.attempt(() => {
+        try {
+          set(draft, options.expand?.(value, name) ?? value);
+        } catch (error) {
+          refuse(`${name}=${value}: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      });
     } else if (ignored.has(name)) warn(`${name}= has no effect here`);
     else if (unsupported.has(name)) {
       if (!/^(?:|off|no)$/.test(value)) refuse(`${name}=${value}: imgtool cannot do this`);
