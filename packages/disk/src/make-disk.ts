@@ -120,6 +120,7 @@ export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
       passphrase: passphrases.get(definition),
       lead: passphrases.has(definition) ? luksDataOffset : 0,
       prepared: undefined,
+      least: undefined,
       placement: { placed: false, offset: 0, size: 0 },
     };
   });
@@ -140,23 +141,8 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   for (const [index, part] of parts.entries())
     if (part.minimized || part.definition.copyBlocks !== undefined)
       part.prepared = await prepareSmallest(options, parts, index);
-  const plan = planDisk(
-    parts.map((part, index) => request(parts, part, index)),
-    options.size,
-    options.sectorSize,
-  );
-  for (const [index, part] of parts.entries()) {
-    part.placement = plan.placements[index] ?? part.placement;
-    warnOfSize(part, index, options.progress ?? silentProgress);
-    // What is copied grows with its partition, which a hash tree covers whole, unless that is to be small.
-    const isSettled = part.minimized || partner(parts, part)?.minimized === true;
-    if (
-      part.placement.placed &&
-      !part.last &&
-      (part.definition.copyBlocks === undefined ? !part.minimized : !isSettled)
-    )
-      part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
-  }
+  const plan = await planAndPrepare(options, parts);
+  for (const [index, part] of parts.entries()) warnOfSize(part, index, options.progress ?? silentProgress);
 
   using file = new SparseFile(options.output);
   file.setSize(plan.size);
@@ -171,6 +157,61 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
     partitions: describePartitions(parts, rootHashes),
     finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan, rootHashes)),
   };
+}
+
+/** Settles all sizes, and prepares what fills its partition. */
+async function planAndPrepare(options: DiskOptions, parts: readonly Part[]): Promise<DiskPlan> {
+  const plan = planDisk(
+    parts.map((part, index) => request(parts, part, index)),
+    options.size,
+    options.sectorSize,
+  );
+  for (const [index, part] of parts.entries()) part.placement = plan.placements[index] ?? part.placement;
+  if (growHashParts(parts)) return await planAndPrepare(options, parts);
+  for (const [index, part] of parts.entries()) {
+    // What is copied grows with its partition, which a hash tree covers whole, unless that is to be small.
+    const isSettled = part.minimized || partner(parts, part)?.minimized === true;
+    if (!part.placement.placed || part.last || (part.definition.copyBlocks === undefined ? part.minimized : isSettled))
+      continue;
+    try {
+      part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
+    } catch (error) {
+      // Once, or else the disk has no room for more.
+      const needed = part.least === undefined ? neededSize(part, error) : undefined;
+      if (needed === undefined) throw error;
+      part.least = needed;
+      return await planAndPrepare(options, parts);
+    }
+  }
+  return plan;
+}
+
+/** Whether hash partitions without a size turned out to be too small for their data; then they have a new least size. */
+function growHashParts(parts: readonly Part[]): boolean {
+  let isAnyLarger = false;
+  for (const part of parts) {
+    const { definition, placement, minimized } = part;
+    const data = definition.verity === "hash" ? partner(parts, part) : undefined;
+    if (data === undefined || !data.placement.placed || !placement.placed) continue;
+    if (minimized || definition.sizeMin !== undefined) continue;
+    const needed = veritySize(data.minimized ? (data.prepared?.size ?? 0) : data.placement.size);
+    if (needed <= placement.size || needed > (definition.sizeMax ?? Infinity)) continue;
+    part.least = needed;
+    isAnyLarger = true;
+  }
+  return isAnyLarger;
+}
+
+/**
+ * Bytes of the partition that a read-only file system needs, where no size says otherwise. systemd-repart gives it
+ * 4096 bytes and a share of what is free, and fails where that is not enough.
+ */
+function neededSize({ definition, format, lead }: Part, error: unknown): number | undefined {
+  if (format === undefined || findFilesystem(format).writable || definition.sizeMin !== undefined) return undefined;
+  if (!(error instanceof ConfigError) || error.code !== "filesystem-full") return undefined;
+  const { needed } = error.data;
+  if (typeof needed !== "number" || needed + lead > (definition.sizeMax ?? Infinity)) return undefined;
+  return needed + lead;
 }
 
 /** As systemd-repart, what a partition needs counts for more than SizeMaxBytes=; a slot elsewhere may not be as large. */
@@ -334,7 +375,8 @@ async function prepare(
 
 function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
   const { definition, minimized } = part;
-  let content = part.prepared === undefined ? undefined : part.prepared.size + part.lead;
+  const isContent = minimized || definition.copyBlocks !== undefined;
+  let content = isContent && part.prepared !== undefined ? part.prepared.size + part.lead : part.least;
   const data = definition.verity === "hash" ? partner(parts, part) : undefined;
   if (data !== undefined && minimized) {
     if (data.prepared === undefined)

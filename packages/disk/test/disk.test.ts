@@ -362,6 +362,31 @@ test("what is needed counts for more than SizeMaxBytes=, and is told of", async 
   ]);
 });
 
+test.for(["erofs", "squashfs"])("%s without a size has the room that it needs", async (format, context) => {
+  needPrograms(context, ...(format === "squashfs" ? ["mksquashfs"] : []));
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree", "file"), randomBytes(3 * 1024 ** 2, "file"));
+  const root = { type: "root", format, copyFiles: [{ source: "/", target: "/" }] };
+  const others: PartitionDefinition[] = [
+    { type: "srv", copyBlocks: "/file" },
+    { type: "home", format: "ext4", makeDirectories: ["/x"] },
+  ];
+  const sizes = async (...definitions: PartitionDefinition[]): Promise<number[]> => {
+    const disk = await make(folder.join("tree"), folder.join("disk"), definitions);
+    return disk.partitions.map(({ size }) => size);
+  };
+  const [whole = 0] = await sizes({ ...root, minimize: "best" }, ...others);
+  expect(whole).toBeGreaterThan(3 * 1024 ** 2);
+  expect(await sizes(root, ...others)).toEqual(await sizes({ ...root, sizeMin: whole }, ...others));
+  const verity: Partial<PartitionDefinition> = { verity: "data", verityMatchKey: "root" };
+  const hash: PartitionDefinition = { type: "root-verity", verity: "hash", verityMatchKey: "root" };
+  // What needs no more than that shares what is free with the hash tree.
+  await sizes({ ...root, ...verity }, hash);
+  await sizes({ ...root, ...verity, sizeMin: 500 * 1024 ** 2 }, hash);
+  await expect(sizes({ ...root, sizeMax: 1024 ** 2 }, ...others)).rejects.toMatchObject({ code: "filesystem-full" });
+});
+
 test("errors leave nothing behind", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));
