@@ -18,7 +18,8 @@ export function lastPartitions(boots: boolean): readonly string[] {
 /**
  * Checks the definitions by themselves, and that an image which must boot has the partitions for it.
  * @param boots whether the image boots, as far as that is known
- * @throws ConfigError `definition-invalid`, `partition-type-unknown`, `label-too-long`, `filesystem-unknown`
+ * @throws ConfigError `definition-invalid`, `partition-type-unknown`, `label-too-long`, `filesystem-unknown`,
+ *   `not-bootable`
  */
 export function checkPartitions(
   config: ImageConfig,
@@ -30,6 +31,7 @@ export function checkPartitions(
   if (config.bootable !== "enabled" || config.format !== "disk") return;
   const types = definitions.map(({ type }) => findPartitionType(type, architecture).designator);
   if (config.biosBootloader === "grub") checkBiosBoot(definitions, types);
+  else checkEsp(config, definitions, types);
   checkGrubKernels(config, types);
 }
 
@@ -44,6 +46,20 @@ function checkBiosBoot(definitions: readonly PartitionDefinition[], types: reado
   throw new ConfigError("BiosBootloader=grub: the partition definitions have no place for it", {
     code: "definition-invalid",
     hint: `define a partition with ${missing}`,
+  });
+}
+
+/** Firmware starts what is on the EFI system partition; without a boot loader the project brings what boots itself. */
+function checkEsp(
+  config: ImageConfig,
+  definitions: readonly PartitionDefinition[],
+  types: readonly (string | undefined)[],
+): void {
+  if (types.includes("esp") || definitions.some(isBiosBoot) || config.bootloader === "none") return;
+  throw new ConfigError("Bootable=yes: the partition definitions have no EFI system partition", {
+    code: "not-bootable",
+    hint: "define a partition with Type=esp, Format=vfat, CopyFiles=/boot:/, CopyFiles=/efi:/ and SizeMinBytes=512M, or set Bootable=no",
+    data: { types: definitions.map(({ type }) => type) },
   });
 }
 

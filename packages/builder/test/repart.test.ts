@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type LogLevel, silentProgress } from "@imgtool/core";
+import { ConfigError, type LogLevel, silentProgress } from "@imgtool/core";
 import { needRoot, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { checkBuild } from "../src/check.ts";
+import { checkPartitions } from "../src/check-partitions.ts";
 import { partitionDefinitions } from "../src/repart-definitions.ts";
 import { testConfig } from "./config.ts";
 
@@ -108,4 +109,26 @@ test("definitions that a script writes are checked when it has", async (context)
   await expect(checkBuild({ ...config, finalizeScripts: [] }, false)).rejects.toMatchObject({
     code: "definition-invalid",
   });
+});
+
+test.each([
+  ["enabled", "systemd-boot", "Type=root", "not-bootable"],
+  ["enabled", "uki", "Type=xbootldr", "not-bootable"],
+  ["enabled", "systemd-boot", "Type=esp\nFormat=vfat", undefined],
+  ["enabled", "systemd-boot", "Type=c12a7328-f81f-11d2-ba4b-00a0c93ec93b", undefined],
+  ["enabled", "none", "Type=root", undefined],
+  ["auto", "systemd-boot", "Type=root", undefined],
+  ["disabled", "systemd-boot", "Type=root", undefined],
+] as const)("Bootable=%s, Bootloader=%s, and a partition of %s: %s", async (bootable, bootloader, type, code) => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("10.conf"), `[Partition]\n${type}\n`);
+  const config = testConfig(folder.path, { format: "disk", bootable, bootloader, repartDirectories: [folder.path] });
+  const definitions = await partitionDefinitions(config, silentProgress, {});
+  let found: unknown;
+  try {
+    checkPartitions(config, definitions, bootable === "enabled");
+  } catch (error) {
+    if (error instanceof ConfigError) found = [error.code, error.hint?.includes("Type=esp")];
+  }
+  expect(found).toEqual(code === undefined ? undefined : [code, true]);
 });
