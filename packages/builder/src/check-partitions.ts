@@ -26,8 +26,8 @@ export function checkPartitions(
   definitions: readonly PartitionDefinition[],
   boots: boolean,
 ): void {
-  const { architecture, seed } = config;
-  checkDefinitions(definitions, { architecture, seed, last: lastPartitions(boots) });
+  const { architecture, seed, sectorSize } = config;
+  checkDefinitions(definitions, { architecture, seed, sectorSize, last: lastPartitions(boots) });
   if (config.bootable !== "enabled" || config.format !== "disk") return;
   const types = definitions.map(({ type }) => findPartitionType(type, architecture).designator);
   if (config.biosBootloader === "grub") checkBiosBoot(definitions, types);

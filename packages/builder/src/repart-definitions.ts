@@ -50,6 +50,7 @@ export async function partitionDefinitions(
       bios: boots.bios === true,
       readOnly: config.readOnly,
       encrypt: config.encrypt,
+      sectorSize: config.sectorSize,
       sizes: {
         ...(root === undefined ? {} : { root }),
         ...(esp === undefined ? {} : { esp }),

@@ -4,7 +4,7 @@
  */
 import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
-import { describeDefinition, formatOf, type PartitionDefinition } from "./definitions.ts";
+import { describeDefinition, formatOf, verityBlocksOf, type PartitionDefinition } from "./definitions.ts";
 import { findFilesystem } from "./filesystems/index.ts";
 import { identifyPartitions } from "./identify.ts";
 import { findPartitionType } from "./partition-types.ts";
@@ -19,6 +19,8 @@ export interface LayoutOptions {
   readonly seed: string;
   /** Types of partitions, by designator ("esp"), whose content is known last. */
   readonly last?: readonly string[];
+  /** Bytes, where it is asked for. */
+  readonly sectorSize?: number | undefined;
 }
 
 /**
@@ -44,7 +46,7 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[], op
       const format = formatOf(definition);
       if (format !== undefined && format !== "empty") findFilesystem(format);
     }, place);
-    problems.attempt(() => checkDefinition(definitions, definition, index));
+    problems.attempt(() => checkDefinition(definitions, definition, index, options.sectorSize));
   }
   problems.throwAny();
   identifyPartitions(definitions, options);
@@ -54,6 +56,7 @@ function checkDefinition(
   definitions: readonly PartitionDefinition[],
   definition: PartitionDefinition,
   index: number,
+  sectorSize: number | undefined,
 ): void {
   const refuse = (message: string, hint?: string): never => {
     throw new ConfigError(`${describeDefinition(definition, index)}: ${message}`, {
@@ -108,7 +111,7 @@ function checkDefinition(
         );
     }
   }
-  if (verity === "hash") checkHashSize(definitions, definition, refuse);
+  if (verity === "hash") checkHashSize(definitions, definition, sectorSize, refuse);
 }
 
 function isMinimized({ minimize = "off" }: PartitionDefinition): boolean {
@@ -119,6 +122,7 @@ function isMinimized({ minimize = "off" }: PartitionDefinition): boolean {
 function checkHashSize(
   definitions: readonly PartitionDefinition[],
   hash: PartitionDefinition,
+  sectorSize: number | undefined,
   refuse: (message: string, hint?: string) => never,
 ): void {
   const data = definitions.find((one) => one.verity === "data" && one.verityMatchKey === hash.verityMatchKey);
@@ -131,7 +135,7 @@ function checkHashSize(
   // What is minimized is hashed as far as it goes, and without SizeMinBytes= there is room for SizeMaxBytes= of the data.
   if (isMinimized(data) || data.sizeMin === undefined || hash.sizeMax === undefined) return;
   if (hash.sizeMin === undefined && data.sizeMax !== undefined) return;
-  const needed = veritySize(data.sizeMin);
+  const needed = veritySize(data.sizeMin, verityBlocksOf(hash, sectorSize));
   if (needed > hash.sizeMax)
     refuse(
       `the hash tree of a partition of ${data.sizeMin} bytes needs ${needed} bytes, ${needed - hash.sizeMax} more than SizeMaxBytes=${hash.sizeMax}`,

@@ -2,7 +2,7 @@
  * What a disk shall consist of: partition definitions as repart.d(5) has them, as an object.
  * @module
  */
-import { verityLayout } from "./verity.ts";
+import { verityBlockSize, verityLayout, type VerityBlockSizes } from "./verity.ts";
 
 export interface CopyFiles {
   /** Absolute path within the tree. */
@@ -69,6 +69,10 @@ export interface PartitionDefinition {
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
+  /** Of a hash partition: bytes of the blocks that are hashed, 512 to 4096. Default: see `verityBlocksOf`. */
+  readonly verityDataBlockSize?: number;
+  /** Of a hash partition: bytes of the tree's own blocks. */
+  readonly verityHashBlockSize?: number;
   /** LUKS2 around the content, with a passphrase from a file. */
   readonly encrypt?: "off" | "key-file";
   /** Path of this partition's own passphrase file. */
@@ -102,12 +106,20 @@ export interface DefaultLayoutOptions {
   readonly readOnly?: boolean;
   /** Encrypt /home and /srv ("data"), or the root and swap, too ("all"). */
   readonly encrypt?: "none" | "data" | "all";
+  /** Of the disk, in bytes, where it is asked for. */
+  readonly sectorSize?: number | undefined;
   /** Bytes of partitions. Defaults: 512 MiB for the ESP, the root as large as its content, none of the others. */
   readonly sizes?: Readonly<Partial<Record<"root" | "esp" | "swap" | "home" | "srv", number>>>;
 }
 
 function fixed(size: number): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
   return { sizeMin: size, sizeMax: size };
+}
+
+/** The size of a hash partition for a root of `root` bytes. */
+function hashSize(root: number, sectorSize: number | undefined): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
+  const { data, hash } = verityBlocksOf({}, sectorSize);
+  return fixed(verityLayout(Math.ceil(root / data), hash).size);
 }
 
 /**
@@ -158,7 +170,7 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
       verity: "hash",
       verityMatchKey: "root",
       // A root of a given size is made after the sizes are settled; the tree of its hashes is sized from it.
-      ...(sizes.root === undefined ? { minimize: "best" } : fixed(verityLayout(Math.ceil(sizes.root / 4096)).size)),
+      ...(sizes.root === undefined ? { minimize: "best" } : hashSize(sizes.root, options.sectorSize)),
     });
   if (verity === "signed")
     layout.push({ origin, type: "root-verity-sig", verity: "signature", verityMatchKey: "root" });
@@ -206,6 +218,19 @@ export function formatOf(definition: PartitionDefinition): string | undefined {
   )
     ? "vfat"
     : "ext4";
+}
+
+/**
+ * The blocks of a hash partition's tree. As systemd-repart: the disk's sectors where their size is asked for, even 512
+ * bytes, and 4096 bytes otherwise. What the data partition says of them has no effect.
+ * @param sectorSize bytes, undefined where nobody asked for any
+ */
+export function verityBlocksOf(
+  hash: Pick<PartitionDefinition, "verityDataBlockSize" | "verityHashBlockSize">,
+  sectorSize: number | undefined,
+): VerityBlockSizes {
+  const fallback = sectorSize ?? verityBlockSize;
+  return { data: hash.verityDataBlockSize ?? fallback, hash: hash.verityHashBlockSize ?? fallback };
 }
 
 /** How messages name a definition. */

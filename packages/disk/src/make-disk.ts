@@ -10,7 +10,7 @@ import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
 import { prepareCopyBlocks } from "./copy-blocks.ts";
 import { checkDefinitions, checkSigner } from "./check-definitions.ts";
-import { describeDefinition, formatOf, type PartitionDefinition } from "./definitions.ts";
+import { describeDefinition, formatOf, verityBlocksOf, type PartitionDefinition } from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -39,8 +39,8 @@ export interface DiskOptions {
   readonly seed: string;
   /** By systemd's name: "x86-64", "arm64", … */
   readonly architecture: string;
-  /** 512 (default), 1024, 2048 or 4096. */
-  readonly sectorSize?: number;
+  /** 512, 1024, 2048 or 4096. Default 512; the blocks of hash trees have 4096 bytes only if it is not given. */
+  readonly sectorSize?: number | undefined;
   /** Seconds since 1970; times after it become it. */
   readonly sourceDateEpoch?: number | undefined;
   /** Signs root hashes; signature partitions need it. */
@@ -162,12 +162,12 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
 /** Settles all sizes, and prepares what fills its partition. */
 async function planAndPrepare(options: DiskOptions, parts: readonly Part[]): Promise<DiskPlan> {
   const plan = planDisk(
-    parts.map((part, index) => request(parts, part, index)),
+    parts.map((part, index) => request(parts, part, index, options.sectorSize)),
     options.size,
     options.sectorSize,
   );
   for (const [index, part] of parts.entries()) part.placement = plan.placements[index] ?? part.placement;
-  if (growHashParts(parts)) return await planAndPrepare(options, parts);
+  if (growHashParts(parts, options.sectorSize)) return await planAndPrepare(options, parts);
   for (const [index, part] of parts.entries()) {
     // What is copied grows with its partition, which a hash tree covers whole, unless that is to be small.
     const isSettled = part.minimized || partner(parts, part)?.minimized === true;
@@ -187,14 +187,15 @@ async function planAndPrepare(options: DiskOptions, parts: readonly Part[]): Pro
 }
 
 /** Whether hash partitions without a size turned out to be too small for their data; then they have a new least size. */
-function growHashParts(parts: readonly Part[]): boolean {
+function growHashParts(parts: readonly Part[], sectorSize: number | undefined): boolean {
   let isAnyLarger = false;
   for (const part of parts) {
     const { definition, placement, minimized } = part;
     const data = definition.verity === "hash" ? partner(parts, part) : undefined;
     if (data === undefined || !data.placement.placed || !placement.placed) continue;
     if (minimized || definition.sizeMin !== undefined) continue;
-    const needed = veritySize(data.minimized ? (data.prepared?.size ?? 0) : data.placement.size);
+    const dataSize = data.minimized ? (data.prepared?.size ?? 0) : data.placement.size;
+    const needed = veritySize(dataSize, verityBlocksOf(definition, sectorSize));
     if (needed <= placement.size || needed > (definition.sizeMax ?? Infinity)) continue;
     part.least = needed;
     isAnyLarger = true;
@@ -373,18 +374,24 @@ async function prepare(
   });
 }
 
-function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
+function request(
+  parts: readonly Part[],
+  part: Part,
+  index: number,
+  sectorSize: number | undefined,
+): Parameters<typeof planDisk>[0][number] {
   const { definition, minimized } = part;
   const isContent = minimized || definition.copyBlocks !== undefined;
   let content = isContent && part.prepared !== undefined ? part.prepared.size + part.lead : part.least;
   const data = definition.verity === "hash" ? partner(parts, part) : undefined;
+  const blocks = verityBlocksOf(definition, sectorSize);
   if (data !== undefined && minimized) {
     if (data.prepared === undefined)
       throw new ConfigError(
         `${describeDefinition(definition, index)}: Minimize= needs it for the data partition, too`,
         { code: "definition-invalid" },
       );
-    content = veritySize(data.prepared.size);
+    content = veritySize(data.prepared.size, blocks);
   }
   // As systemd-repart: a hash tree has room for as much data as its partition may have.
   const dataLimit = data?.definition.sizeMax;
@@ -395,7 +402,7 @@ function request(parts: readonly Part[], part: Part, index: number): Parameters<
   const minimum = isSignature
     ? veritySignatureSize
     : minimumSize({
-        sizeMin: definition.sizeMin ?? (dataLimit === undefined ? undefined : veritySize(dataLimit)),
+        sizeMin: definition.sizeMin ?? (dataLimit === undefined ? undefined : veritySize(dataLimit, blocks)),
         content,
         format: leastOf(part),
         writable: isWritable && !(minimized && content !== undefined),

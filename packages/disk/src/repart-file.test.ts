@@ -28,6 +28,7 @@ VolumeLabel=volume
 Subvolumes=/home /var/log:ro
 DefaultSubvolume=/home
 VerityDataBlockSizeBytes=4096
+VerityHashBlockSizeBytes=1K
 MakeDirectories=/a /b
 Verity=data
 VerityMatchKey=key
@@ -74,6 +75,8 @@ SplitName=-
       makeDirectories: ["/a", "/b"],
       verity: "data",
       verityMatchKey: "key",
+      verityDataBlockSize: 4096,
+      verityHashBlockSize: 1024,
       minimize: "best",
       flags: 0x1000000000000001n,
       readOnly: true,
@@ -120,7 +123,6 @@ test.each([
   ["[Partition]\nType=root\nCopyBlocks=auto", "x:3: CopyBlocks=auto: this copies the running system"],
   ["[Partition]\nType=root\nSubvolumes=/a:rw", "expected PATH or PATH:ro"],
   ["[Partition]\nType=root\nMakeSymlinks=/a", "expected PATH:TARGET"],
-  ["[Partition]\nType=root\nVerityHashBlockSizeBytes=512", "4096-byte blocks only"],
   ["[Partition]\nType=root\nVerityDataBlockSizeBytes=5", "expected one of 512, 1024"],
   ["[Partition]\nType=root\nWeight=-1", "x:3: Weight=-1: expected a whole number"],
   ["[Partition]\nType=root\nSizeMinBytes=big", "x:3: SizeMinBytes=big: not a size"],

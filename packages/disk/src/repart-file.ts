@@ -109,11 +109,13 @@ function copyBlocks(value: string): string {
   return absolute(value);
 }
 
-const blockSizes = ["512", "1024", "2048", "4096"];
+const blockSizes: readonly number[] = [512, 1024, 2048, 4096];
 
-function blockSize(value: string): void {
-  if (!blockSizes.includes(value)) throw new Error(`expected one of ${blockSizes.join(", ")}`);
-  if (value !== "4096") throw new Error("imgtool makes hash trees of 4096-byte blocks only");
+/** Of a hash tree, in bytes. */
+function blockSize(value: string): number {
+  const size = sumOfSizes(value);
+  if (!blockSizes.includes(size)) throw new Error(`expected one of ${blockSizes.join(", ")}`);
+  return size;
 }
 
 function encryption(value: string): "off" | "key-file" {
@@ -157,8 +159,8 @@ const fields: Readonly<Record<string, Setter>> = {
   Compression: (draft, value) => (draft.compression = value),
   CompressionLevel: (draft, value) => (draft.compressionLevel = integer(0, 22)(value)),
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
-  VerityDataBlockSizeBytes: (_draft, value) => blockSize(value),
-  VerityHashBlockSizeBytes: (_draft, value) => blockSize(value),
+  VerityDataBlockSizeBytes: (draft, value) => (draft.verityDataBlockSize = blockSize(value)),
+  VerityHashBlockSizeBytes: (draft, value) => (draft.verityHashBlockSize = blockSize(value)),
   Encrypt: (draft, value) => (draft.encrypt = encryption(value)),
   KeyFile: (draft, value) => (draft.keyFile = absolute(value)),
   Minimize(draft, value) {

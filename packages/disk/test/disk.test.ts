@@ -209,6 +209,38 @@ test("CopyBlocks= is a partition's content, and can be verified", async (context
   expect(disk.partitions[0]?.size).toBe(10 * 1024 ** 2);
 });
 
+test.for([
+  [512, 512],
+  [1024, 4096],
+  [4096, 512],
+  [2048, 1024],
+] as const)("veritysetup verifies data blocks of %d and hash blocks of %d bytes", async ([data, hash], context) => {
+  needPrograms(context, "veritysetup");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  // More than one thread's share.
+  const content = Buffer.alloc(150 * 1024 ** 2);
+  content.set(randomBytes(5 * 1024 ** 2, "blocks"), 0);
+  content.set(randomBytes(5 * 1024 ** 2, "more"), 100 * 1024 ** 2 + 512);
+  writeFileSync(folder.join("tree/blocks"), content);
+  const disk = await make(folder.join("tree"), folder.join("disk"), [
+    { type: "usr", copyBlocks: "/blocks", verity: "data", verityMatchKey: "usr" },
+    {
+      type: "usr-verity",
+      verity: "hash",
+      verityMatchKey: "usr",
+      minimize: "best",
+      verityDataBlockSize: data,
+      verityHashBlockSize: hash,
+    },
+  ]);
+  const [dataFile, hashFile] = [extract(disk, 0, folder.join("data")), extract(disk, 1, folder.join("hash"))];
+  run("veritysetup", ["verify", dataFile, hashFile, disk.rootHash ?? ""]);
+  const shown = run("veritysetup", ["dump", hashFile]);
+  expect(shown).toMatch(new RegExp(String.raw`Data block size:\s+${data}\n`));
+  expect(shown).toMatch(new RegExp(String.raw`Hash block size:\s+${hash}\n`));
+});
+
 test("Minimize=guess leaves room to write, best none", async (context) => {
   needPrograms(context, "dumpe2fs", "e2fsck", "fsck.fat");
   using folder = temporaryFolder();

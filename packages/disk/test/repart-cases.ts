@@ -239,6 +239,50 @@ export const repartCases: readonly RepartCase[] = [
       "20.conf": partition("Type=srv", "SizeMinBytes=1M"),
     },
   },
+  // The UUIDs are the root hashes.
+  ...(
+    [
+      [undefined, []],
+      [512, []],
+      [1024, []],
+      [2048, []],
+      [4096, []],
+      [undefined, ["VerityDataBlockSizeBytes=512", "VerityHashBlockSizeBytes=512"]],
+      [512, ["VerityDataBlockSizeBytes=2048"]],
+      [512, ["VerityHashBlockSizeBytes=4096"]],
+      [4096, ["VerityDataBlockSizeBytes=1024", "VerityHashBlockSizeBytes=2048"]],
+    ] as const
+  ).flatMap(([sectorSize, lines]) =>
+    (["small", "with room"] as const).map((size) => ({
+      name: `a hash tree, ${size}, on sectors of ${sectorSize ?? "any"} bytes: ${lines.join(", ")}`,
+      ...(sectorSize === undefined ? {} : { sectorSize }),
+      files: {
+        "10.conf": partition("Type=usr", "CopyBlocks=/aligned", "Verity=data", "VerityMatchKey=u", fixed("12M")),
+        "20.conf": partition(
+          "Type=usr-verity",
+          "Verity=hash",
+          "VerityMatchKey=u",
+          ...(size === "small" ? ["Minimize=best"] : []),
+          ...lines,
+        ),
+      },
+    })),
+  ),
+  {
+    name: "what a data partition says of the blocks of its hash tree",
+    files: {
+      "10.conf": partition(
+        "Type=usr",
+        "CopyBlocks=/aligned",
+        "Verity=data",
+        "VerityMatchKey=u",
+        "VerityDataBlockSizeBytes=512",
+        "VerityHashBlockSizeBytes=512",
+        fixed("12M"),
+      ),
+      "20.conf": partition("Type=usr-verity", "Verity=hash", "VerityMatchKey=u"),
+    },
+  },
   ...[512, 1024, 2048, 4096].map((sectorSize) => ({
     name: `sectors of ${sectorSize} bytes`,
     sectorSize,
