@@ -50,6 +50,21 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   const [definition] = await partitionDefinitions(config, progress, {});
   expect(definition).toMatchObject({ type: "root", label: "thing_7" });
   expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%o-%w%B%%\n");
+  const [early] = await partitionDefinitions(config, progress, {});
+  expect(early).toMatchObject({ label: "%o-%w%B%" });
+  const [late] = await partitionDefinitions(
+    config,
+    progress,
+    {},
+    {
+      osRelease: new Map([
+        ["ID", "debian"],
+        ["VERSION_ID", "13"],
+      ]),
+    },
+  );
+  expect(late).toMatchObject({ label: "debian-13%" });
   writeFileSync(file, "[Partition]\nType=root\nLabel=%z\n");
   await expect(partitionDefinitions(config, progress, {})).rejects.toMatchObject({
     code: "definition-invalid",

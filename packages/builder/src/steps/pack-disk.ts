@@ -10,6 +10,7 @@ import { unifiedSize } from "../boot/within-kernel.ts";
 import { checkPartitions, lastPartitions } from "../check-partitions.ts";
 import type { BuildContext } from "../context.ts";
 import { isDisk } from "../formats.ts";
+import { readOsRelease } from "../os-release.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
 import type { PartitionRecord } from "../record.ts";
 import { partitionDefinitions } from "../repart-definitions.ts";
@@ -31,7 +32,12 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
   await mkdir(workspace);
   const boots = { esp: context.boot !== undefined, bios: context.boot?.grub.bios !== undefined };
   const size = config.format === "esp" ? await unifiedSize(context) : 0;
-  const definitions = await partitionDefinitions(config, progress, boots, { unifiedSize: size, told });
+  const definitions = await partitionDefinitions(config, progress, boots, {
+    unifiedSize: size,
+    told,
+    // A tree without the file has none of its fields.
+    osRelease: (await readOsRelease(tree)) ?? new Map<string, string>(),
+  });
   checkPartitions(config, definitions, boots.esp);
   context.disk = await beginDisk({
     output: join(staging, uncompressed(image)),
