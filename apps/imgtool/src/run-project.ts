@@ -38,7 +38,7 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
   const builder = await import("@imgtool/builder");
   const force = project.command.opts<{ readonly force?: boolean }>().force === true;
   const record = await recordOf(force);
-  const image = runnableImage(record, config.outputDirectory, config.sectorSize);
+  const image = runnableImage(record, config.outputDirectory, config.sectorSize ?? 512);
   // The files of a folder belong to many users, which an ordinary one cannot read.
   if (image.kind === "directory") await becomeRoot();
   return { image: await withSplitKernel(image, config.outputDirectory, record.output), runtime };

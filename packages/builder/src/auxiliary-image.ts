@@ -45,7 +45,7 @@ export const auxiliaryImage: Partial<ImageConfig> = {
   readOnly: false,
   encrypt: "none",
   passphraseFile: undefined,
-  sectorSize: 512,
+  sectorSize: undefined,
   repartDirectories: [],
   verity: "no",
   verityKey: undefined,

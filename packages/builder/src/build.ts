@@ -190,7 +190,8 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   throwIfAborted(signal);
   using _umask = holdUmask();
   const distribution = distributionFor(config.distribution);
-  await checkBuild(config, force, progress);
+  const toldWarnings = new Set<string>();
+  await checkBuild(config, force, progress, toldWarnings);
   const inputs = { config: configDigest(config), files: await inputDigests(config) };
   // A killed build leaves some hundred megabytes, and nobody looks for hidden folders.
   for (const path of await abandonedWorkspaces(config)) await rm(path, { recursive: true, force: true });
@@ -203,6 +204,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     workspace: workspace.scratch,
     staging: workspace.staging,
     progress,
+    toldWarnings,
     signal,
     onScriptFailure: options.onScriptFailure,
     scriptTools: once(async () => await distribution.scriptTools?.(await installOptions(context), buildroot)),

@@ -3,8 +3,8 @@
  * missing, rights, partition definitions that cannot be, programs that packing needs.
  * @module
  */
-import { access, constants } from "node:fs/promises";
-import { join } from "node:path";
+import { access, constants, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import {
   ConfigError,
@@ -15,17 +15,9 @@ import {
   systemErrorCode,
   type Progress,
 } from "@imgtool/core";
-import {
-  checkDefinitions,
-  checkSigner,
-  findFilesystem,
-  formatOf,
-  readPassphrases,
-  type PartitionDefinition,
-} from "@imgtool/disk";
+import { checkSigner, findFilesystem, formatOf, readPassphrases } from "@imgtool/disk";
 import { requireTool, pathExists } from "@imgtool/host";
 import { isRoot, mappedUserIds } from "@imgtool/sandbox";
-import { isBiosBoot } from "./boot/grub.ts";
 import { checkBootable } from "./boot/plan.ts";
 import { isDisk, isWithinKernel } from "./formats.ts";
 import { imageAt } from "./copy-tree.ts";
@@ -33,6 +25,7 @@ import { checkReadable } from "./disk-tree.ts";
 import { lockedPackages } from "./lock-file.ts";
 import { outputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
+import { checkPartitions } from "./check-partitions.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
 import { pcrSigner, secureBootSigner, veritySigner } from "./signers.ts";
 import { checkSigningKey } from "./sign-checksums.ts";
@@ -45,6 +38,7 @@ const imageUserIds = 65536;
 
 /**
  * Checks a build's preconditions.
+ * @param told warnings that are given: what reads partition definitions later need not repeat them
  * @throws ExistsError `output-exists`, NotFoundError `tree-not-found`, ConfigError
  *   `script-not-executable`, `key-mismatch`, `passphrase-missing`, `not-bootable`, EnvironmentError `root-needed`,
  *   `subordinate-ids-missing`, `tool-missing`
@@ -53,6 +47,7 @@ export async function checkBuild(
   config: ImageConfig,
   force: boolean,
   progress: Progress = silentProgress,
+  told: Set<string> = new Set(),
 ): Promise<void> {
   const { image, record } = outputNames(config);
   const inTheWay: string[] = [];
@@ -107,7 +102,7 @@ export async function checkBuild(
   if (config.bootable === "enabled" || isWithinKernel(config.format)) await pcrSigner(config, progress);
   await checkSigningKey(config);
   if (config.diskFile !== "raw") await requireTool("qemu-img");
-  if (isDisk(config.format)) await checkDisk(config, progress);
+  if (isDisk(config.format)) await checkDisk(config, progress, told);
 }
 
 /** The files of an image belong to many users: who builds must be able to give them away. */
@@ -129,13 +124,13 @@ async function checkUser(config: ImageConfig): Promise<void> {
 }
 
 /** The partition definitions are sound, keys fit, and the programs that make their file systems are there. */
-async function checkDisk(config: ImageConfig, progress: Progress): Promise<void> {
-  const required = config.bootable === "enabled";
-  const boots = { esp: required, bios: required && config.biosBootloader === "grub" };
-  const definitions = await partitionDefinitions(config, silentProgress, boots);
-  checkDefinitions(definitions);
-  if (boots.bios && config.format === "disk") checkBiosBoot(definitions);
-  if (required && config.format === "disk") checkGrubKernels(config, definitions);
+async function checkDisk(config: ImageConfig, progress: Progress, told: Set<string>): Promise<void> {
+  const isBootable = config.bootable === "enabled";
+  // Then nothing is known of them yet: the step that makes the partitions checks them all the same.
+  if (await haveScriptsFor(config.repartDirectories, config)) return;
+  const boots = { esp: isBootable, bios: isBootable && config.biosBootloader === "grub" };
+  const definitions = await partitionDefinitions(config, progress, boots, { told });
+  checkPartitions(config, definitions, isBootable);
   checkSigner(definitions, await veritySigner(config, progress));
   readPassphrases(definitions, config.passphraseFile, progress);
   for (const definition of definitions) {
@@ -145,28 +140,14 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
   }
 }
 
-/** GRUB has its core image in one partition, its configuration and what it starts in the other. */
-function checkBiosBoot(definitions: readonly PartitionDefinition[]): void {
-  const missing = definitions.some(isBiosBoot)
-    ? definitions.some(({ type }) => type === "esp")
-      ? undefined
-      : "Type=esp"
-    : "Type=21686148-6449-6e6f-744e-656564454649, SizeMinBytes=1M and SizeMaxBytes=1M";
-  if (missing === undefined) return;
-  throw new ConfigError("BiosBootloader=grub: the partition definitions have no place for it", {
-    code: "definition-invalid",
-    hint: `define a partition with ${missing}`,
-  });
-}
-
-/** GRUB looks for kernels where its configuration is. */
-function checkGrubKernels(config: ImageConfig, definitions: readonly PartitionDefinition[]): void {
-  if (config.biosBootloader !== "grub" && config.bootloader !== "grub") return;
-  if (!definitions.some(({ type }) => type === "xbootldr")) return;
-  throw new ConfigError("GRUB finds no kernels on a partition of Type=xbootldr", {
-    code: "definition-invalid",
-    hint: "leave the partition out, and put CopyFiles=/boot:/ into the definition of the ESP",
-  });
+/** Whether a script of the build names one of the folders: it may be what writes the files there. */
+async function haveScriptsFor(folders: readonly string[], config: ImageConfig): Promise<boolean> {
+  const names = folders.map((folder) => basename(folder));
+  for (const { path } of allScripts(config)) {
+    const text = await readFile(path, "latin1");
+    if (names.some((name) => text.includes(name))) return true;
+  }
+  return false;
 }
 
 /** `force` replaces outputs, not a folder that happens to have the output's name. */

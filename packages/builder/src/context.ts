@@ -24,6 +24,8 @@ export interface BuildContext {
   /** Finished outputs, on the file system of the output directory, until they all are moved there. */
   readonly staging: string;
   readonly progress: Progress;
+  /** Warnings about partition definitions that were given before the build. */
+  readonly toldWarnings: Set<string>;
   readonly signal: AbortSignal | undefined;
   /** As SandboxOptions has it, for the project's scripts. */
   readonly onScriptFailure: SandboxOptions["onFailure"];

@@ -14,24 +14,31 @@ import {
 import { espSize } from "./boot/within-kernel.ts";
 import { extensionForms, isExtension } from "./formats.ts";
 
+export interface DefinitionsOptions {
+  /** Bytes of the unified kernel image that Format=esp has. Default 0: not known yet. */
+  readonly unifiedSize?: number;
+  /** Warnings that are not repeated; those that are given are added. */
+  readonly told?: Set<string>;
+  /** Fields of the image's os-release(5), once it is there. */
+  readonly osRelease?: ReadonlyMap<string, string>;
+}
+
 /**
  * The definitions of a configuration: its own files in the order of their names, else the default
  * layout, with an EFI system partition for an image that boots.
- * @param unifiedSize bytes of the unified kernel image that Format=esp has, as far as they are known
  * @throws ConfigError `definition-invalid`, of a file with its line; `compression-unsupported`
  */
 export async function partitionDefinitions(
   config: ImageConfig,
   progress: Progress,
   boots: { readonly esp?: boolean; readonly bios?: boolean },
-  unifiedSize = 0,
+  { unifiedSize = 0, told = new Set(), osRelease }: DefinitionsOptions = {},
 ): Promise<readonly PartitionDefinition[]> {
   const { definitions, warnings } = await readDefinitions(config.repartDirectories, {
-    expand: (value, field) => expand(value, field, config),
+    expand: (value, field) => expand(value, field, config, osRelease),
   });
-  for (const { message } of warnings)
-    // Of btrfs it is not true; what erofs cannot is an error.
-    if (!compresses(definitions, message)) progress.log("warning", message);
+  for (const { message } of warnings) if (!told.has(message)) progress.log("warning", message);
+  for (const { message } of warnings) told.add(message);
   for (const { origin = "", format, compression, compressionLevel } of definitions)
     if (format !== undefined && compression !== undefined)
       checkCompression(format, { algorithm: compression, level: compressionLevel }, origin);
@@ -54,6 +61,7 @@ export async function partitionDefinitions(
       bios: boots.bios === true,
       readOnly: config.readOnly,
       encrypt: config.encrypt,
+      sectorSize: config.sectorSize,
       sizes: {
         ...(root === undefined ? {} : { root }),
         ...(esp === undefined ? {} : { esp }),
@@ -73,25 +81,22 @@ export async function partitionDefinitions(
   return definitions;
 }
 
-function compresses(definitions: readonly PartitionDefinition[], message: string): boolean {
-  return definitions.some(
-    ({ origin = "", format }) =>
-      (format === "btrfs" || format === "erofs") && message.startsWith(`${origin}: Compression= has no effect`),
-  );
-}
-
 /** Specifiers of the machine that builds, which an image must not depend on. */
 const ofTheMachine = new Set("bHlmqvTV");
-/** Specifiers of the installed system, which definitions are read before. */
-const ofTheSystem = new Set("BowW");
+/** Specifiers of the installed system, by their fields in os-release. */
+const ofTheSystem: Readonly<Record<string, string>> = { B: "BUILD_ID", o: "ID", w: "VERSION_ID", W: "VARIANT_ID" };
 /** SplitName= has specifiers of its own, known when the disk is laid out. */
 const ofThePartition = new Set("tTUn%");
 
-/** systemd's specifiers that an image's build knows: %A, %M, %a, %%. */
+/**
+ * systemd's specifiers that an image's build knows: %A, %M, %a, %%, and with the image's os-release %B, %o, %w, %W.
+ * Before there is one, those stay as they are.
+ */
 function expand(
   value: string,
   field: string,
   config: Pick<ImageConfig, "imageId" | "imageVersion" | "architecture">,
+  osRelease: ReadonlyMap<string, string> | undefined,
 ): string {
   const values: Readonly<Record<string, string | undefined>> = {
     A: config.imageVersion ?? "",
@@ -104,8 +109,8 @@ function expand(
     const known = values[letter];
     if (known !== undefined) return known;
     if (ofTheMachine.has(letter)) throw new ConfigError(`${specifier} names the machine that builds, not the image`);
-    if (ofTheSystem.has(letter))
-      throw new ConfigError(`${specifier} comes from the image's os-release, which is not there yet: write it out`);
+    const name = ofTheSystem[letter];
+    if (name !== undefined) return osRelease === undefined ? specifier : (osRelease.get(name) ?? "");
     throw new ConfigError(`unknown specifier ${specifier}`);
   });
 }

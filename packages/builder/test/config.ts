@@ -49,7 +49,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     imageId: "thing",
     imageVersion: "1",
     seed: "d8f7a7b0-35d0-4b8b-9d3e-4a3b1f0d6c11",
-    sectorSize: 512,
+    sectorSize: undefined,
     repartDirectories: [],
     checksum: true,
     manifestFormat: [],

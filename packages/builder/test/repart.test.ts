@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type LogLevel, silentProgress } from "@imgtool/core";
+import { ConfigError, type LogLevel, silentProgress } from "@imgtool/core";
 import { needRoot, temporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { checkBuild } from "../src/check.ts";
+import { checkPartitions } from "../src/check-partitions.ts";
 import { partitionDefinitions } from "../src/repart-definitions.ts";
 import { testConfig } from "./config.ts";
 
@@ -49,6 +50,21 @@ test("specifiers are expanded, warnings and errors have file and line", async ()
   const [definition] = await partitionDefinitions(config, progress, {});
   expect(definition).toMatchObject({ type: "root", label: "thing_7" });
   expect(messages).toEqual([`${file}:4: unknown field Formatt=: did you mean Format=?`]);
+  writeFileSync(file, "[Partition]\nType=root\nLabel=%o-%w%B%%\n");
+  const [early] = await partitionDefinitions(config, progress, {});
+  expect(early).toMatchObject({ label: "%o-%w%B%" });
+  const [late] = await partitionDefinitions(
+    config,
+    progress,
+    {},
+    {
+      osRelease: new Map([
+        ["ID", "debian"],
+        ["VERSION_ID", "13"],
+      ]),
+    },
+  );
+  expect(late).toMatchObject({ label: "debian-13%" });
   writeFileSync(file, "[Partition]\nType=root\nLabel=%z\n");
   await expect(partitionDefinitions(config, progress, {})).rejects.toMatchObject({
     code: "definition-invalid",
@@ -81,4 +97,72 @@ test("a definition that cannot be made ends the build before anything is done", 
   writeFileSync(folder.join("10-root.conf"), "[Partition]\nType=root\nFormat=ext5\n");
   const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
   await expect(checkBuild(config, false)).rejects.toMatchObject({ code: "filesystem-unknown", exitCode: 2 });
+});
+
+test("all that is wrong with definitions is said before anything is built", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  const write = (name: string, ...lines: string[]): void =>
+    writeFileSync(folder.join(name), `[Partition]\n${lines.join("\n")}\n`);
+  const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
+  write("10.conf", "Type=esp", "SizeMinBytes=x", "Minimize=perhaps");
+  write("20.conf", "Type=root", "Verity=hush");
+  await expect(checkBuild(config, false)).rejects.toMatchObject({
+    code: "definition-invalid",
+    exitCode: 2,
+    message: expect.stringMatching(/10\.conf:3: .*\n.*10\.conf:4: .*\n.*20\.conf:3: /) as unknown,
+  });
+  write("10.conf", "Type=epp", "Colour=red");
+  write("20.conf", "Type=root", "Format=erofs", "Verity=data", "VerityMatchKey=root");
+  const warnings: string[] = [];
+  const progress = { ...silentProgress, log: (_: LogLevel, message: string) => void warnings.push(message) };
+  await expect(checkBuild(config, false, progress)).rejects.toMatchObject({
+    code: "partition-type-unknown",
+    message: expect.stringMatching(
+      /partition 1 \(epp, .*unknown partition type.*\n.*one partition with Verity=hash/,
+    ) as unknown,
+  });
+  expect(warnings).toEqual([`${folder.join("10.conf")}:3: unknown field Colour=`]);
+  write("10.conf", "Type=root-verity", "Verity=hash", "VerityMatchKey=root", "SizeMaxBytes=8K");
+  write("20.conf", "Type=root", "Format=erofs", "Verity=data", "VerityMatchKey=root", "SizeMinBytes=100M");
+  await expect(checkBuild(config, false)).rejects.toThrow("needs 835584 bytes, 827392 more than SizeMaxBytes=8192");
+});
+
+test("definitions that a script writes are checked when it has", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("mkosi.repart"));
+  writeFileSync(folder.join("mkosi.repart/10.conf"), "[Partition]\nType=root\nVerity=data\nVerityMatchKey=r\n");
+  writeFileSync(folder.join("finalize"), "#!/bin/sh\necho >$SRCDIR/mkosi.repart/20.conf\n", { mode: 0o755 });
+  const config = testConfig(folder.path, {
+    format: "disk",
+    repartDirectories: [folder.join("mkosi.repart")],
+    finalizeScripts: [folder.join("finalize")],
+  });
+  await checkBuild(config, false);
+  await expect(checkBuild({ ...config, finalizeScripts: [] }, false)).rejects.toMatchObject({
+    code: "definition-invalid",
+  });
+});
+
+test.each([
+  ["enabled", "systemd-boot", "Type=root", "not-bootable"],
+  ["enabled", "uki", "Type=xbootldr", "not-bootable"],
+  ["enabled", "systemd-boot", "Type=esp\nFormat=vfat", undefined],
+  ["enabled", "systemd-boot", "Type=c12a7328-f81f-11d2-ba4b-00a0c93ec93b", undefined],
+  ["enabled", "none", "Type=root", undefined],
+  ["auto", "systemd-boot", "Type=root", undefined],
+  ["disabled", "systemd-boot", "Type=root", undefined],
+] as const)("Bootable=%s, Bootloader=%s, and a partition of %s: %s", async (bootable, bootloader, type, code) => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("10.conf"), `[Partition]\n${type}\n`);
+  const config = testConfig(folder.path, { format: "disk", bootable, bootloader, repartDirectories: [folder.path] });
+  const definitions = await partitionDefinitions(config, silentProgress, {});
+  let found: unknown;
+  try {
+    checkPartitions(config, definitions, bootable === "enabled");
+  } catch (error) {
+    if (error instanceof ConfigError) found = [error.code, error.hint?.includes("Type=esp")];
+  }
+  expect(found).toEqual(code === undefined ? undefined : [code, true]);
 });

@@ -100,7 +100,8 @@ export interface ImageConfig {
   readonly imageVersion: string | undefined;
   /** UUID text; all identifiers of the image derive from it. */
   readonly seed: string;
-  readonly sectorSize: number;
+  /** Bytes of a disk's sectors, where they are asked for; 512 otherwise. */
+  readonly sectorSize: number | undefined;
   readonly repartDirectories: readonly string[];
   readonly checksum: boolean;
   /** Whether SHA256SUMS is signed with OpenPGP, with this key of the user's (default: the first). */

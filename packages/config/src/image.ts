@@ -193,7 +193,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     imageId: text("ImageId"),
     imageVersion: text("ImageVersion"),
     seed: text("Seed") ?? "",
-    sectorSize: number("SectorSize") ?? 512,
+    sectorSize: number("SectorSize"),
     repartDirectories,
     // What is signed is the checksums.
     checksum: flag("Checksum") || flag("Sign"),

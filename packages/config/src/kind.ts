@@ -3,10 +3,9 @@
  * Values are plain JSON in the form of `mkosi --json summary`, so that a summary needs no conversion.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError, splitWords } from "@imgtool/core";
 import type { ConfigFiles } from "./files.ts";
 import { nearest } from "./problem.ts";
-import { splitWords } from "./words.ts";
 
 export type SettingValue =
   | string

@@ -2,11 +2,10 @@
  * The kinds of plain values: texts, switches, numbers, words of a set.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError, splitWords } from "@imgtool/core";
 import { booleanOf, list, notA, notOneOf, scalar, shown } from "./kind.ts";
 import type { DictionaryKind, ListKind, ListOptions, ScalarKind, SettingValue, ValueParser } from "./kind.ts";
 import { compareVersions } from "./version.ts";
-import { splitWords } from "./words.ts";
 
 export const text: ScalarKind = scalar("text", (value) => value);
 

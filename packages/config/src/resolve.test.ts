@@ -18,7 +18,7 @@ test("an empty project resolves to the defaults", () => {
     output: "image",
     outputDirectory: "/project",
     compressOutput: "none",
-    sectorSize: 512,
+    sectorSize: undefined,
     localMirror: undefined,
     snapshot: undefined,
     repositoryKeyCheck: true,

@@ -78,7 +78,7 @@ function shownValues(image: ResolvedImage): readonly ResolvedSetting[] {
   if (config === undefined) return values;
   const computed: Readonly<Record<string, SettingValue>> = {
     OutputDirectory: config.outputDirectory,
-    SectorSize: config.sectorSize,
+    SectorSize: config.sectorSize ?? 512,
     CleanPackageMetadata: config.cleanPackageMetadata,
     Verity: config.verity,
   };

@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { splitWords } from "@imgtool/core";
 import { globMatches } from "./glob.ts";
 import { normalizePath, resolvePath } from "./paths.ts";
 import { compareVersions, versionMatches } from "./version.ts";
-import { splitWords } from "./words.ts";
 
 test("words with shell quoting", () => {
   expect(splitWords(" a 'b c' \"d \\\" e\" f\\ g ''h", " ")).toEqual(["a", "b c", 'd " e', "f g", "h"]);

@@ -3,14 +3,13 @@
  * profile and what is added to the kernel's command line.
  * @module
  */
-import { errorMessage } from "@imgtool/core";
+import { errorMessage, splitWords } from "@imgtool/core";
 import type { UkiProfileConfig } from "./image-config.ts";
 import { parseIni } from "./ini.ts";
 import { booleanOf } from "./kind.ts";
 import { pairOf } from "./kinds.ts";
 import type { Origin } from "./problem.ts";
 import type { State } from "./state.ts";
-import { splitWords } from "./words.ts";
 
 /**
  * Reads the profiles in their order. What is wrong in a file becomes an error with its line.

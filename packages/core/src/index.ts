@@ -9,3 +9,4 @@ export * from "./errors.ts";
 export * from "./progress.ts";
 export * from "./sizes.ts";
 export * from "./uuid.ts";
+export { splitWords } from "./words.ts";

@@ -2,17 +2,15 @@
  * What a disk shall consist of: partition definitions as repart.d(5) has them, as an object.
  * @module
  */
-import type { Signer } from "@imgtool/cms";
-import { ConfigError } from "@imgtool/core";
-import { verityLayout } from "./verity.ts";
+import { verityBlockSize, verityLayout, type VerityBlockSizes } from "./verity.ts";
 
 export interface CopyFiles {
   /** Absolute path within the tree. */
   readonly source: string;
   /** Absolute path within the file system. */
   readonly target: string;
-  /** It need not be in the tree. */
-  readonly optional?: boolean;
+  /** It need not be in the tree; "told": that it is not is told of. */
+  readonly optional?: boolean | "told";
 }
 
 export interface MakeSymlink {
@@ -71,6 +69,10 @@ export interface PartitionDefinition {
   readonly verity?: "off" | "data" | "hash" | "signature";
   /** Joins a data, a hash and a signature partition. */
   readonly verityMatchKey?: string;
+  /** Of a hash partition: bytes of the blocks that are hashed, 512 to 4096. Default: see `verityBlocksOf`. */
+  readonly verityDataBlockSize?: number;
+  /** Of a hash partition: bytes of the tree's own blocks. */
+  readonly verityHashBlockSize?: number;
   /** LUKS2 around the content, with a passphrase from a file. */
   readonly encrypt?: "off" | "key-file";
   /** Path of this partition's own passphrase file. */
@@ -104,12 +106,20 @@ export interface DefaultLayoutOptions {
   readonly readOnly?: boolean;
   /** Encrypt /home and /srv ("data"), or the root and swap, too ("all"). */
   readonly encrypt?: "none" | "data" | "all";
+  /** Of the disk, in bytes, where it is asked for. */
+  readonly sectorSize?: number | undefined;
   /** Bytes of partitions. Defaults: 512 MiB for the ESP, the root as large as its content, none of the others. */
   readonly sizes?: Readonly<Partial<Record<"root" | "esp" | "swap" | "home" | "srv", number>>>;
 }
 
 function fixed(size: number): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
   return { sizeMin: size, sizeMax: size };
+}
+
+/** The size of a hash partition for a root of `root` bytes. */
+function hashSize(root: number, sectorSize: number | undefined): Pick<PartitionDefinition, "sizeMin" | "sizeMax"> {
+  const { data, hash } = verityBlocksOf({}, sectorSize);
+  return fixed(verityLayout(Math.ceil(root / data), hash).size);
 }
 
 /**
@@ -160,7 +170,7 @@ export function defaultDefinitions(options: DefaultLayoutOptions): PartitionDefi
       verity: "hash",
       verityMatchKey: "root",
       // A root of a given size is made after the sizes are settled; the tree of its hashes is sized from it.
-      ...(sizes.root === undefined ? { minimize: "best" } : fixed(verityLayout(Math.ceil(sizes.root / 4096)).size)),
+      ...(sizes.root === undefined ? { minimize: "best" } : hashSize(sizes.root, options.sectorSize)),
     });
   if (verity === "signed")
     layout.push({ origin, type: "root-verity-sig", verity: "signature", verityMatchKey: "root" });
@@ -210,112 +220,20 @@ export function formatOf(definition: PartitionDefinition): string | undefined {
     : "ext4";
 }
 
+/**
+ * The blocks of a hash partition's tree. As systemd-repart: the disk's sectors where their size is asked for, even 512
+ * bytes, and 4096 bytes otherwise. What the data partition says of them has no effect.
+ * @param sectorSize bytes, undefined where nobody asked for any
+ */
+export function verityBlocksOf(
+  hash: Pick<PartitionDefinition, "verityDataBlockSize" | "verityHashBlockSize">,
+  sectorSize: number | undefined,
+): VerityBlockSizes {
+  const fallback = sectorSize ?? verityBlockSize;
+  return { data: hash.verityDataBlockSize ?? fallback, hash: hash.verityHashBlockSize ?? fallback };
+}
+
 /** How messages name a definition. */
 export function describeDefinition(definition: PartitionDefinition, index: number): string {
   return `partition ${index + 1} (${definition.type}${definition.origin === undefined ? "" : `, ${definition.origin}`})`;
-}
-
-/**
- * Checks what can be checked without the tree: that verity partitions come in pairs, sizes make sense.
- * @throws ConfigError `definition-invalid`
- */
-export function checkDefinitions(definitions: readonly PartitionDefinition[]): void {
-  if (definitions.length === 0)
-    throw new ConfigError("a disk needs at least one partition definition", { code: "definition-invalid" });
-  for (const [index, definition] of definitions.entries()) {
-    const refuse = (message: string, hint?: string): never => {
-      throw new ConfigError(`${describeDefinition(definition, index)}: ${message}`, {
-        code: "definition-invalid",
-        ...(hint === undefined ? {} : { hint }),
-        data: { index, type: definition.type, origin: definition.origin },
-      });
-    };
-    const { sizeMin, sizeMax, verity, compression } = definition;
-    if (compression !== undefined && definition.format === "squashfs") checkCompression(definition, refuse);
-    if (sizeMin !== undefined && sizeMax !== undefined && sizeMin > sizeMax)
-      refuse(`SizeMinBytes=${sizeMin} is larger than SizeMaxBytes=${sizeMax}`);
-    const format = formatOf(definition);
-    const files = (["copyFiles", "makeDirectories", "makeSymlinks"] as const).find(
-      (field) => (definition[field] ?? []).length > 0,
-    );
-    if (files !== undefined && (format === "empty" || format === "swap"))
-      refuse(`${fieldName(files)}= has no place in Format=${format}`);
-    if (definition.copyBlocks !== undefined && format !== undefined)
-      refuse("CopyBlocks= cannot be combined with Format= or with files", "choose one of them");
-    if (definition.minimize !== undefined && definition.minimize !== "off" && format === "swap")
-      refuse("Minimize= has no meaning for swap space", "set SizeMinBytes= and SizeMaxBytes=");
-    if ((verity === "hash" || verity === "signature") && (format !== undefined || definition.copyBlocks !== undefined))
-      refuse(`a ${verity} partition has no Format=, CopyFiles= or CopyBlocks=`);
-    if (verity === "data" && definition.copyBlocks === undefined && (format === undefined || format === "empty"))
-      refuse("Verity=data needs Format=, CopyFiles= or CopyBlocks=");
-    if (definition.encrypt === "key-file") {
-      if (verity !== undefined && verity !== "off")
-        refuse(
-          `Encrypt= cannot be combined with Verity=${verity}`,
-          "choose one of them: what is secret goes onto a partition of its own (Encrypt=data)",
-        );
-      if (format === "empty") refuse("Encrypt= has no place with Format=empty");
-    } else if (definition.keyFile !== undefined) refuse("KeyFile= needs Encrypt=key-file");
-    if (verity !== undefined && verity !== "off") {
-      const { verityMatchKey } = definition;
-      if (verityMatchKey === undefined) refuse(`Verity=${verity} needs VerityMatchKey=`);
-      if (verity !== "signature" && definition.uuid !== undefined)
-        refuse("UUID= of a verity partition is made from the root hash");
-      for (const [role, least] of [
-        ["data", 1],
-        ["hash", 1],
-        ["signature", 0],
-      ] as const) {
-        const found = definitions.filter((one) => one.verity === role && one.verityMatchKey === verityMatchKey).length;
-        if (found < least || found > 1)
-          refuse(
-            `expected ${least === 0 ? "at most " : ""}one partition with Verity=${role} and VerityMatchKey=${verityMatchKey ?? ""}, found ${found}`,
-            "define a data and a hash partition with the same VerityMatchKey=",
-          );
-      }
-    }
-  }
-}
-
-/** What mksquashfs knows, with its range of levels where it has one. */
-const squashfsLevels: Readonly<Record<string, number | undefined>> = {
-  gzip: 9,
-  lzo: 9,
-  zstd: 22,
-  lz4: undefined,
-  xz: undefined,
-  lzma: undefined,
-};
-
-function checkCompression(definition: PartitionDefinition, refuse: (message: string, hint?: string) => never): void {
-  const { compression = "", compressionLevel: level } = definition;
-  if (!Object.hasOwn(squashfsLevels, compression))
-    refuse(
-      `Compression=${compression}: squashfs does not know it`,
-      `use one of ${Object.keys(squashfsLevels).join(", ")}`,
-    );
-  const highest = squashfsLevels[compression];
-  if (level === undefined) return;
-  if (highest === undefined) refuse(`CompressionLevel=${level}: squashfs has no levels of ${compression}`);
-  else if (level < 1 || level > highest)
-    refuse(`CompressionLevel=${level}: ${compression} has levels from 1 to ${highest}`);
-}
-
-function fieldName(field: string): string {
-  return `${field.charAt(0).toUpperCase()}${field.slice(1)}`;
-}
-
-/**
- * Signature partitions need something that signs.
- * @throws ConfigError `verity-signer-missing`
- */
-export function checkSigner(definitions: readonly PartitionDefinition[], signer: Signer | undefined): void {
-  const index = definitions.findIndex(({ verity }) => verity === "signature");
-  const definition = definitions[index];
-  if (definition === undefined || signer !== undefined) return;
-  throw new ConfigError(`${describeDefinition(definition, index)}: Verity=signature needs a key that signs`, {
-    code: "verity-signer-missing",
-    hint: "set VerityKey= and VerityCertificate=, or make both with: imgtool genkey",
-    data: { index, type: definition.type, origin: definition.origin },
-  });
 }

@@ -38,7 +38,8 @@ export function describePartitions(parts: readonly Part[], rootHashes: ReadonlyM
       const rootHash = rootHashes.get(part);
       const uuids = rootHash === undefined ? undefined : verityPartitionUuids(rootHash);
       const { verity } = definition;
-      const uuid = (verity === "hash" || verity === "data" ? uuids?.[verity] : undefined) ?? identified.uuid;
+      const ofHash = verity === "hash" || verity === "data" ? uuids?.[verity] : undefined;
+      const uuid = (definition.uuid === undefined ? ofHash : undefined) ?? identified.uuid;
       return {
         number,
         type: identified.type.name,

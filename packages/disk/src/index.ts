@@ -3,6 +3,7 @@
  * @module
  */
 export { burnImage, type BurnOptions } from "./burn.ts";
+export { checkDefinitions, checkSigner, type LayoutOptions } from "./check-definitions.ts";
 export * from "./definitions.ts";
 export { checkCompression, type CompressionChoice } from "./filesystems/compression.ts";
 export * from "./filesystems/filesystem.ts";

@@ -9,13 +9,8 @@ import { dirname } from "node:path";
 import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
 import { prepareCopyBlocks } from "./copy-blocks.ts";
-import {
-  checkDefinitions,
-  checkSigner,
-  describeDefinition,
-  formatOf,
-  type PartitionDefinition,
-} from "./definitions.ts";
+import { checkDefinitions, checkSigner } from "./check-definitions.ts";
+import { describeDefinition, formatOf, verityBlocksOf, type PartitionDefinition } from "./definitions.ts";
 import { findFilesystem, prepareFilesystem } from "./filesystems/index.ts";
 import type { PreparedFilesystem } from "./filesystems/filesystem.ts";
 import { encodeGpt } from "./gpt.ts";
@@ -25,7 +20,7 @@ import { readPassphrases } from "./passphrases.ts";
 import { describePartitions, type DiskPartition } from "./describe-partitions.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
 import { partner, type Part } from "./part.ts";
-import { grain, minimumSize, planDisk } from "./plan.ts";
+import { type DiskPlan, grain, minimumSize, planDisk } from "./plan.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
@@ -44,8 +39,8 @@ export interface DiskOptions {
   readonly seed: string;
   /** By systemd's name: "x86-64", "arm64", … */
   readonly architecture: string;
-  /** 512 (default), 1024, 2048 or 4096. */
-  readonly sectorSize?: number;
+  /** 512, 1024, 2048 or 4096. Default 512; the blocks of hash trees have 4096 bytes only if it is not given. */
+  readonly sectorSize?: number | undefined;
   /** Seconds since 1970; times after it become it. */
   readonly sourceDateEpoch?: number | undefined;
   /** Signs root hashes; signature partitions need it. */
@@ -107,21 +102,15 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
  * @throws as makeDisk
  */
 export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
-  checkDefinitions(options.definitions);
+  checkDefinitions(options.definitions, options);
   checkSigner(options.definitions, options.veritySigner);
   const passphrases = readPassphrases(options.definitions, options.passphraseFile);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
     const one = identified[index] as IdentifiedPartition;
     const format = formatOf(definition);
-    if (format !== undefined && format !== "empty") findFilesystem(format);
     const minimized = definition.minimize !== undefined && definition.minimize !== "off";
     const last = options.last?.includes(one.type.designator ?? "") === true;
-    if (last && minimized)
-      throw new ConfigError(
-        `${describeDefinition(definition, index)}: Minimize= cannot be had for it: what goes there is known last`,
-        { code: "definition-invalid", hint: "set SizeMinBytes= and SizeMaxBytes=" },
-      );
     return {
       last,
       identified: one,
@@ -131,6 +120,7 @@ export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
       passphrase: passphrases.get(definition),
       lead: passphrases.has(definition) ? luksDataOffset : 0,
       prepared: undefined,
+      least: undefined,
       placement: { placed: false, offset: 0, size: 0 },
     };
   });
@@ -150,18 +140,9 @@ async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
 async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
   for (const [index, part] of parts.entries())
     if (part.minimized || part.definition.copyBlocks !== undefined)
-      part.prepared = await prepare(options, parts, index, undefined);
-  const plan = planDisk(
-    parts.map((part, index) => request(parts, part, index)),
-    options.size,
-    options.sectorSize,
-  );
-  for (const [index, part] of parts.entries()) {
-    part.placement = plan.placements[index] ?? part.placement;
-    // What is copied grows with its partition, which a hash tree covers whole.
-    if (part.placement.placed && !part.last && (!part.minimized || part.definition.copyBlocks !== undefined))
-      part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
-  }
+      part.prepared = await prepareSmallest(options, parts, index);
+  const plan = await planAndPrepare(options, parts);
+  for (const [index, part] of parts.entries()) warnOfSize(part, index, options.progress ?? silentProgress);
 
   using file = new SparseFile(options.output);
   file.setSize(plan.size);
@@ -174,8 +155,75 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   const rootHashes = await hashParts(options, parts);
   return {
     partitions: describePartitions(parts, rootHashes),
-    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan.size, rootHashes)),
+    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan, rootHashes)),
   };
+}
+
+/** Settles all sizes, and prepares what fills its partition. */
+async function planAndPrepare(options: DiskOptions, parts: readonly Part[]): Promise<DiskPlan> {
+  const plan = planDisk(
+    parts.map((part, index) => request(parts, part, index, options.sectorSize)),
+    options.size,
+    options.sectorSize,
+  );
+  for (const [index, part] of parts.entries()) part.placement = plan.placements[index] ?? part.placement;
+  if (growHashParts(parts, options.sectorSize)) return await planAndPrepare(options, parts);
+  for (const [index, part] of parts.entries()) {
+    // What is copied grows with its partition, which a hash tree covers whole, unless that is to be small.
+    const isSettled = part.minimized || partner(parts, part)?.minimized === true;
+    if (!part.placement.placed || part.last || (part.definition.copyBlocks === undefined ? part.minimized : isSettled))
+      continue;
+    try {
+      part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
+    } catch (error) {
+      // Once, or else the disk has no room for more.
+      const needed = part.least === undefined ? neededSize(part, error) : undefined;
+      if (needed === undefined) throw error;
+      part.least = needed;
+      return await planAndPrepare(options, parts);
+    }
+  }
+  return plan;
+}
+
+/** Whether hash partitions without a size turned out to be too small for their data; then they have a new least size. */
+function growHashParts(parts: readonly Part[], sectorSize: number | undefined): boolean {
+  let isAnyLarger = false;
+  for (const part of parts) {
+    const { definition, placement, minimized } = part;
+    const data = definition.verity === "hash" ? partner(parts, part) : undefined;
+    if (data === undefined || !data.placement.placed || !placement.placed) continue;
+    if (minimized || definition.sizeMin !== undefined) continue;
+    const dataSize = data.minimized ? (data.prepared?.size ?? 0) : data.placement.size;
+    const needed = veritySize(dataSize, verityBlocksOf(definition, sectorSize));
+    if (needed <= placement.size || needed > (definition.sizeMax ?? Infinity)) continue;
+    part.least = needed;
+    isAnyLarger = true;
+  }
+  return isAnyLarger;
+}
+
+/**
+ * Bytes of the partition that a read-only file system needs, where no size says otherwise. systemd-repart gives it
+ * 4096 bytes and a share of what is free, and fails where that is not enough.
+ */
+function neededSize({ definition, format, lead }: Part, error: unknown): number | undefined {
+  if (format === undefined || findFilesystem(format).writable || definition.sizeMin !== undefined) return undefined;
+  if (!(error instanceof ConfigError) || error.code !== "filesystem-full") return undefined;
+  const { needed } = error.data;
+  if (typeof needed !== "number" || needed + lead > (definition.sizeMax ?? Infinity)) return undefined;
+  return needed + lead;
+}
+
+/** As systemd-repart, what a partition needs counts for more than SizeMaxBytes=; a slot elsewhere may not be as large. */
+function warnOfSize({ definition, placement }: Part, index: number, progress: Progress): void {
+  const { sizeMax = Infinity, verity } = definition;
+  if (!placement.placed || placement.size <= sizeMax || verity === "signature") return;
+  const more = `${placement.size - sizeMax} bytes more than SizeMaxBytes=`;
+  progress.log(
+    "warning",
+    `${describeDefinition(definition, index)}: it has ${formatSize(placement.size)}, ${more}: its content or format needs them`,
+  );
 }
 
 /** Writes the content of these parts, and encrypts what is to be encrypted. */
@@ -195,7 +243,7 @@ async function writeParts(options: DiskOptions, parts: readonly Part[], file: Sp
 async function finish(
   options: DiskOptions,
   parts: readonly Part[],
-  size: number,
+  plan: DiskPlan,
   rootHashes: ReadonlyMap<Part, Uint8Array>,
 ): Promise<DiskResult> {
   for (const [index, part] of parts.entries())
@@ -211,7 +259,8 @@ async function finish(
   const partitions = describePartitions(parts, rootHashes);
   const regions = encodeGpt({
     diskUuid: disk,
-    size,
+    size: plan.size,
+    firstUsable: plan.firstUsable,
     ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
@@ -234,12 +283,27 @@ async function finish(
   )?.[1].der;
   return {
     path: options.output,
-    size,
+    size: plan.size,
     diskUuid: disk,
     ...(rootHash === undefined ? {} : { rootHash }),
     ...(rootHashSignature === undefined ? {} : { rootHashSignature }),
     partitions,
   };
+}
+
+/**
+ * As small as it can be. As systemd-repart: a file system fills the least that a partition of its format has,
+ * so that a hash tree covers that whole.
+ */
+async function prepareSmallest(
+  options: DiskOptions,
+  parts: readonly Part[],
+  index: number,
+): Promise<PreparedFilesystem | undefined> {
+  const prepared = await prepare(options, parts, index, undefined);
+  const { format } = parts[index] as Part;
+  const least = format === undefined ? 0 : findFilesystem(format).minimumSize;
+  return prepared === undefined || prepared.size >= least ? prepared : await prepare(options, parts, index, least);
 }
 
 async function prepare(
@@ -272,6 +336,11 @@ async function prepare(
     makeDirectories: definition.makeDirectories ?? [],
     makeSymlinks: definition.makeSymlinks ?? [],
     sourceDateEpoch: options.sourceDateEpoch,
+    onMissing: (source) =>
+      options.progress?.log(
+        "warning",
+        `${describeDefinition(definition, index)}: CopyFiles=${source}: it is not in the tree`,
+      ),
     signal: options.signal,
   });
   const uuid = fileSystemUuid(identified.uuid);
@@ -305,45 +374,46 @@ async function prepare(
   });
 }
 
-function request(parts: readonly Part[], part: Part, index: number): Parameters<typeof planDisk>[0][number] {
+function request(
+  parts: readonly Part[],
+  part: Part,
+  index: number,
+  sectorSize: number | undefined,
+): Parameters<typeof planDisk>[0][number] {
   const { definition, minimized } = part;
-  let content = part.prepared === undefined ? undefined : part.prepared.size + part.lead;
-  if (definition.verity === "hash" && minimized) {
-    const data = partner(parts, part);
-    if (data?.prepared === undefined)
+  const isContent = minimized || definition.copyBlocks !== undefined;
+  let content = isContent && part.prepared !== undefined ? part.prepared.size + part.lead : part.least;
+  const data = definition.verity === "hash" ? partner(parts, part) : undefined;
+  const blocks = verityBlocksOf(definition, sectorSize);
+  if (data !== undefined && minimized) {
+    if (data.prepared === undefined)
       throw new ConfigError(
         `${describeDefinition(definition, index)}: Minimize= needs it for the data partition, too`,
         { code: "definition-invalid" },
       );
-    content = veritySize(data.prepared.size);
+    content = veritySize(data.prepared.size, blocks);
   }
-  const minimum =
-    definition.verity === "signature"
-      ? veritySignatureSize
-      : minimumSize({
-          sizeMin: definition.sizeMin,
-          content,
-          format: leastOf(part),
-          minimized: minimized && content !== undefined,
-        });
-  // As systemd-repart: what a LUKS volume needs counts for more than SizeMaxBytes=.
-  const largest =
-    part.lead === 0 ? (definition.sizeMax ?? Infinity) : Math.max(minimum, definition.sizeMax ?? Infinity);
-  if (content !== undefined && definition.sizeMax !== undefined && content > definition.sizeMax)
-    throw new ConfigError(
-      `${describeDefinition(definition, index)}: its content has ${formatSize(content)}, ${content - definition.sizeMax} bytes more than SizeMaxBytes=${definition.sizeMax}`,
-      {
-        code: "filesystem-full",
-        data: { needed: content, size: definition.sizeMax, missing: content - definition.sizeMax },
-      },
-    );
+  // As systemd-repart: a hash tree has room for as much data as its partition may have.
+  const dataLimit = data?.definition.sizeMax;
+  const { designator } = part.identified.type;
+  const isSignature = definition.verity === "signature" || designator?.endsWith("-verity-sig") === true;
+  const isWritable =
+    (definition.verity ?? "off") === "off" && (part.format === undefined || findFilesystem(part.format).writable);
+  const minimum = isSignature
+    ? veritySignatureSize
+    : minimumSize({
+        sizeMin: definition.sizeMin ?? (dataLimit === undefined ? undefined : veritySize(dataLimit, blocks)),
+        content,
+        format: leastOf(part),
+        writable: isWritable && !(minimized && content !== undefined),
+      });
   return {
     name: part.identified.label,
     priority: definition.priority ?? 0,
     weight: definition.weight ?? 1000,
     paddingWeight: definition.paddingWeight ?? 0,
     minimum,
-    maximum: definition.verity === "signature" ? minimum : largest,
+    maximum: isSignature ? minimum : (definition.sizeMax ?? Infinity),
     paddingMinimum: definition.paddingMin ?? 0,
     paddingMaximum: definition.paddingMax ?? Infinity,
   };

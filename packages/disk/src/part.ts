@@ -16,6 +16,8 @@ export interface Part {
   /** Bytes of the partition before its content: the LUKS header. */
   readonly lead: number;
   prepared: PreparedFilesystem | undefined;
+  /** Bytes that it turned out to need. */
+  least: number | undefined;
   placement: Placement;
 }
 

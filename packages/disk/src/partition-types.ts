@@ -236,13 +236,15 @@ export function findPartitionType(text: string, architecture: string): Partition
     const uuid = plain.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
     return { name: uuid, uuid, designator: undefined, architecture: undefined };
   }
+  // With an architecture given, systemd-repart takes the secondary one's types for its own, too.
+  const name = text.replace(/^(root|usr)-secondary/, "$1");
   const match = partitionTypes.find(
     (type) =>
-      type.name === text ||
-      (type.designator === text && (type.architecture === undefined || type.architecture === architecture)),
+      type.name === name ||
+      (type.designator === name && (type.architecture === undefined || type.architecture === architecture)),
   );
   if (match !== undefined) return match;
-  if (partitionTypes.some((type) => type.designator === text)) {
+  if (partitionTypes.some((type) => type.designator === name)) {
     throw new ConfigError(`partition type "${text}": no such type for the architecture "${architecture}"`, {
       code: "partition-type-unknown",
       hint: `architectures: ${partitionArchitectures.join(", ")}`,

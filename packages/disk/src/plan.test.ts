@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { PartitionDefinition } from "./definitions.ts";
 import { makeDisk } from "./make-disk.ts";
-import { firstOffset, grain, minimumSize, planDisk, type SizeRequest } from "./plan.ts";
+import { grain, minimumSize, planDisk, type SizeRequest } from "./plan.ts";
 
 interface Golden {
   readonly definitions: readonly PartitionDefinition[];
@@ -70,7 +70,7 @@ function faults(requests: readonly SizeRequest[], size: number): string[] {
     return error instanceof ConfigError && error.code === "disk-too-small" ? [] : [String(error)];
   }
   const found: string[] = [];
-  let end = firstOffset;
+  let end = plan.firstUsable;
   for (const [index, { placed, offset, size }] of plan.placements.entries()) {
     const { minimum, maximum, priority } = requests[index] as SizeRequest;
     if (!placed) {
@@ -96,10 +96,10 @@ test("partitions are in order, on the grain, within their limits and within the 
 });
 
 test("the least size follows content, format and configuration", () => {
-  const none = { sizeMin: undefined, content: undefined, format: undefined, minimized: false };
+  const none = { sizeMin: undefined, content: undefined, format: undefined, writable: true };
   expect(minimumSize(none)).toBe(10 * 1024 ** 2);
   expect(minimumSize({ ...none, sizeMin: 5000 })).toBe(8192);
   expect(minimumSize({ ...none, format: 32 * 1024 ** 2 })).toBe(32 * 1024 ** 2);
-  expect(minimumSize({ ...none, content: 5000, minimized: true })).toBe(8192);
-  expect(minimumSize({ ...none, content: 5000, sizeMin: 65_536, minimized: true })).toBe(65_536);
+  expect(minimumSize({ ...none, content: 5000, writable: false })).toBe(8192);
+  expect(minimumSize({ ...none, content: 5000, sizeMin: 65_536, writable: false })).toBe(65_536);
 });

@@ -1,6 +1,7 @@
 /**
  * Where partitions go and how large they become: systemd-repart(8)'s arithmetic for an empty disk, so
- * that the same definitions give the same offsets. 4 KiB grain, first partition at 1 MiB.
+ * that the same definitions give the same offsets. 4 KiB grain, first partition at 1 MiB; on disks too small
+ * for that, behind the table.
  * @module
  */
 import { ConfigError, formatSize } from "@imgtool/core";
@@ -9,8 +10,10 @@ import { gptTailSize } from "./gpt.ts";
 /** Sizes and offsets are multiples of this. */
 export const grain = 4096;
 /** Where the first partition begins. */
-export const firstOffset: number = 1024 ** 2;
-/** What a partition gets without SizeMinBytes=. */
+const firstOffset: number = 1024 ** 2;
+/** Disks of at most so many bytes are not aligned to 1 MiB (libfdisk). */
+const largestUnaligned: number = 4 * 1024 ** 2;
+/** What a partition gets without SizeMinBytes=, where something may be written to it. */
 const defaultMinimum: number = 10 * 1024 ** 2;
 const tailReserve = 20 * 1024;
 
@@ -38,23 +41,24 @@ export interface Placement {
 export interface DiskPlan {
   /** Bytes of the disk. */
   readonly size: number;
+  /** The first byte that a partition may have. */
+  readonly firstUsable: number;
   /** One for each request, in order. */
   readonly placements: readonly Placement[];
 }
 
-/** The least size of a partition: its content, its file system's minimum, SizeMinBytes= or 10 MiB. */
+/** The least size of a partition: its content, its file system's minimum, SizeMinBytes= or the default. */
 export function minimumSize(request: {
   readonly sizeMin: number | undefined;
   /** Bytes of what goes in, where it is made already. */
   readonly content: number | undefined;
   /** The format's own minimum. */
   readonly format: number | undefined;
-  readonly minimized: boolean;
+  /** Whether what is in it can change: only then there is room for it by default. */
+  readonly writable: boolean;
 }): number {
-  const needed =
-    request.content === undefined ? Math.max(grain, roundUp(request.format ?? grain)) : roundUp(request.content);
-  const configured = request.sizeMin ?? (request.minimized ? 0 : defaultMinimum);
-  return Math.max(roundUp(configured), needed);
+  const configured = request.sizeMin ?? (request.writable ? defaultMinimum : 0);
+  return Math.max(grain, ...[configured, request.content ?? 0, request.format ?? 0].map(roundUp));
 }
 
 /** Rounds up to the grain. */
@@ -74,11 +78,16 @@ export function planDisk(requests: readonly SizeRequest[], size?: number, sector
   let active = requests.map((_, index) => index);
   const need = (index: number): number => {
     const request = requests[index];
-    return request === undefined ? 0 : Math.min(request.minimum, request.maximum) + request.paddingMinimum;
+    return request === undefined ? 0 : request.minimum + request.paddingMinimum;
   };
   const sum = (): number => active.reduce((total, index) => total + need(index), 0);
   const whole = size ?? firstOffset + sum() + tailReserve;
-  const span = roundDown(whole - gptTailSize(sectorSize)) - firstOffset;
+  const tailSize = gptTailSize(sectorSize);
+  const isAligned = whole > largestUnaligned;
+  // The protective record and the header have a sector each, and the entries are as large as at the end.
+  const firstUsable = isAligned ? firstOffset : tailSize + sectorSize;
+  const first = isAligned ? firstOffset : roundUp(firstUsable);
+  const span = roundDown(whole - tailSize) - first;
   while (sum() > span) {
     const worst = Math.max(...active.map((index) => requests[index]?.priority ?? 0));
     if (active.length === 0 || worst <= 0)
@@ -99,13 +108,13 @@ export function planDisk(requests: readonly SizeRequest[], size?: number, sector
     span,
   );
   const placements: Placement[] = requests.map(() => ({ placed: false, offset: 0, size: 0 }));
-  let offset = firstOffset;
+  let offset = first;
   for (const [position, index] of active.entries()) {
     const { size = 0, padding = 0 } = sizes[position] ?? {};
     placements[index] = { placed: true, offset, size };
     offset += size + padding;
   }
-  return { size: whole, placements };
+  return { size: whole, firstUsable, placements };
 }
 
 interface Share {
@@ -120,8 +129,9 @@ function distribute(requests: readonly SizeRequest[], whole: number): { size: nu
   const shares: Share[] = requests.flatMap((request) => [
     {
       weight: request.weight,
-      minimum: Math.min(request.minimum, request.maximum),
-      maximum: request.maximum,
+      minimum: request.minimum,
+      // As systemd-repart: what a partition needs counts for more than SizeMaxBytes=.
+      maximum: Math.max(request.minimum, request.maximum),
       size: undefined,
     },
     {

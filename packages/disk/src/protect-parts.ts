@@ -1,7 +1,7 @@
 /** What protects partitions once their content is on the disk: LUKS2, hash trees, signatures of root hashes. */
 import type { Signer } from "@imgtool/cms";
 import { ConfigError, type Progress } from "@imgtool/core";
-import { describeDefinition } from "./definitions.ts";
+import { describeDefinition, verityBlocksOf } from "./definitions.ts";
 import { luksUuid, veritySalt, verityUuid } from "./identifiers.ts";
 import { encryptFile, formatLuks, luksLabelLimit, luksSectorSize } from "./luks/index.ts";
 import { partner, type Part } from "./part.ts";
@@ -17,6 +17,8 @@ export interface ProtectOptions {
   readonly seed: string;
   /** Default: "derived". */
   readonly encryptionKeys?: "derived" | "random";
+  /** Bytes of the disk's sectors, where they are asked for. */
+  readonly sectorSize?: number | undefined;
   readonly progress?: Progress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -56,7 +58,8 @@ export async function hashParts(options: ProtectOptions, parts: readonly Part[])
     const data = partner(parts, part);
     if (data?.prepared === undefined || !data.placement.placed) continue;
     const dataSize = data.prepared.size;
-    const needed = veritySize(dataSize);
+    const blockSizes = verityBlocksOf(part.definition, options.sectorSize);
+    const needed = veritySize(dataSize, blockSizes);
     if (needed > part.placement.size)
       throw new ConfigError(
         `${describeDefinition(part.definition, index)}: the hash tree needs ${needed} bytes, ${needed - part.placement.size} more than the ${part.placement.size} there are`,
@@ -74,6 +77,7 @@ export async function hashParts(options: ProtectOptions, parts: readonly Part[])
       outputOffset: part.placement.offset,
       uuid: verityUuid(options.seed),
       salt: veritySalt(options.seed),
+      blockSizes,
       progress: options.progress,
       signal: options.signal,
     });

@@ -18,15 +18,17 @@ PaddingMinBytes=1M
 PaddingMaxBytes=2M
 Format=erofs
 CopyFiles=/
-CopyFiles=/etc:/usr/etc \\
-  /opt
-ExcludeFiles=/boot/ /efi/
+CopyFiles=/etc:/usr/with blank\\x41\\xc3\\xa9
+CopyFiles=/opt
+ExcludeFiles=/boot/ \\
+  /efi/
 ExcludeFilesTarget=/x
 MakeSymlinks=/bin:usr/bin /a:/b:c
 VolumeLabel=volume
 Subvolumes=/home /var/log:ro
 DefaultSubvolume=/home
 VerityDataBlockSizeBytes=4096
+VerityHashBlockSizeBytes=1K
 MakeDirectories=/a /b
 Verity=data
 VerityMatchKey=key
@@ -54,9 +56,9 @@ SplitName=-
       paddingMax: 2 * 1024 ** 2,
       format: "erofs",
       copyFiles: [
-        { source: "/", target: "/" },
-        { source: "/etc", target: "/usr/etc" },
-        { source: "/opt", target: "/opt" },
+        { source: "/", target: "/", optional: "told" },
+        { source: "/etc", target: "/usr/with blankAé", optional: "told" },
+        { source: "/opt", target: "/opt", optional: "told" },
       ],
       excludeFiles: ["/boot/", "/efi/"],
       excludeFilesTarget: ["/x"],
@@ -73,6 +75,8 @@ SplitName=-
       makeDirectories: ["/a", "/b"],
       verity: "data",
       verityMatchKey: "key",
+      verityDataBlockSize: 4096,
+      verityHashBlockSize: 1024,
       minimize: "best",
       flags: 0x1000000000000001n,
       readOnly: true,
@@ -85,7 +89,7 @@ SplitName=-
 
 test("lists are cleared by an empty value", () => {
   const { definition } = parseDefinition("[Partition]\nType=root\nCopyFiles=/\nCopyFiles=\nCopyFiles=/usr\n", "x");
-  expect(definition.copyFiles).toEqual([{ source: "/usr", target: "/usr" }]);
+  expect(definition.copyFiles).toEqual([{ source: "/usr", target: "/usr", optional: "told" }]);
 });
 
 test("a compression that nobody uses is said", () => {
@@ -96,7 +100,7 @@ test("a compression that nobody uses is said", () => {
   });
   expect(parseDefinition(`${text}squashfs\n`, "p").warnings).toEqual([]);
   expect(parseDefinition(`${text}ext4\n`, "p").warnings.map(({ message }) => message)).toEqual([
-    "p: Compression= has no effect: of imgtool's formats only squashfs compresses",
+    "p: Compression= has no effect: of imgtool's formats only squashfs and btrfs compress",
   ]);
 });
 
@@ -119,7 +123,6 @@ test.each([
   ["[Partition]\nType=root\nCopyBlocks=auto", "x:3: CopyBlocks=auto: this copies the running system"],
   ["[Partition]\nType=root\nSubvolumes=/a:rw", "expected PATH or PATH:ro"],
   ["[Partition]\nType=root\nMakeSymlinks=/a", "expected PATH:TARGET"],
-  ["[Partition]\nType=root\nVerityHashBlockSizeBytes=512", "4096-byte blocks only"],
   ["[Partition]\nType=root\nVerityDataBlockSizeBytes=5", "expected one of 512, 1024"],
   ["[Partition]\nType=root\nWeight=-1", "x:3: Weight=-1: expected a whole number"],
   ["[Partition]\nType=root\nSizeMinBytes=big", "x:3: SizeMinBytes=big: not a size"],

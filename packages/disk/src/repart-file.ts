@@ -3,9 +3,10 @@
  * on are errors, not silence: an image without the encryption that was asked for would be a surprise.
  * @module
  */
-import { ConfigError, parseSize, isUuid } from "@imgtool/core";
+import { ConfigError, parseSize, isUuid, splitWords } from "@imgtool/core";
 import type { CopyFiles, MakeSymlink, PartitionDefinition, Subvolume } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
+import { Problems } from "./problems.ts";
 
 export interface RepartWarning {
   /** With file and line. */
@@ -52,20 +53,42 @@ function integer(minimum: number, maximum: number): (value: string) => number {
 }
 
 // As systemd-repart: a minimum is rounded down to the grain, a maximum up.
-const sizeDown = (value: string): number => Math.floor(parseSize(value) / 4096) * 4096;
-const sizeUp = (value: string): number => Math.ceil(parseSize(value) / 4096) * 4096;
-const words = (value: string): string[] => value.split(/\s+/).filter(Boolean);
+const sizeDown = (value: string): number => Math.floor(sumOfSizes(value) / 4096) * 4096;
+const sizeUp = (value: string): number => Math.ceil(sumOfSizes(value) / 4096) * 4096;
+const words = (value: string): string[] => splitWords(value, " \t");
 const weight = integer(0, 1_000_000);
+
+/** `1G 512M`: sizes that are added, of falling units. */
+function sumOfSizes(value: string): number {
+  const terms = value.match(/[\d.]+\s*[A-Za-z]*/g) ?? [value];
+  if (terms.join("").replace(/\s/g, "") !== value.replace(/\s/g, "")) return parseSize(value);
+  const units = terms.map((term) => parseSize(term.replace(/^[\d.]+/, "1")));
+  if (units.some((unit, i) => i > 0 && unit >= (units[i - 1] ?? 0)))
+    throw new Error("expected sizes of falling units: 1G 512M");
+  return terms.reduce((sum, term) => sum + parseSize(term), 0);
+}
 
 function absolute(path: string): string {
   if (!path.startsWith("/")) throw new Error("expected an absolute path");
   return path;
 }
 
+/** One rule: blanks are part of its names, which may have escapes as C's strings have them. */
 function copyRule(value: string): CopyFiles {
-  const [source = "", target = source, ...rest] = value.split(":");
+  const [source = "", target = source, ...rest] = value.split(":").map(unescape);
   if (rest.length > 0) throw new Error("expected SOURCE or SOURCE:TARGET");
-  return { source: absolute(source), target: absolute(target) };
+  return { source: absolute(source), target: absolute(target), optional: "told" };
+}
+
+const escapes: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", s: " ", "\\": "\\", '"': '"', "'": "'" };
+
+/** What systemd's cunescape() knows of what names may need; `\x` gives a byte, several a character of UTF-8. */
+function unescape(text: string): string {
+  return text.replaceAll(/((?:\\x[0-9a-f]{2})+)|\\(.?)/gi, (whole, bytes: string | undefined, letter: string) => {
+    const known = bytes === undefined ? escapes[letter] : Buffer.from(bytes.replaceAll(/\\x/gi, ""), "hex").toString();
+    if (known === undefined || /[\0\u{FFFD}]/u.test(known)) throw new Error(`${whole} is no escape that is known`);
+    return known;
+  });
 }
 
 function symlinkRule(value: string): MakeSymlink {
@@ -86,11 +109,13 @@ function copyBlocks(value: string): string {
   return absolute(value);
 }
 
-const blockSizes = ["512", "1024", "2048", "4096"];
+const blockSizes: readonly number[] = [512, 1024, 2048, 4096];
 
-function blockSize(value: string): void {
-  if (!blockSizes.includes(value)) throw new Error(`expected one of ${blockSizes.join(", ")}`);
-  if (value !== "4096") throw new Error("imgtool makes hash trees of 4096-byte blocks only");
+/** Of a hash tree, in bytes. */
+function blockSize(value: string): number {
+  const size = sumOfSizes(value);
+  if (!blockSizes.includes(size)) throw new Error(`expected one of ${blockSizes.join(", ")}`);
+  return size;
 }
 
 function encryption(value: string): "off" | "key-file" {
@@ -120,7 +145,7 @@ const fields: Readonly<Record<string, Setter>> = {
   Format: (draft, value) => (draft.format = value),
   VolumeLabel: (draft, value) => (draft.volumeLabel = value),
   CopyBlocks: (draft, value) => (draft.copyBlocks = copyBlocks(value)),
-  CopyFiles: (draft, value) => (draft.copyFiles = [...(draft.copyFiles ?? []), ...words(value).map(copyRule)]),
+  CopyFiles: (draft, value) => (draft.copyFiles = [...(draft.copyFiles ?? []), copyRule(value)]),
   ExcludeFiles: (draft, value) => (draft.excludeFiles = [...(draft.excludeFiles ?? []), ...words(value).map(absolute)]),
   ExcludeFilesTarget: (draft, value) =>
     (draft.excludeFilesTarget = [...(draft.excludeFilesTarget ?? []), ...words(value).map(absolute)]),
@@ -134,8 +159,8 @@ const fields: Readonly<Record<string, Setter>> = {
   Compression: (draft, value) => (draft.compression = value),
   CompressionLevel: (draft, value) => (draft.compressionLevel = integer(0, 22)(value)),
   VerityMatchKey: (draft, value) => (draft.verityMatchKey = value),
-  VerityDataBlockSizeBytes: (_draft, value) => blockSize(value),
-  VerityHashBlockSizeBytes: (_draft, value) => blockSize(value),
+  VerityDataBlockSizeBytes: (draft, value) => (draft.verityDataBlockSize = blockSize(value)),
+  VerityHashBlockSizeBytes: (draft, value) => (draft.verityHashBlockSize = blockSize(value)),
   Encrypt: (draft, value) => (draft.encrypt = encryption(value)),
   KeyFile: (draft, value) => (draft.keyFile = absolute(value)),
   Minimize(draft, value) {
@@ -143,8 +168,7 @@ const fields: Readonly<Record<string, Setter>> = {
     else draft.minimize = boolean(value) ? "best" : "off";
   },
   Flags(draft, value) {
-    if (!/^(?:0x[0-9a-f]{1,16}|0b[01]{1,64}|\d{1,19})$/i.test(value)) throw new Error("expected a number of 64 bits");
-    draft.flags = BigInt(value);
+    draft.flags = flagBits(value);
   },
   ReadOnly: (draft, value) => (draft.readOnly = boolean(value)),
   NoAuto: (draft, value) => (draft.noAuto = boolean(value)),
@@ -152,6 +176,14 @@ const fields: Readonly<Record<string, Setter>> = {
   SupplementFor: (draft, value) => (draft.supplementFor = value),
   SplitName: (draft, value) => (draft.splitName = value),
 };
+
+/** A number in the forms of systemd: hexadecimal, octal (0o17 or 017), binary, decimal. Bits below 48 are nobody's but the firmware's. */
+function flagBits(value: string): bigint {
+  const isNumber = /^(?:0x[0-9a-f]+|0o?[0-7]+|0b[01]+|[1-9]\d*|0)$/i.test(value);
+  const bits = isNumber ? BigInt(value.replace(/^0(?=[0-7])/, "0o")) : -1n;
+  if (bits < 0n || bits >= 1n << 64n) throw new Error("expected a number of 64 bits");
+  return bits;
+}
 
 /** Fields that say something about later changes only, or whose meaning imgtool's output already has. */
 const ignored = new Set(["EncryptedVolume", "FactoryReset", "MountPoint"]);
@@ -167,26 +199,32 @@ const unsupported = new Set(["TPM2PCRs"]);
  */
 export function parseDefinition(text: string, file: string, options: ParseDefinitionOptions = {}): ParsedDefinition {
   const draft: Draft = { origin: file };
-  const warnings = [{ text, file }, ...(options.dropIns ?? [])].flatMap((source) => readFields(draft, source, options));
+  const problems = new Problems();
+  const warnings = [{ text, file }, ...(options.dropIns ?? [])].flatMap((source) =>
+    readFields(draft, source, options, problems),
+  );
+  problems.throwAny();
   const { type } = draft;
   if (type === undefined)
     throw new ConfigError(`${file}: the section [Partition] has no Type=`, {
       code: "definition-invalid",
       data: { file },
     });
-  if (draft.compression !== undefined && draft.format !== "squashfs")
+  // what a file system that can compress cannot do is an error later on: checkCompression()
+  if (draft.compression !== undefined && !["squashfs", "btrfs", "erofs"].includes(draft.format ?? ""))
     warnings.push({
-      message: `${file}: Compression= has no effect: of imgtool's formats only squashfs compresses`,
+      message: `${file}: Compression= has no effect: of imgtool's formats only squashfs and btrfs compress`,
       line: 1,
     });
   return { definition: { ...draft, type }, warnings };
 }
 
-/** Puts a file's fields into the draft. */
+/** Puts a file's fields into the draft, and what is wrong with their values into `problems`. */
 function readFields(
   draft: Draft,
   { text, file }: { readonly text: string; readonly file: string },
   options: ParseDefinitionOptions,
+  problems: Problems,
 ): RepartWarning[] {
   const warnings: RepartWarning[] = [];
   let section: string | undefined;
@@ -212,15 +250,20 @@ function readFields(
     const name = content.slice(0, equals).trim();
     const value = content.slice(equals + 1).trim();
     const set = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    if (set !== undefined && value === "") {
+    if (name === "Label" && value === "") {
+      // Not taken back: a partition without a name.
+      draft.label = "";
+    } else if (set !== undefined && value === "") {
       // As in all of systemd's files, an empty value takes back what was set before.
       delete draft[draftKey(name)];
     } else if (set !== undefined) {
-      try {
-        set(draft, options.expand?.(value, name) ?? value);
-      } catch (error) {
-        refuse(`${name}=${value}: ${error instanceof Error ? error.message : String(error)}`);
-      }
+      problems.attempt(() => {
+        try {
+          set(draft, options.expand?.(value, name) ?? value);
+        } catch (error) {
+          refuse(`${name}=${value}: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      });
     } else if (ignored.has(name)) warn(`${name}= has no effect here`);
     else if (unsupported.has(name)) {
       if (!/^(?:|off|no)$/.test(value)) refuse(`${name}=${value}: imgtool cannot do this`);

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
 import type { PartitionDefinition } from "./definitions.ts";
 import { parseDefinition, type ParseDefinitionOptions, type RepartWarning } from "./repart-file.ts";
+import { Problems } from "./problems.ts";
 import { mergeSupplements } from "./supplement.ts";
 
 export interface ReadDefinitionsResult {
@@ -17,7 +18,7 @@ export interface ReadDefinitionsResult {
 }
 
 /**
- * Reads all definitions of the folders.
+ * Reads all definitions of the folders. What is wrong with several files is said at once.
  * @throws ConfigError `definition-invalid` with file and line
  */
 export async function readDefinitions(
@@ -26,12 +27,17 @@ export async function readDefinitions(
 ): Promise<ReadDefinitionsResult> {
   const definitions: PartitionDefinition[] = [];
   const warnings: RepartWarning[] = [];
+  const problems = new Problems();
   for (const [name, source] of await readConfigs(folders)) {
     const dropIns = await readConfigs(folders.map((folder) => join(folder, `${name}.d`)));
-    const parsed = parseDefinition(source.text, source.file, { ...options, dropIns: [...dropIns.values()] });
+    const parsed = problems.attempt(() =>
+      parseDefinition(source.text, source.file, { ...options, dropIns: [...dropIns.values()] }),
+    );
+    if (parsed === undefined) continue;
     definitions.push(parsed.definition);
     warnings.push(...parsed.warnings);
   }
+  problems.throwAny();
   return { definitions: mergeSupplements(definitions), warnings };
 }
 

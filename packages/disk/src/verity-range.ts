@@ -11,13 +11,16 @@
 import { hash } from "node:crypto";
 import { readvSync, writeSync } from "node:fs";
 import { FormatError } from "@imgtool/core";
-import { verityBlockSize, verityDigestSize } from "./verity.ts";
+import { verityDigestSize, type VerityBlockSizes } from "./verity.ts";
 
 /** Data blocks of one hash block. */
-export const blocksPerHashBlock: number = verityBlockSize / verityDigestSize;
-/** Data blocks per read: 1 MiB. */
-const batch = 2 * blocksPerHashBlock;
-const zeros = Buffer.alloc(verityBlockSize);
+export function blocksPerHashBlock(sizes: VerityBlockSizes): number {
+  return sizes.hash / verityDigestSize;
+}
+
+/** Bytes per read, in no more blocks than one scattering read takes (IOV_MAX): whole hash blocks in any case. */
+const batchBytes = 1024 ** 2;
+const mostBlocks = 1024;
 
 export interface VerityRangeTarget {
   /** File descriptor and byte the data begins at. */
@@ -29,19 +32,24 @@ export interface VerityRangeTarget {
   readonly tree: number;
   readonly levelOffset: number;
   readonly salt: Uint8Array;
+  readonly blockSizes: VerityBlockSizes;
 }
 
 export class VerityRangeHasher {
   readonly #target: VerityRangeTarget;
   readonly #salted: Buffer[] = [];
   readonly #blocks: Buffer[] = [];
+  readonly #zeros: Buffer;
   readonly #zeroDigest: string;
-  readonly #output: Buffer = Buffer.alloc(batch * verityDigestSize);
+  readonly #output: Buffer;
 
   constructor(target: VerityRangeTarget) {
     this.#target = target;
-    const { salt } = target;
-    const stride = salt.length + verityBlockSize;
+    const { salt, blockSizes } = target;
+    const batch = Math.min(batchBytes / blockSizes.data, mostBlocks);
+    this.#output = Buffer.alloc(batch * verityDigestSize);
+    this.#zeros = Buffer.alloc(blockSizes.data);
+    const stride = salt.length + blockSizes.data;
     const whole = Buffer.alloc(batch * stride);
     for (let index = 0; index < batch; index++) {
       const salted = whole.subarray(index * stride, (index + 1) * stride);
@@ -49,38 +57,40 @@ export class VerityRangeHasher {
       this.#salted.push(salted);
       this.#blocks.push(salted.subarray(salt.length));
     }
-    this.#zeroDigest = hash("sha256", Buffer.concat([salt, zeros]), "binary");
+    this.#zeroDigest = hash("sha256", Buffer.concat([salt, this.#zeros]), "binary");
   }
 
   /** Hashes blocks `first` to `first + count` and writes their hash blocks; `first` begins a hash block. */
   hash(first: number, count: number): void {
     const end = Math.min(first + count, this.#target.dataBlocks);
+    const batch = this.#blocks.length;
     for (let block = first; block < end; block += batch) this.#hashBatch(block, Math.min(batch, end - block));
   }
 
   #hashBatch(first: number, count: number): void {
-    const { data, dataOffset, tree, levelOffset } = this.#target;
-    const wanted = count * verityBlockSize;
+    const { data, dataOffset, tree, levelOffset, blockSizes } = this.#target;
+    const wanted = count * blockSizes.data;
     const read = readvSync(
       data,
-      count === batch ? this.#blocks : this.#blocks.slice(0, count),
-      dataOffset + first * verityBlockSize,
+      count === this.#blocks.length ? this.#blocks : this.#blocks.slice(0, count),
+      dataOffset + first * blockSizes.data,
     );
     // A read of a regular file is only short at its end.
     if (read !== wanted)
       throw new FormatError(`the data of a hash tree ends early: expected ${wanted} bytes, found ${read}`, {
         code: "verity-data-short",
-        data: { offset: dataOffset + first * verityBlockSize, expected: wanted, found: read },
+        data: { offset: dataOffset + first * blockSizes.data, expected: wanted, found: read },
       });
     for (let index = 0; index < count; index++) {
       const block = this.#blocks[index] as Buffer;
       const digest =
-        block.compare(zeros) === 0 ? this.#zeroDigest : hash("sha256", this.#salted[index] as Buffer, "binary");
+        block.compare(this.#zeros) === 0 ? this.#zeroDigest : hash("sha256", this.#salted[index] as Buffer, "binary");
       this.#output.write(digest, index * verityDigestSize, verityDigestSize, "latin1");
     }
-    const length = Math.ceil(count / blocksPerHashBlock) * verityBlockSize;
+    const perBlock = blocksPerHashBlock(blockSizes);
+    const length = Math.ceil(count / perBlock) * blockSizes.hash;
     this.#output.fill(0, count * verityDigestSize, length);
-    const position = levelOffset + (first / blocksPerHashBlock) * verityBlockSize;
+    const position = levelOffset + (first / perBlock) * blockSizes.hash;
     for (let at = 0; at < length;) at += writeSync(tree, this.#output, at, length - at, position + at);
   }
 }

@@ -104,7 +104,7 @@ test("data that ends early is an error in a thread, too", async () => {
 });
 
 test("superblocks read back, and anything else is refused", () => {
-  const superblock = { uuid, salt, dataBlocks: 123_456_789 };
+  const superblock = { uuid, salt, dataBlocks: 123_456_789, blockSizes: { data: 1024, hash: 4096 } };
   expect(decodeVeritySuperblock(encodeVeritySuperblock(superblock))).toEqual(superblock);
   const bytes = encodeVeritySuperblock(superblock);
   for (const at of [0, 8, 12, 32, 64, 68]) {

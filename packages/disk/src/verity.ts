@@ -11,11 +11,18 @@
 import { FormatError, formatUuid, parseUuid } from "@imgtool/core";
 import { sha256 } from "@noble/hashes/sha2.js";
 
-/** Bytes of a data or hash block. */
+/** Bytes of a data or hash block, where nothing else is asked for. */
 export const verityBlockSize = 4096;
+
+/** Bytes of the blocks: powers of two from 512 to 4096. */
+export interface VerityBlockSizes {
+  readonly data: number;
+  readonly hash: number;
+}
+
+export const verityBlockSizes: VerityBlockSizes = { data: verityBlockSize, hash: verityBlockSize };
 /** Bytes of a SHA-256 digest. */
 export const verityDigestSize = 32;
-const digestsPerBlock = verityBlockSize / verityDigestSize;
 const signature = "verity\0\0";
 
 /** SHA-256 of the bytes given: salt and block already joined. */
@@ -25,14 +32,17 @@ export interface VeritySuperblock {
   readonly uuid: string;
   /** Up to 256 bytes. */
   readonly salt: Uint8Array;
-  /** Number of 4096-byte data blocks. */
+  /** Number of data blocks. */
   readonly dataBlocks: number;
+  /** Default: 4096 bytes. */
+  readonly blockSizes?: VerityBlockSizes;
 }
 
-/** The 4096 bytes that begin a hash partition. */
+/** The hash block that begin a hash partition. */
 export function encodeVeritySuperblock(superblock: VeritySuperblock): Uint8Array<ArrayBuffer> {
   if (superblock.salt.length > 256) throw new RangeError(`a salt has at most 256 bytes, not ${superblock.salt.length}`);
-  const bytes = new Uint8Array(verityBlockSize);
+  const { blockSizes = verityBlockSizes } = superblock;
+  const bytes = new Uint8Array(blockSizes.hash);
   const view = new DataView(bytes.buffer);
   const text = new TextEncoder();
   bytes.set(text.encode(signature));
@@ -40,8 +50,8 @@ export function encodeVeritySuperblock(superblock: VeritySuperblock): Uint8Array
   view.setUint32(12, 1, true);
   bytes.set(parseUuid(superblock.uuid), 16);
   bytes.set(text.encode("sha256"), 32);
-  view.setUint32(64, verityBlockSize, true);
-  view.setUint32(68, verityBlockSize, true);
+  view.setUint32(64, blockSizes.data, true);
+  view.setUint32(68, blockSizes.hash, true);
   view.setBigUint64(72, BigInt(superblock.dataBlocks), true);
   view.setUint16(80, superblock.salt.length, true);
   bytes.set(superblock.salt, 88);
@@ -70,16 +80,18 @@ export function decodeVeritySuperblock(bytes: Uint8Array): VeritySuperblock {
   check("version", 1, view.getUint32(8, true));
   check("hash type", 1, view.getUint32(12, true));
   check("algorithm", "sha256", latin.decode(bytes.subarray(32, 64)).replace(/\0.*$/s, ""));
-  check("data block size", verityBlockSize, view.getUint32(64, true));
-  check("hash block size", verityBlockSize, view.getUint32(68, true));
+  const blockSizes = { data: view.getUint32(64, true), hash: view.getUint32(68, true) };
+  for (const [name, size] of Object.entries(blockSizes))
+    if (![512, 1024, 2048, 4096].includes(size)) refuse(`${name} block size`, "512, 1024, 2048 or 4096", size);
   const dataBlocks = Number(view.getBigUint64(72, true));
   const saltSize = view.getUint16(80, true);
   if (saltSize > 256) refuse("salt size", "at most 256", saltSize);
-  if (!Number.isSafeInteger(dataBlocks * verityBlockSize)) refuse("data blocks", "at most 2^41", dataBlocks);
+  if (!Number.isSafeInteger(dataBlocks * blockSizes.data)) refuse("data blocks", "at most 2^41", dataBlocks);
   return {
     uuid: formatUuid(bytes.subarray(16, 32)),
     salt: Uint8Array.from(bytes.subarray(88, 88 + saltSize)),
     dataBlocks,
+    blockSizes,
   };
 }
 
@@ -97,23 +109,23 @@ export interface VerityLayout {
   readonly size: number;
 }
 
-/** The shape of the hash tree over so many data blocks. */
-export function verityLayout(dataBlocks: number): VerityLayout {
+/** The shape of the hash tree over so many data blocks, with hash blocks of so many bytes. */
+export function verityLayout(dataBlocks: number, hashBlockSize: number = verityBlockSize): VerityLayout {
   if (!Number.isSafeInteger(dataBlocks) || dataBlocks < 1)
     throw new RangeError(`a hash tree needs at least one data block, not ${dataBlocks}`);
   const counts: number[] = [];
   let blocks = dataBlocks;
   // One data block still gets a level: its root hash is the digest of a hash block only when there are more.
   while (blocks > 1) {
-    blocks = Math.ceil(blocks / digestsPerBlock);
+    blocks = Math.ceil(blocks / (hashBlockSize / verityDigestSize));
     counts.push(blocks);
   }
-  let offset = verityBlockSize;
+  let offset = hashBlockSize;
   const levels: VerityLevel[] = Array.from({ length: counts.length });
   for (let level = counts.length - 1; level >= 0; level--) {
     const blocks = counts[level] ?? 0;
     levels[level] = { blocks, offset };
-    offset += blocks * verityBlockSize;
+    offset += blocks * hashBlockSize;
   }
   return { levels, size: offset };
 }
@@ -125,6 +137,8 @@ export interface VerityTreeOptions {
   readonly dataBlocks: number;
   readonly salt: Uint8Array;
   readonly write: VerityWrite;
+  /** Default: 4096 bytes. */
+  readonly blockSizes?: VerityBlockSizes;
   /** Default: SHA-256 of @noble/hashes. */
   readonly hash?: HashFunction;
 }
@@ -137,7 +151,9 @@ export class VerityTree {
   readonly layout: VerityLayout;
   readonly #options: VerityTreeOptions;
   readonly #hash: HashFunction;
-  readonly #salted: Uint8Array<ArrayBuffer>;
+  readonly #sizes: VerityBlockSizes;
+  readonly #saltedData: Uint8Array<ArrayBuffer>;
+  readonly #saltedHash: Uint8Array<ArrayBuffer>;
   readonly #levels: { block: Uint8Array<ArrayBuffer>; used: number; written: number }[];
   #seen = 0;
   #root: Uint8Array | undefined;
@@ -145,23 +161,28 @@ export class VerityTree {
   constructor(options: VerityTreeOptions) {
     this.#options = options;
     this.#hash = options.hash ?? sha256;
-    this.layout = verityLayout(options.dataBlocks);
-    this.#salted = new Uint8Array(options.salt.length + verityBlockSize);
-    this.#salted.set(options.salt);
-    this.#levels = this.layout.levels.map(() => ({ block: new Uint8Array(verityBlockSize), used: 0, written: 0 }));
+    this.#sizes = options.blockSizes ?? verityBlockSizes;
+    const { data, hash } = this.#sizes;
+    this.#saltedData = new Uint8Array(options.salt.length + data);
+    this.#saltedHash = new Uint8Array(options.salt.length + hash);
+    for (const salted of [this.#saltedData, this.#saltedHash]) salted.set(options.salt);
+    this.layout = verityLayout(options.dataBlocks, hash);
+    this.#levels = this.layout.levels.map(() => ({ block: new Uint8Array(hash), used: 0, written: 0 }));
   }
 
-  #digest(block: Uint8Array): Uint8Array {
-    this.#salted.set(block, this.#options.salt.length);
-    return this.#hash(this.#salted);
+  /** `salted` begins with the salt. */
+  #digest(block: Uint8Array, salted: Uint8Array<ArrayBuffer>): Uint8Array {
+    salted.set(block, this.#options.salt.length);
+    return this.#hash(salted);
   }
 
   /** Adds whole data blocks. */
   update(data: Uint8Array): void {
-    if (data.length % verityBlockSize !== 0)
-      throw new RangeError(`data comes in blocks of ${verityBlockSize} bytes, not ${data.length} bytes`);
-    for (let at = 0; at < data.length; at += verityBlockSize)
-      this.updateDigests(this.#digest(data.subarray(at, at + verityBlockSize)));
+    const size = this.#sizes.data;
+    if (data.length % size !== 0)
+      throw new RangeError(`data comes in blocks of ${size} bytes, not ${data.length} bytes`);
+    for (let at = 0; at < data.length; at += size)
+      this.updateDigests(this.#digest(data.subarray(at, at + size), this.#saltedData));
   }
 
   /** Adds the digests of the next data blocks. */
@@ -181,16 +202,16 @@ export class VerityTree {
     }
     state.block.set(digest, state.used);
     state.used += verityDigestSize;
-    if (state.used === verityBlockSize) this.#close(level);
+    if (state.used === this.#sizes.hash) this.#close(level);
   }
 
   #close(level: number): void {
     const state = this.#levels[level];
     const place = this.layout.levels[level];
     if (state === undefined || place === undefined || state.used === 0) return;
-    this.#options.write(place.offset + state.written * verityBlockSize, state.block.slice());
+    this.#options.write(place.offset + state.written * this.#sizes.hash, state.block.slice());
     state.written++;
-    const digest = this.#digest(state.block);
+    const digest = this.#digest(state.block, this.#saltedHash);
     state.block.fill(0);
     state.used = 0;
     this.#add(level + 1, digest);

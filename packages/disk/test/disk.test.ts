@@ -1,5 +1,6 @@
 /** Whole disks, judged by the programs that will read them. */
 import { mkdirSync, readFileSync, readdirSync, writeFileSync, openSync, readSync, closeSync, statSync } from "node:fs";
+import { silentProgress, type Progress } from "@imgtool/core";
 import { needPrograms, randomBytes, run, temporaryFolder, tryRun } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { decodeGpt, gptFlags } from "../src/gpt.ts";
@@ -23,6 +24,16 @@ async function make(
 ): Promise<DiskResult> {
   const common = { seed, architecture: "x86-64", sourceDateEpoch: epoch };
   return await makeDisk({ ...common, tree, output, definitions, ...options });
+}
+
+/** Progress that keeps the warnings. */
+function warningsTo(warnings: string[]): Progress {
+  return {
+    ...silentProgress,
+    log: (level, message) => {
+      if (level === "warning") warnings.push(message);
+    },
+  };
 }
 
 /** Copies a partition to a file of its own. */
@@ -189,7 +200,7 @@ test("CopyBlocks= is a partition's content, and can be verified", async (context
   const content = randomBytes(1024 ** 2 + 512, "blocks");
   writeFileSync(folder.join("tree/blocks"), content);
   const disk = await make(folder.join("tree"), folder.join("disk"), [
-    { type: "usr", copyBlocks: "/blocks", verity: "data", verityMatchKey: "usr" },
+    { type: "usr", copyBlocks: "/blocks", verity: "data", verityMatchKey: "usr", sizeMin: 10 * 1024 ** 2 },
     { type: "usr-verity", verity: "hash", verityMatchKey: "usr", sizeMin: 1024 ** 2 },
   ]);
   const data = extract(disk, 0, folder.join("data"));
@@ -198,11 +209,43 @@ test("CopyBlocks= is a partition's content, and can be verified", async (context
   expect(disk.partitions[0]?.size).toBe(10 * 1024 ** 2);
 });
 
+test.for([
+  [512, 512],
+  [1024, 4096],
+  [4096, 512],
+  [2048, 1024],
+] as const)("veritysetup verifies data blocks of %d and hash blocks of %d bytes", async ([data, hash], context) => {
+  needPrograms(context, "veritysetup");
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  // More than one thread's share.
+  const content = Buffer.alloc(150 * 1024 ** 2);
+  content.set(randomBytes(5 * 1024 ** 2, "blocks"), 0);
+  content.set(randomBytes(5 * 1024 ** 2, "more"), 100 * 1024 ** 2 + 512);
+  writeFileSync(folder.join("tree/blocks"), content);
+  const disk = await make(folder.join("tree"), folder.join("disk"), [
+    { type: "usr", copyBlocks: "/blocks", verity: "data", verityMatchKey: "usr" },
+    {
+      type: "usr-verity",
+      verity: "hash",
+      verityMatchKey: "usr",
+      minimize: "best",
+      verityDataBlockSize: data,
+      verityHashBlockSize: hash,
+    },
+  ]);
+  const [dataFile, hashFile] = [extract(disk, 0, folder.join("data")), extract(disk, 1, folder.join("hash"))];
+  run("veritysetup", ["verify", dataFile, hashFile, disk.rootHash ?? ""]);
+  const shown = run("veritysetup", ["dump", hashFile]);
+  expect(shown).toMatch(new RegExp(String.raw`Data block size:\s+${data}\n`));
+  expect(shown).toMatch(new RegExp(String.raw`Hash block size:\s+${hash}\n`));
+});
+
 test("Minimize=guess leaves room to write, best none", async (context) => {
   needPrograms(context, "dumpe2fs", "e2fsck", "fsck.fat");
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));
-  writeFileSync(folder.join("tree/file"), randomBytes(30_000_000, "content"));
+  writeFileSync(folder.join("tree/file"), randomBytes(40_000_000, "content"));
   const sized = async (definition: Partial<PartitionDefinition>): Promise<{ size: number; free: number }> => {
     const whole = { type: "root", format: "ext4", copyFiles: [{ source: "/", target: "/" }], ...definition };
     const disk = await make(folder.join("tree"), folder.join("disk"), [whole]);
@@ -227,7 +270,7 @@ test("Minimize=guess leaves room to write, best none", async (context) => {
   expect((await sized({ minimize: "guess", format: "vfat" })).free).toBeGreaterThan(0.2);
 });
 
-test("partitions of xfs grow, know their sectors, and say what is missing", { tags: ["system"] }, async (context) => {
+test("partitions of xfs grow, know their sectors, and are never too small", { tags: ["system"] }, async (context) => {
   needPrograms(context, "xfs_repair", "xfs_db");
   using folder = temporaryFolder();
   const tree = folder.join("tree");
@@ -261,9 +304,10 @@ test("partitions of xfs grow, know their sectors, and say what is missing", { ta
     expect(shown).toContain(`uuid = ${fileSystemUuid(disk.partitions[index]?.uuid ?? "")}`);
   }
   const small = [{ ...(definitions[0] as PartitionDefinition), sizeMax: 200 * 1024 ** 2 }];
-  await expect(make(tree, folder.join("small"), small)).rejects.toMatchObject({
-    message: expect.stringContaining("104857600 bytes more than SizeMaxBytes=209715200") as string,
-  });
+  const warnings: string[] = [];
+  const grown = await make(tree, folder.join("small"), small, { progress: warningsTo(warnings) });
+  expect(grown.partitions.map(({ size }) => size)).toEqual([300 * 1024 ** 2]);
+  expect(warnings.join("\n")).toContain("104857600 bytes more than SizeMaxBytes=");
 });
 
 test("a layout of given sizes", async (context) => {
@@ -332,6 +376,49 @@ test("names of split-off partitions", async () => {
   ]);
 });
 
+test("what is needed counts for more than SizeMaxBytes=, and is told of", async () => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree", "file"), randomBytes(3 * 1024 ** 2, "file"));
+  const root = { type: "root", format: "erofs", copyFiles: [{ source: "/", target: "/" }] };
+  const warnings: string[] = [];
+  const definitions: PartitionDefinition[] = [
+    { ...root, minimize: "best", sizeMax: 1024 ** 2 },
+    { type: "usr", copyBlocks: "/file", sizeMax: 1024 ** 2 },
+  ];
+  const disk = await make(folder.join("tree"), folder.join("disk"), definitions, { progress: warningsTo(warnings) });
+  expect(disk.partitions[1]?.size).toBe(10 * 1024 ** 2);
+  expect(warnings).toEqual([
+    expect.stringMatching(/^partition 1 \(root\): .* more than SizeMaxBytes=/) as string,
+    expect.stringMatching(/^partition 2 \(usr\): .* 9437184 bytes more than SizeMaxBytes=/) as string,
+  ]);
+});
+
+test.for(["erofs", "squashfs"])("%s without a size has the room that it needs", async (format, context) => {
+  needPrograms(context, ...(format === "squashfs" ? ["mksquashfs"] : []));
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree", "file"), randomBytes(3 * 1024 ** 2, "file"));
+  const root = { type: "root", format, copyFiles: [{ source: "/", target: "/" }] };
+  const others: PartitionDefinition[] = [
+    { type: "srv", copyBlocks: "/file" },
+    { type: "home", format: "ext4", makeDirectories: ["/x"] },
+  ];
+  const sizes = async (...definitions: PartitionDefinition[]): Promise<number[]> => {
+    const disk = await make(folder.join("tree"), folder.join("disk"), definitions);
+    return disk.partitions.map(({ size }) => size);
+  };
+  const [whole = 0] = await sizes({ ...root, minimize: "best" }, ...others);
+  expect(whole).toBeGreaterThan(3 * 1024 ** 2);
+  expect(await sizes(root, ...others)).toEqual(await sizes({ ...root, sizeMin: whole }, ...others));
+  const verity: Partial<PartitionDefinition> = { verity: "data", verityMatchKey: "root" };
+  const hash: PartitionDefinition = { type: "root-verity", verity: "hash", verityMatchKey: "root" };
+  // What needs no more than that shares what is free with the hash tree.
+  await sizes({ ...root, ...verity }, hash);
+  await sizes({ ...root, ...verity, sizeMin: 500 * 1024 ** 2 }, hash);
+  await expect(sizes({ ...root, sizeMax: 1024 ** 2 }, ...others)).rejects.toMatchObject({ code: "filesystem-full" });
+});
+
 test("errors leave nothing behind", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));
@@ -342,7 +429,6 @@ test("errors leave nothing behind", async () => {
   const small = { sizeMin: 1024 ** 2, sizeMax: 1024 ** 2 };
   const cases: readonly [PartitionDefinition[], Partial<DiskOptions>, string][] = [
     [[{ ...root, ...small }], {}, "filesystem-full"],
-    [[{ ...root, minimize: "best", sizeMax: 1024 ** 2 }], {}, "filesystem-full"],
     [[{ ...root, minimize: "best" }], { size: 2 * 1024 ** 2 }, "disk-too-small"],
     [[{ ...root, format: "exfat" }], {}, "filesystem-unknown"],
     [[{ ...root, type: "rooot" }], {}, "partition-type-unknown"],
@@ -356,7 +442,6 @@ test("errors leave nothing behind", async () => {
     [[{ ...root, copyBlocks: "/file" }], {}, "definition-invalid"],
     [[{ ...root, format: "swap" }], {}, "definition-invalid"],
     [[{ type: "swap", format: "swap", minimize: "best" }], {}, "definition-invalid"],
-    [[{ type: "root", copyBlocks: "/file", sizeMax: 1024 ** 2 }], {}, "filesystem-full"],
     [[], {}, "definition-invalid"],
     [[{ ...root, minimize: "best" }], { signal: AbortSignal.abort() }, "aborted"],
     [

@@ -157,6 +157,132 @@ export const repartCases: readonly RepartCase[] = [
       "30-srv.conf": partition("Type=srv"),
     },
   },
+  {
+    name: "what is needed wins over SizeMaxBytes=",
+    files: {
+      "10.conf": partition("Type=root", "Format=ext4", "SizeMaxBytes=1M"),
+      "20.conf": partition("Type=swap", "SizeMaxBytes=2M"),
+      "30.conf": partition("Type=srv", "SizeMaxBytes=12M"),
+      "40.conf": partition("Type=var", "Format=ext4", fixed("1M")),
+      "50.conf": partition("Type=tmp", "CopyBlocks=/large", "SizeMaxBytes=2M"),
+    },
+  },
+  {
+    name: "least sizes of what is only read",
+    files: {
+      "10.conf": partition("Type=root", "Format=squashfs", "CopyFiles=/etc:/"),
+      "20.conf": partition("Type=usr", "CopyBlocks=/blocks", "Verity=data", "VerityMatchKey=u", "SizeMaxBytes=2M"),
+      "30.conf": partition("Type=usr-verity", "Verity=hash", "VerityMatchKey=u"),
+      "40.conf": partition("Type=root-verity"),
+      "50.conf": partition("Type=root-verity-sig"),
+      "60.conf": partition("Type=swap"),
+    },
+  },
+  {
+    name: "a hash tree as small as it can be",
+    files: {
+      "10.conf": partition("Type=usr", "CopyBlocks=/aligned", "Verity=data", "VerityMatchKey=u", fixed("12M")),
+      "20.conf": partition("Type=usr-verity", "Verity=hash", "VerityMatchKey=u", "Minimize=best"),
+    },
+  },
+  {
+    name: "a verity partition with a UUID of its own",
+    files: {
+      "10.conf": partition(
+        "Type=usr",
+        "CopyBlocks=/blocks",
+        "Verity=data",
+        "VerityMatchKey=u",
+        "UUID=d1b5c9f8-3c0a-4b6e-8f6c-111111111111",
+        fixed("4M"),
+      ),
+      "20.conf": partition("Type=usr-verity", "Verity=hash", "VerityMatchKey=u", fixed("64K")),
+    },
+  },
+  {
+    name: "no label, types of the secondary architecture, sizes that are added, flags in octal",
+    files: {
+      "10.conf": partition("Type=root", "Label="),
+      "20.conf": partition("Type=root-secondary", "SizeMinBytes=11M 512K"),
+      "30.conf": partition("Type=usr-secondary-verity", "SizeMinBytes=1G512M", "Priority=1"),
+      "60.conf": partition("Type=srv", "Flags=02000000000000000000"),
+    },
+  },
+  {
+    name: "files that are not there, names with blanks and escapes",
+    files: {
+      "10.conf": partition(
+        "Type=root",
+        "Format=ext4",
+        "CopyFiles=/nothing:/x",
+        "CopyFiles=/etc:/with blanks\\x20in it",
+      ),
+      "20.conf": partition("Type=home", "Format=ext4", 'MakeDirectories="/a b" /c', 'MakeSymlinks="/s t:/c" /u:/v'),
+    },
+  },
+  ...[512, 2048, 4096].flatMap((sectorSize) =>
+    [4 * mebibyte, 4 * mebibyte + 4096].map((size) => ({
+      name: `a disk of ${size} bytes with sectors of ${sectorSize}`,
+      size,
+      sectorSize,
+      files: {
+        "10.conf": partition("Type=linux-generic", fixed("64K")),
+        "20.conf": partition("Type=srv", "SizeMinBytes=1M", "Weight=500"),
+        "30.conf": partition("Type=tmp", "SizeMinBytes=512K"),
+      },
+    })),
+  ),
+  {
+    name: "a disk as small as it can be",
+    files: {
+      "10.conf": partition("Type=linux-generic", fixed("64K")),
+      "20.conf": partition("Type=srv", "SizeMinBytes=1M"),
+    },
+  },
+  // The UUIDs are the root hashes.
+  ...(
+    [
+      [undefined, []],
+      [512, []],
+      [1024, []],
+      [2048, []],
+      [4096, []],
+      [undefined, ["VerityDataBlockSizeBytes=512", "VerityHashBlockSizeBytes=512"]],
+      [512, ["VerityDataBlockSizeBytes=2048"]],
+      [512, ["VerityHashBlockSizeBytes=4096"]],
+      [4096, ["VerityDataBlockSizeBytes=1024", "VerityHashBlockSizeBytes=2048"]],
+    ] as const
+  ).flatMap(([sectorSize, lines]) =>
+    (["small", "with room"] as const).map((size) => ({
+      name: `a hash tree, ${size}, on sectors of ${sectorSize ?? "any"} bytes: ${lines.join(", ")}`,
+      ...(sectorSize === undefined ? {} : { sectorSize }),
+      files: {
+        "10.conf": partition("Type=usr", "CopyBlocks=/aligned", "Verity=data", "VerityMatchKey=u", fixed("12M")),
+        "20.conf": partition(
+          "Type=usr-verity",
+          "Verity=hash",
+          "VerityMatchKey=u",
+          ...(size === "small" ? ["Minimize=best"] : []),
+          ...lines,
+        ),
+      },
+    })),
+  ),
+  {
+    name: "what a data partition says of the blocks of its hash tree",
+    files: {
+      "10.conf": partition(
+        "Type=usr",
+        "CopyBlocks=/aligned",
+        "Verity=data",
+        "VerityMatchKey=u",
+        "VerityDataBlockSizeBytes=512",
+        "VerityHashBlockSizeBytes=512",
+        fixed("12M"),
+      ),
+      "20.conf": partition("Type=usr-verity", "Verity=hash", "VerityMatchKey=u"),
+    },
+  },
   ...[512, 1024, 2048, 4096].map((sectorSize) => ({
     name: `sectors of ${sectorSize} bytes`,
     sectorSize,
@@ -184,6 +310,8 @@ export function writeCase(
   for (const [name, text] of Object.entries(files)) put(join(definitions, name), text);
   put(join(tree, "etc/hostname"), "x\n");
   put(join(tree, "blocks"), new Uint8Array(1_048_576 + 512).fill(7));
+  // The last, cut off block of others is in no hash tree that systemd-repart makes as small as it can be.
+  put(join(tree, "aligned"), new Uint8Array(3 * mebibyte).fill(8));
   put(join(tree, "large"), new Uint8Array(11 * mebibyte + 1024).fill(9));
   return { definitions, tree };
 }

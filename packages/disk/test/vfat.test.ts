@@ -1,5 +1,6 @@
 /** vfat, judged by fsck.fat and mtools: what they read is what the tree has. */
 import { linkSync, mkdirSync, readFileSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { silentProgress, type LogLevel } from "@imgtool/core";
 import { needPrograms, randomBytes, run, temporaryFolder, tryRun, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { defaultDefinitions, makeDisk, makeFilesystem, scanTree, type MakeFilesystemOptions } from "../src/index.ts";
@@ -95,11 +96,31 @@ test("the same tree made in another order gives the same bytes", async () => {
   expect(images[0]?.equals(images[1] as Buffer)).toBe(true);
 });
 
+test("links and pipes are left out, and told of", async () => {
+  using folder = temporaryFolder();
+  const tree = folder.join("tree");
+  mkdirSync(`${tree}/deep`, { recursive: true });
+  writeFileSync(`${tree}/deep/file`, "x");
+  const plain = readFileSync(await make(folder, tree));
+  symlinkSync("file", `${tree}/deep/FILE`);
+  symlinkSync("nowhere", `${tree}/deep/a:b`);
+  run("mkfifo", [`${tree}/deep/pipe`]);
+  const warnings: string[] = [];
+  const progress = { ...silentProgress, log: (_: LogLevel, message: string) => void warnings.push(message) };
+  // Directories have the same time as before.
+  expect(readFileSync(await make(folder, tree, { progress })).equals(plain)).toBe(true);
+  expect(warnings).toEqual(
+    [
+      ["FILE", "symbolic link"],
+      ["a:b", "symbolic link"],
+      ["pipe", "named pipe"],
+    ].map(([name = "", what = ""]) => `/deep/${name} is left out of the FAT file system: it is a ${what}`),
+  );
+});
+
 test("what FAT cannot hold is refused with its path and the reason", async () => {
   using folder = temporaryFolder();
   const refusals: readonly [(tree: string) => void, string, string][] = [
-    [(tree) => symlinkSync("x", `${tree}/deep/link`), "/deep/link", "symbolic link"],
-    [(tree) => void run("mkfifo", [`${tree}/deep/pipe`]), "/deep/pipe", "named pipe"],
     [(tree) => writeFileSync(`${tree}/deep/a:b`, ""), "/deep/a:b", "the character"],
     [(tree) => writeFileSync(`${tree}/deep/dot.`, ""), "/deep/dot.", "ends in a dot"],
     [

@@ -56,12 +56,15 @@ export function checkBootable(config: ImageConfig): void {
       hint: "set Bootable=no",
       data: { architecture: config.architecture },
     });
-  if (config.biosBootloader === "grub" && config.format === "disk" && config.sectorSize !== 512)
-    throw new ConfigError(`BiosBootloader=grub: a BIOS reads sectors of 512 bytes, not of ${config.sectorSize}`, {
-      code: "not-bootable",
-      hint: "leave SectorSize= out",
-      data: { sectorSize: config.sectorSize },
-    });
+  if (config.biosBootloader === "grub" && config.format === "disk" && (config.sectorSize ?? 512) !== 512)
+    throw new ConfigError(
+      `BiosBootloader=grub: a BIOS reads sectors of 512 bytes, not of ${config.sectorSize ?? 512}`,
+      {
+        code: "not-bootable",
+        hint: "leave SectorSize= out",
+        data: { sectorSize: config.sectorSize },
+      },
+    );
   if (config.distribution === "custom" && config.initrds.length === 0 && !isProgram)
     throw new ConfigError("Bootable=yes: no initrd can be built for Distribution=custom", {
       code: "not-bootable",

@@ -52,7 +52,7 @@ const fileSystemSize: number = 10 * 1024 ** 2;
  * Bytes of an ESP that has the unified kernel image alone, at least so many that OVMF takes its FAT for
  * FAT32: mkosi's sizes.
  */
-export function espSize({ sectorSize }: Pick<ImageConfig, "sectorSize">, unified: number): number {
+export function espSize({ sectorSize = 512 }: Pick<ImageConfig, "sectorSize">, unified: number): number {
   const least = (sectorSize === 512 ? 36 : 260) * 1024 ** 2;
   return Math.ceil(Math.max(unified + fileSystemSize, least) / 1024 ** 2) * 1024 ** 2;
 }

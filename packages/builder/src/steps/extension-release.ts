@@ -5,6 +5,7 @@
  */
 import type { ImageConfig } from "@imgtool/config";
 import { extensionForms, isExtension } from "../formats.ts";
+import { parseRelease, readOsRelease } from "../os-release.ts";
 import { readTreeFile, writeTreeFile } from "../tree-file.ts";
 
 /** Writes it for an extension; other images have none. */
@@ -14,9 +15,7 @@ export async function writeExtensionRelease(tree: string, config: ImageConfig): 
   if (release === undefined) return;
   const path = `${release.folder}/extension-release.${output}`;
   const own = await readTreeFile(tree, path);
-  const system = parseRelease(
-    (await readTreeFile(tree, "usr/lib/os-release")) ?? (await readTreeFile(tree, "etc/os-release")) ?? "",
-  );
+  const system = (await readOsRelease(tree)) ?? new Map<string, string>();
   const fields = parseRelease(own ?? "");
   const add = (name: string, value: string | undefined): void => {
     if (value !== undefined && !fields.has(name)) fields.set(name, value);
@@ -31,16 +30,6 @@ export async function writeExtensionRelease(tree: string, config: ImageConfig): 
   add(`${release.prefix}_SCOPE`, "initrd system portable");
   add("ARCHITECTURE", architecture);
   await writeTreeFile(tree, path, [...fields].map(([name, value]) => `${name}=${quoted(value)}\n`).join(""));
-}
-
-/** Names and values of os-release(5), without quotes. */
-function parseRelease(text: string): Map<string, string> {
-  const fields = new Map<string, string>();
-  for (const line of text.split("\n")) {
-    const match = /^([A-Z0-9_]+)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|(.*))$/.exec(line.trim());
-    if (match !== null) fields.set(match[1] ?? "", (match[2] ?? match[3] ?? match[4] ?? "").replaceAll(/\\(.)/g, "$1"));
-  }
-  return fields;
 }
 
 function quoted(value: string): string {

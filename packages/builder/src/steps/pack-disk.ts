@@ -7,8 +7,10 @@ import { join } from "node:path";
 import { silentProgress } from "@imgtool/core";
 import { beginDisk } from "@imgtool/disk";
 import { unifiedSize } from "../boot/within-kernel.ts";
+import { checkPartitions, lastPartitions } from "../check-partitions.ts";
 import type { BuildContext } from "../context.ts";
 import { isDisk } from "../formats.ts";
+import { readOsRelease } from "../os-release.ts";
 import { outputNames, uncompressed } from "../outputs.ts";
 import type { PartitionRecord } from "../record.ts";
 import { partitionDefinitions } from "../repart-definitions.ts";
@@ -21,29 +23,33 @@ export interface PackedDisk {
   readonly partitions: readonly PartitionRecord[];
 }
 
-/** What goes onto these partitions names the root hash of others. */
-const bootPartitions = ["esp", "xbootldr"];
-
 /** Makes the partitions of a disk as far as nothing in them depends on others. */
 export async function beginPartitions(context: BuildContext): Promise<void> {
-  const { config, tree, staging, progress, signal } = context;
+  const { config, tree, staging, progress, signal, toldWarnings: told } = context;
   const { image } = outputNames(config);
   if (!isDisk(config.format) || image === undefined) return;
   const workspace = join(context.workspace, "disk");
   await mkdir(workspace);
   const boots = { esp: context.boot !== undefined, bios: context.boot?.grub.bios !== undefined };
   const size = config.format === "esp" ? await unifiedSize(context) : 0;
+  const definitions = await partitionDefinitions(config, progress, boots, {
+    unifiedSize: size,
+    told,
+    // A tree without the file has none of its fields.
+    osRelease: (await readOsRelease(tree)) ?? new Map<string, string>(),
+  });
+  checkPartitions(config, definitions, boots.esp);
   context.disk = await beginDisk({
     output: join(staging, uncompressed(image)),
     tree,
-    definitions: await partitionDefinitions(config, progress, boots, size),
+    definitions,
     seed: config.seed,
     architecture: config.architecture,
     sectorSize: config.sectorSize,
     sourceDateEpoch: config.sourceDateEpoch,
     passphraseFile: config.passphraseFile,
     veritySigner: await veritySigner(config, silentProgress),
-    last: boots.esp ? bootPartitions : [],
+    last: lastPartitions(boots.esp),
     workspace,
     progress,
     signal,

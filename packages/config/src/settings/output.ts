@@ -251,7 +251,7 @@ export const outputSettings: readonly SettingDefinition[] = [
     name: "SectorSize",
     section: "Output",
     kind: sectorSize,
-    help: "Sector size of a disk image in bytes; default 512",
+    help: "Sector size of a disk image in bytes; default 512. Where it is set, the blocks of verity hash trees have that size, too",
     supported: true,
     scope: "inherit",
     option: { argument: "BYTES" },

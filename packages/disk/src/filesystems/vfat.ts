@@ -2,7 +2,7 @@
  * vfat (FAT12, FAT16, FAT32 with long names), written by imgtool itself: mcopy(1) gives entries the
  * order of its arguments and the current time for creation, and needs a copy of the tree for anything
  * that is left out. Owners, modes, attributes and links have no place in FAT: a hard link becomes a
- * copy, a symbolic link or a device node is an error that names its path.
+ * copy; symbolic links, device nodes, pipes and sockets are left out with a warning.
  * @module
  */
 import { closeSync, openSync } from "node:fs";

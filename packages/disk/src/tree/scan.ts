@@ -22,8 +22,8 @@ export interface CopyRule {
   readonly source: string;
   /** Absolute path within the file system. */
   readonly target: string;
-  /** It need not be in the tree. */
-  readonly optional?: boolean;
+  /** It need not be in the tree; "told": that it is not is told of. */
+  readonly optional?: boolean | "told";
 }
 
 export interface ScanOptions {
@@ -41,6 +41,8 @@ export interface ScanOptions {
   readonly makeDirectories?: readonly string[];
   /** Times after this (seconds since 1970) become this; also the time of directories that are made. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Told of what is not in the tree and need not be. */
+  readonly onMissing?: (source: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -91,7 +93,8 @@ class Scanner {
       );
     } catch (error) {
       const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-      if (missing && rule.optional === true) return root;
+      if (missing && rule.optional === "told") this.#options.onMissing?.(rule.source);
+      if (missing && (rule.optional ?? false) !== false) return root;
       if (missing)
         throw new NotFoundError(`${rule.source}: not in the tree ${this.#options.tree}`, {
           code: "copy-source-missing",

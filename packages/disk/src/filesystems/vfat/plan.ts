@@ -46,7 +46,9 @@ const kindNames: Readonly<Record<Exclude<NodeKind, "directory" | "file">, string
  * @throws ConfigError `vfat-limit` for what FAT cannot hold, `filesystem-full`
  */
 export function planVfat(options: FilesystemOptions): FatPlan {
-  const root = planTree(options.tree);
+  const root = planTree(options.tree, (path, reason) =>
+    options.progress?.log("warning", `/${displayPath(path)} is left out of the FAT file system: ${reason}`),
+  );
   const sectorSize = options.sectorSize ?? 512;
   const directories: PlannedEntry[] = [];
   const files: PlannedEntry[] = [];
@@ -107,9 +109,12 @@ function limit(path: Buffer, reason: string): never {
   });
 }
 
-function planTree(tree: TreeNode): PlannedEntry {
+/**
+ * @param skip told of what has no place in FAT: mcopy(1), with which systemd-repart fills its own, passes over it, too
+ */
+function planTree(tree: TreeNode, skip: (path: Buffer, reason: string) => void): PlannedEntry {
   for (const { node, path } of walk(tree)) {
-    if (node.kind !== "directory" && node.kind !== "file") limit(path, kindNames[node.kind]);
+    if (node.kind !== "directory" && node.kind !== "file") skip(path, kindNames[node.kind]);
     if (node.size > largestFile) limit(path, `it has ${node.size} bytes, a file has at most ${largestFile}`);
   }
   const plan = (node: TreeNode, name: FatName, path: Buffer): PlannedEntry => {
@@ -117,7 +122,8 @@ function planTree(tree: TreeNode): PlannedEntry {
     const folded = new Map<string, string>();
     const below = (child: Buffer): Buffer =>
       path.length === 0 ? child : Buffer.concat([path, Buffer.from("/"), child]);
-    const texts = node.children.map((child) => {
+    const children = node.children.filter(({ node: { kind } }) => kind === "directory" || kind === "file");
+    const texts = children.map((child) => {
       try {
         const text = decodeFatName(child.name);
         const other = folded.get(foldFatName(text));
@@ -130,7 +136,7 @@ function planTree(tree: TreeNode): PlannedEntry {
       }
     });
     const names = makeFatNames(texts);
-    const entries = node.children.map((child, index) => plan(child.node, names[index] as FatName, below(child.name)));
+    const entries = children.map((child, index) => plan(child.node, names[index] as FatName, below(child.name)));
     // The root has the volume's label, other directories have "." and "..".
     const slots = names.reduce((sum, one) => sum + slotsOf(one), path.length === 0 ? 1 : 2);
     if (slots > mostSlots) limit(path, `its names take ${slots} entries, a directory has at most ${mostSlots}`);

@@ -3,7 +3,7 @@
  * and backslashes, the rules of Python's shlex in POSIX mode, which mkosi's dictionaries follow.
  * @module
  */
-import { ConfigError } from "@imgtool/core";
+import { ConfigError } from "./errors.ts";
 
 /**
  * The words between characters of `separators`. Empty quotes give an empty word.
