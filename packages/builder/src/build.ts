@@ -19,6 +19,7 @@ import { installLoader } from "./boot/loader.ts";
 import { filterModules } from "./boot/modules.ts";
 import { planBoot } from "./boot/plan.ts";
 import { checkBuild } from "./check.ts";
+import { lockedImage, withLocked, type LockedImage } from "./lock-file.ts";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
 import { holdUmask } from "./fixed-umask.ts";
@@ -62,6 +63,8 @@ export interface BuildOptions {
   readonly settings?: Readonly<Record<string, SettingValue>>;
   /** Replaces outputs of an earlier build. Default false. */
   readonly force?: boolean;
+  /** What is locked of the image; without it, what the project's lock says of it. */
+  readonly locked?: LockedImage;
   /** Called when a script of the project has failed, with a function that opens a shell where it did. */
   readonly onScriptFailure?: SandboxOptions["onFailure"];
 }
@@ -190,6 +193,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   using _umask = holdUmask();
   const distribution = distributionFor(config.distribution);
   await checkBuild(config, force, progress);
+  const locked = options.locked ?? (await lockedImage(config));
   const inputs = { config: configDigest(config), files: await inputDigests(config) };
   // A killed build leaves some hundred megabytes, and nobody looks for hidden folders.
   for (const path of await abandonedWorkspaces(config)) await rm(path, { recursive: true, force: true });
@@ -205,7 +209,9 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     signal,
     onScriptFailure: options.onScriptFailure,
     scriptTools: once(async () => await distribution.scriptTools?.(await installOptions(context), buildroot)),
-    buildImage: async (image) => await build(image, { progress, signal, force: true }),
+    locked,
+    buildImage: async (image, itsLock) =>
+      await build(image, { progress, signal, force: true, ...(itsLock === undefined ? {} : { locked: itsLock }) }),
     boot: undefined,
     addonStub: undefined,
     grub: undefined,
@@ -323,6 +329,7 @@ async function installVolatilePackages(context: BuildContext): Promise<void> {
   const { packages, repositories } = await distribution.install({
     ...options,
     packages: config.volatilePackages,
+    locked: withLocked(context.locked, "volatile"),
     packageDirectories: [
       ...config.packageDirectories,
       ...config.volatilePackageDirectories,

@@ -30,7 +30,6 @@ import { checkBootable } from "./boot/plan.ts";
 import { isDisk, isWithinKernel } from "./formats.ts";
 import { imageAt } from "./copy-tree.ts";
 import { checkReadable } from "./disk-tree.ts";
-import { lockedPackages } from "./lock-file.ts";
 import { outputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { partitionDefinitions } from "./repart-definitions.ts";
@@ -70,7 +69,6 @@ export async function checkBuild(
     });
   }
   checkBootable(config);
-  await lockedPackages(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
   const baseTrees = config.baseTrees.map((source) => ({ source, target: "/" }));
