@@ -26,7 +26,7 @@ import { holdUmask } from "./fixed-umask.ts";
 import { formatManifest } from "./manifest.ts";
 import { treeFingerprint } from "./incremental/fingerprints.ts";
 import { treeInputs } from "./incremental/inputs.ts";
-import { cachedScriptPackages, restoreTree, saveTree } from "./incremental/tree-cache.ts";
+import { cachedScriptPackages, hasCachedTree, restoreTree, saveTree } from "./incremental/tree-cache.ts";
 import { noteOutputs, unchangedRecord, wholeInputs } from "./incremental/unchanged.ts";
 import { buildroot, type SandboxOptions } from "@imgtool/sandbox";
 import { installOptions } from "./install-options.ts";
@@ -67,6 +67,8 @@ export interface BuildOptions {
   readonly locked?: LockedImage;
   /** Called when a script of the project has failed, with a function that opens a shell where it did. */
   readonly onScriptFailure?: SandboxOptions["onFailure"];
+  /** Whether scripts are told to say more: $MKOSI_DEBUG. Default false. */
+  readonly debug?: boolean;
 }
 
 interface Step {
@@ -95,7 +97,7 @@ const baseSteps: readonly Step[] = [
 
 /** Everything that happens to an image, in mkosi's order. */
 const steps: readonly Step[] = [
-  { name: "run sync scripts", run: async (context) => await runScripts("sync", context) },
+  { name: "run sync scripts", run: runSyncScripts },
   { name: "make the tree with its packages", run: makeBase },
   { name: "build the project", run: buildProject },
   { name: "install volatile packages", run: installVolatilePackages },
@@ -208,6 +210,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     progress,
     signal,
     onScriptFailure: options.onScriptFailure,
+    debug: options.debug ?? false,
     scriptTools: once(async () => await distribution.scriptTools?.(await installOptions(context), buildroot)),
     locked,
     buildImage: async (image, itsLock) =>
@@ -264,6 +267,16 @@ async function runSteps(list: readonly Step[], context: BuildContext): Promise<v
     context.progress.log("debug", `step: ${step.name}`);
     await step.run(context);
   }
+}
+
+/** They may leave out what a cached tree has: whether the archive has newer packages shows only after them, as with mkosi. */
+async function runSyncScripts(context: BuildContext): Promise<void> {
+  const { config, signal } = context;
+  if (config.syncScripts.length === 0) return;
+  const cached =
+    config.incremental !== "no" &&
+    (await hasCachedTree(config, async (packages) => await treeInputs(config, packages, signal)));
+  await runScripts("sync", context, { cached });
 }
 
 async function makeBase(context: BuildContext): Promise<void> {

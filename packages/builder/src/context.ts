@@ -28,6 +28,8 @@ export interface BuildContext {
   readonly signal: AbortSignal | undefined;
   /** As SandboxOptions has it, for the project's scripts. */
   readonly onScriptFailure: SandboxOptions["onFailure"];
+  /** Whether scripts are told to say more. */
+  readonly debug: boolean;
   /** The very packages that the image is made of, where they are locked. */
   readonly locked: LockedImage | undefined;
   /** What scripts beside the tree change its packages with; made when the first one asks. */

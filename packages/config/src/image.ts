@@ -384,9 +384,9 @@ function passwordOf(value: SettingValue): string | undefined {
   return typeof password === "string" ? `${hashed === true ? "hashed:" : ""}${password}` : undefined;
 }
 
-/** The variables of EnvironmentFiles=, then those of Environment=. */
+/** The name of a sub-image, the variables of EnvironmentFiles=, then those of Environment=. */
 function environmentOf(files: readonly string[], own: SettingValue, state: State): Record<string, string> {
-  const pairs: [string, string][] = [];
+  const pairs: [string, string][] = state.image === undefined ? [] : [["SUBIMAGE", state.image]];
   for (const file of files) {
     for (const line of (state.files.readText(file) ?? "").trim().split(/\r\n|\n|\r/)) {
       if (line !== "") pairs.push(pairOf(line, (name) => state.environment[name] ?? ""));
