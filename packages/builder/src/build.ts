@@ -168,6 +168,8 @@ const steps: readonly Step[] = [
     name: "build initrd",
     async run(context) {
       if (context.boot === undefined) return;
+      // The distribution's images have theirs.
+      if (context.boot.prebuilt && context.boot.grub.bios === undefined) return;
       if (isWithinKernel(context.config.format)) context.initrds = [await packTreeAsInitrd(context)];
       else context.initrds = context.config.initrds.length > 0 ? context.config.initrds : [await buildInitrd(context)];
     },

@@ -155,10 +155,13 @@ export interface ImageConfig {
   readonly signExpectedPcr: { readonly key: string; readonly certificate: string } | undefined;
   readonly bootable: Feature;
   readonly bootloader: "none" | "uki" | "systemd-boot" | "grub";
+  /** Whether the boot loader is the one that the distribution has signed, as it is in the image's packages. */
+  readonly signedBootloader: boolean;
   readonly biosBootloader: "none" | "grub";
   /** Shim before the boot loader: with the distribution's signature, or signed with the project's key. */
   readonly shimBootloader: "none" | "signed" | "unsigned";
-  readonly unifiedKernelImages: Feature;
+  /** "signed": those that the distribution has built and signed, as they are in the image's packages. */
+  readonly unifiedKernelImages: Feature | "signed";
   /** Name of unified kernel images without `.efi`, with mkosi's `&e`, `&k`, `&h` and `&c` in it. */
   readonly unifiedKernelImageFormat: string | undefined;
   readonly unifiedKernelImageProfiles: readonly UkiProfileConfig[];

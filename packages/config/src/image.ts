@@ -101,17 +101,16 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       fail(name, "key-source-unsupported", "only files are supported", `remove ${name}=`);
   }
 
-  const bootloader = text("Bootloader") ?? "systemd-boot";
+  const loader = text("Bootloader") ?? "systemd-boot";
+  const bootloader = loader.replace(/-signed$/, "");
   if (!isBootloader(bootloader))
     fail(
       "Bootloader",
       "bootloader-unsupported",
-      `${bootloader} is not supported`,
-      "use systemd-boot, uki, grub or none",
+      `${loader} is not supported`,
+      "use systemd-boot, uki, grub, one of them with -signed, or none",
     );
   const unified = text("UnifiedKernelImages") ?? "auto";
-  if (unified === "signed")
-    fail("UnifiedKernelImages", "uki-unsupported", "prebuilt signed images are not supported", "use yes, no or auto");
 
   const unifiedKernelImageProfiles = readUkiProfiles(
     strings("UnifiedKernelImageProfiles"),
@@ -226,9 +225,10 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     signExpectedPcr: signsPcrs ? { key: pcrKey, certificate: pcrCertificate } : undefined,
     bootable: featureValue(text("Bootable")),
     bootloader: isBootloader(bootloader) ? bootloader : "none",
+    signedBootloader: loader.endsWith("-signed"),
     shimBootloader: shimOf(text("ShimBootloader")),
     biosBootloader: text("BiosBootloader") === "grub" ? "grub" : "none",
-    unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
+    unifiedKernelImages: unifiedOf(unified),
     unifiedKernelImageFormat: text("UnifiedKernelImageFormat"),
     unifiedKernelImageProfiles,
     initrds: strings("Initrds"),
@@ -293,6 +293,11 @@ function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
 
 function shimOf(value: string | undefined): ImageConfig["shimBootloader"] {
   return value === "signed" || value === "unsigned" ? value : "none";
+}
+
+function unifiedOf(value: string): ImageConfig["unifiedKernelImages"] {
+  if (value === "signed") return value;
+  return value === "unsigned" ? "enabled" : value === "none" ? "disabled" : featureValue(value);
 }
 
 function isBootloader(value: string): value is ImageConfig["bootloader"] {

@@ -232,6 +232,19 @@ test("what cannot be built yet is an error with its place", () => {
 const verity = (value: string, files: Record<string, { text: string; mode: number }>): unknown =>
   resolveProject({ "mkosi.conf": `[Validation]\nVerity=${value}\n`, ...files }).config;
 
+test.each([
+  ["systemd-boot-signed", "systemd-boot", true],
+  ["uki-signed", "uki", true],
+  ["grub-signed", "grub", true],
+  ["grub", "grub", false],
+] as const)("Bootloader=%s", (value, bootloader, signedBootloader) => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": `[Content]\nBootloader=${value}\nUnifiedKernelImages=signed\n`,
+  });
+  expect(errors).toEqual([]);
+  expect(config).toMatchObject({ bootloader, signedBootloader, unifiedKernelImages: "signed" });
+});
+
 test("keys of verity signatures: found in the project, and what Verity= makes of them", () => {
   const keys = { "mkosi.key": { text: "", mode: 0o600 }, "mkosi.crt": { text: "", mode: 0o644 } };
   const paths = { verityKey: "/project/mkosi.key", verityCertificate: "/project/mkosi.crt" };
