@@ -134,7 +134,7 @@ async function checkDisk(config: ImageConfig, progress: Progress): Promise<void>
   checkDefinitions(definitions);
   if (boots.bios && config.format === "disk") checkBiosBoot(definitions);
   if (required && config.format === "disk") checkGrubKernels(config, definitions);
-  checkSigner(definitions, await veritySigner(config, progress));
+  if (config.verity !== "defer") checkSigner(definitions, await veritySigner(config, progress));
   readPassphrases(definitions, config.passphraseFile, progress);
   for (const definition of definitions) {
     const format = formatOf(definition);

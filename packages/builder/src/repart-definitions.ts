@@ -25,7 +25,8 @@ export async function partitionDefinitions(
   });
   for (const { message } of warnings) progress.log("warning", message);
   if (definitions.length === 0 && isExtension(config.format)) {
-    const { verity } = config;
+    // One that is signed later has the same partitions.
+    const verity = config.verity === "defer" ? "signed" : config.verity;
     return extensionDefinitions({ ...extensionForms[config.format], verity: verity === "no" ? false : verity });
   }
   if (definitions.length === 0 && config.format === "esp") {
@@ -38,7 +39,7 @@ export async function partitionDefinitions(
     const { root, esp, swap, home, srv } = config.partitionSizes;
     return defaultDefinitions({
       format: config.rootFilesystem,
-      verity: config.verity === "signed" ? "signed" : config.verity === "hash",
+      verity: config.verity === "signed" || config.verity === "defer" ? "signed" : config.verity === "hash",
       esp: boots.esp === true,
       bios: boots.bios === true,
       readOnly: config.readOnly,

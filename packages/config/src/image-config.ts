@@ -81,8 +81,8 @@ export interface ImageConfig {
   readonly partitionSizes: Readonly<Record<"root" | "esp" | "swap" | "home" | "srv", number | undefined>>;
   /** The root partition of such a disk is marked read-only. */
   readonly readOnly: boolean;
-  /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, or one that is signed. */
-  readonly verity: "no" | "hash" | "signed";
+  /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, one that is signed, or one with room for a signature. */
+  readonly verity: "no" | "hash" | "signed" | "defer";
   /** Files of the key and certificate that sign root hashes. */
   readonly verityKey: string | undefined;
   readonly verityCertificate: string | undefined;

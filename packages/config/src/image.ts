@@ -60,8 +60,6 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   }
 
   const verity = text("Verity") ?? "auto";
-  if (verity === "defer")
-    fail("Verity", "verity-unsupported", "imgtool signs while it builds", "use Verity=signed or Verity=hash");
   const verityKey = text("VerityKey");
   const verityCertificate = text("VerityCertificate");
   const haveVerityKeys = verityKey !== undefined && verityCertificate !== undefined;
@@ -287,6 +285,7 @@ function isExtension(format: OutputFormat): boolean {
 
 /** yes signs where there is a key to sign with. */
 function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
+  if (value === "defer") return value;
   if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
   return value === "enabled" || value === "hash" ? "hash" : "no";
 }

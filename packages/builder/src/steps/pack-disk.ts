@@ -43,6 +43,7 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     sourceDateEpoch: config.sourceDateEpoch,
     passphraseFile: config.passphraseFile,
     veritySigner: await veritySigner(config, silentProgress),
+    deferSignatures: config.verity === "defer",
     last: boots.esp ? bootPartitions : [],
     workspace,
     progress,
