@@ -26,6 +26,7 @@ test("a project of the first mkosi", () => {
       "SwapSize=256M",
       "[Validation]",
       "CheckSum=yes",
+      "Password=secret",
     ].join("\n"),
     "mkosi.default.d/10": "[Packages]\nPackages=more\n",
     "cache/": "",
@@ -44,6 +45,7 @@ test("a project of the first mkosi", () => {
     packages: ["vim", "less", "openssh-server", "more"],
     packageCacheDirectory: "/project/cache",
     checksum: true,
+    rootPassword: "secret",
     extraTrees: [{ source: "/project/mkosi.extra", target: "/" }],
   });
 });
