@@ -14,6 +14,15 @@ test("the verb may stand anywhere before its operands", async () => {
   expect(await splitVerb(["--distribution=debian"])).toEqual({ verb: "build", rest: ["--distribution=debian"] });
 });
 
+test("an option that may have a value, before the verb", async () => {
+  for (const options of [["--verity"], ["--verity", "signed"], ["-b"], ["-b", "no"], ["--xz"]])
+    expect(await splitVerb([...options, "build"])).toEqual({ verb: "build", rest: options });
+  expect(await splitVerb(["--verity", "signed", "--xz", "build", "-f"])).toEqual({
+    verb: "build",
+    rest: ["--verity", "signed", "--xz", "-f"],
+  });
+});
+
 test("help of a verb, and the overview", async () => {
   expect(await splitVerb(["help", "make"])).toEqual({ verb: "make", rest: ["--help"] });
   expect(await splitVerb(["--help"])).toEqual({ verb: undefined, rest: ["--help"] });

@@ -39,11 +39,18 @@ async function firstOperand(argv: readonly string[]): Promise<number | undefined
   // Only options before the verb need the settings table: which of them take a value.
   const { optionsWithValue } = await import("./settings-options.ts");
   const withValue = new Set([...optionsWithValue(), ...casyncOptionsWithValue]);
+  const withOptionalValue = optionsWithValue(true);
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? "";
     if (argument === "--") return undefined;
     if (!argument.startsWith("-") || argument === "-") return i;
     if (withValue.has(argument)) i++;
+    else if (withOptionalValue.has(argument)) {
+      const next = argv[i + 1] ?? "-";
+      // A word that is no verb is the value: --verity signed build, and --verity build.
+      const hasOperands = argv.slice(i + 2).some((word) => !word.startsWith("-"));
+      if (!next.startsWith("-") && !isVerb(next) && hasOperands) i++;
+    }
   }
   return undefined;
 }

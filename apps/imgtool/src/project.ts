@@ -100,7 +100,12 @@ export async function requireProject(
   signal?: AbortSignal,
 ): Promise<RequiredProject> {
   const read = readProject(project, reporter);
-  const configured = await configure(read, reporter, signal);
+  const configured = await configure(
+    read,
+    reporter,
+    signal,
+    project.command.opts<{ readonly debug?: boolean }>().debug === true,
+  );
   const resolution = configured.length === 0 ? read : resolveProject(project, reporter, configured);
   const { config, runtime, errors } = resolution;
   if (config !== undefined && errors.length === 0) {
@@ -120,6 +125,7 @@ async function configure(
   resolution: Resolution,
   reporter: Reporter,
   signal: AbortSignal | undefined,
+  debug: boolean,
 ): Promise<ConfiguredImage[]> {
   const summaries = summaryJson(resolution).Images;
   const configured: ConfiguredImage[] = [];
@@ -132,6 +138,7 @@ async function configure(
       settings: summaries[index] ?? {},
       progress: reporter,
       signal,
+      debug,
     });
     configured.push({ image, script, settings });
   }

@@ -8,11 +8,11 @@ import { type Command, Option } from "commander";
 /** Options of the build verbs that assign no setting. */
 const ownOptionsWithValue: readonly string[] = ["-C", "--directory", "--result-file"];
 
-/** Every option, short and long, that is followed by a value. */
-export function optionsWithValue(): ReadonlySet<string> {
-  const names = new Set(ownOptionsWithValue);
+/** Every option, short and long, that is followed by a value; or those that may be. */
+export function optionsWithValue(optional = false): ReadonlySet<string> {
+  const names = new Set(optional ? [] : ownOptionsWithValue);
   for (const option of commandLineOptions) {
-    if (option.optional) continue;
+    if (option.optional !== optional || !/[<[]/.test(option.flags)) continue;
     names.add(`--${option.long}`);
     if (option.short !== undefined) names.add(`-${option.short}`);
   }

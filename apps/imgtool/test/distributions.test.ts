@@ -2,7 +2,7 @@
  * Images of distributions besides Debian's family, the whole way: a project with the distribution's key is
  * built by its package manager, published, fetched back and entered.
  */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import {
@@ -146,5 +146,23 @@ PackageCacheDirectory=packages
     expect(run("chroot", [project.join("back"), "/usr/bin/tool"])).toBe("tool\n");
     for (const file of ["own", "made", "asked"])
       expect(readFileSync(project.join("back/usr/lib", file), "utf8")).toBe(`${file}\n`);
+
+    // A lock holds the archive's packages and the project's own, and what is volatile.
+    writeFileSync(project.join("mkosi.conf"), `[Content]\nVolatilePackages=\nVolatilePackages=asked\n`, { flag: "a" });
+    writeFileSync(project.join("mkosi.build"), "#!/bin/sh\n");
+    rmSync(project.join("mkosi.prepare"));
+    const locked = cli(["lock"], { cwd });
+    expect(locked.exitCode, locked.stderr).toBe(0);
+    expect(locked.stdout).toContain("1 volatile");
+    const again = cli(["build", "--force"], { cwd });
+    expect(again.exitCode, again.stderr).toBe(0);
+    expect(readFileSync(project.join("system/usr/lib/asked"), "utf8")).toBe("asked\n");
+    rmSync(project.join("mkosi.packages"), { recursive: true });
+    rmSync(project.join("packages"), { recursive: true });
+    const failed = cli(["build", "--force"], { cwd });
+    expect([failed.exitCode, failed.stderr]).toEqual([
+      4,
+      expect.stringContaining("the locked packages cannot be had: own 1-1"),
+    ]);
   });
 }

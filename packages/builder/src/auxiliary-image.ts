@@ -55,6 +55,7 @@ export const auxiliaryImage: Partial<ImageConfig> = {
   signExpectedPcr: undefined,
   bootable: "disabled",
   bootloader: "none",
+  signedBootloader: false,
   biosBootloader: "none",
   shimBootloader: "none",
   unifiedKernelImageProfiles: [],

@@ -28,6 +28,8 @@ export interface BuildImagesOptions {
   readonly force?: boolean;
   /** As BuildOptions has it. */
   readonly onScriptFailure?: BuildOptions["onScriptFailure"];
+  /** As BuildOptions has it. */
+  readonly debug?: boolean;
 }
 
 /**
@@ -78,6 +80,7 @@ export async function buildImages(
           signal: stop,
           force: replaces,
           onScriptFailure: options.onScriptFailure,
+          debug: options.debug ?? false,
           ...(settings === undefined ? {} : { settings }),
         });
         if (name === undefined) main = record;

@@ -20,13 +20,14 @@ import { filterModules } from "./boot/modules.ts";
 import { findMissingHalf } from "./boot/lone-kernel.ts";
 import { planBoot } from "./boot/plan.ts";
 import { checkBuild } from "./check.ts";
+import { lockedImage, withLocked, type LockedImage } from "./lock-file.ts";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
 import { holdUmask } from "./fixed-umask.ts";
 import { formatManifest } from "./manifest.ts";
 import { treeFingerprint } from "./incremental/fingerprints.ts";
 import { treeInputs } from "./incremental/inputs.ts";
-import { cachedScriptPackages, restoreTree, saveTree } from "./incremental/tree-cache.ts";
+import { cachedScriptPackages, hasCachedTree, restoreTree, saveTree } from "./incremental/tree-cache.ts";
 import { noteOutputs, unchangedRecord, wholeInputs } from "./incremental/unchanged.ts";
 import { buildroot, type SandboxOptions } from "@imgtool/sandbox";
 import { installOptions } from "./install-options.ts";
@@ -63,8 +64,12 @@ export interface BuildOptions {
   readonly settings?: Readonly<Record<string, SettingValue>>;
   /** Replaces outputs of an earlier build. Default false. */
   readonly force?: boolean;
+  /** What is locked of the image; without it, what the project's lock says of it. */
+  readonly locked?: LockedImage;
   /** Called when a script of the project has failed, with a function that opens a shell where it did. */
   readonly onScriptFailure?: SandboxOptions["onFailure"];
+  /** Whether scripts are told to say more: $MKOSI_DEBUG. Default false. */
+  readonly debug?: boolean;
 }
 
 interface Step {
@@ -93,7 +98,7 @@ const baseSteps: readonly Step[] = [
 
 /** Everything that happens to an image, in mkosi's order. */
 const steps: readonly Step[] = [
-  { name: "run sync scripts", run: async (context) => await runScripts("sync", context) },
+  { name: "run sync scripts", run: runSyncScripts },
   { name: "make the tree with its packages", run: makeBase },
   { name: "build the project", run: buildProject },
   { name: "install volatile packages", run: installVolatilePackages },
@@ -164,6 +169,8 @@ const steps: readonly Step[] = [
     name: "build initrd",
     async run(context) {
       if (context.boot === undefined) return;
+      // The distribution's images have theirs.
+      if (context.boot.prebuilt && context.boot.grub.bios === undefined) return;
       if (isWithinKernel(context.config.format)) context.initrds = [await packTreeAsInitrd(context)];
       else context.initrds = context.config.initrds.length > 0 ? context.config.initrds : [await buildInitrd(context)];
     },
@@ -192,6 +199,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   const distribution = distributionFor(config.distribution);
   const toldWarnings = new Set<string>();
   await checkBuild(config, force, progress, toldWarnings);
+  const locked = options.locked ?? (await lockedImage(config));
   const inputs = { config: configDigest(config), files: await inputDigests(config) };
   // A killed build leaves some hundred megabytes, and nobody looks for hidden folders.
   for (const path of await abandonedWorkspaces(config)) await rm(path, { recursive: true, force: true });
@@ -207,8 +215,11 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     toldWarnings,
     signal,
     onScriptFailure: options.onScriptFailure,
+    debug: options.debug ?? false,
     scriptTools: once(async () => await distribution.scriptTools?.(await installOptions(context), buildroot)),
-    buildImage: async (image) => await build(image, { progress, signal, force: true }),
+    locked,
+    buildImage: async (image, itsLock) =>
+      await build(image, { progress, signal, force: true, ...(itsLock === undefined ? {} : { locked: itsLock }) }),
     boot: undefined,
     addonStub: undefined,
     grub: undefined,
@@ -261,6 +272,16 @@ async function runSteps(list: readonly Step[], context: BuildContext): Promise<v
     context.progress.log("debug", `step: ${step.name}`);
     await step.run(context);
   }
+}
+
+/** They may leave out what a cached tree has: whether the archive has newer packages shows only after them, as with mkosi. */
+async function runSyncScripts(context: BuildContext): Promise<void> {
+  const { config, signal } = context;
+  if (config.syncScripts.length === 0) return;
+  const cached =
+    config.incremental !== "no" &&
+    (await hasCachedTree(config, async (packages) => await treeInputs(config, packages, signal)));
+  await runScripts("sync", context, { cached });
 }
 
 async function makeBase(context: BuildContext): Promise<void> {
@@ -326,6 +347,7 @@ async function installVolatilePackages(context: BuildContext): Promise<void> {
   const { packages, repositories } = await distribution.install({
     ...options,
     packages: config.volatilePackages,
+    locked: withLocked(context.locked, "volatile"),
     packageDirectories: [
       ...config.packageDirectories,
       ...config.volatilePackageDirectories,

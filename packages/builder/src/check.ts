@@ -22,7 +22,6 @@ import { checkBootable } from "./boot/plan.ts";
 import { isDisk, isWithinKernel } from "./formats.ts";
 import { imageAt } from "./copy-tree.ts";
 import { checkReadable } from "./disk-tree.ts";
-import { lockedPackages } from "./lock-file.ts";
 import { outputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { checkPartitions } from "./check-partitions.ts";
@@ -65,7 +64,6 @@ export async function checkBuild(
     });
   }
   checkBootable(config);
-  await lockedPackages(config);
   await checkFolderInTheWay(config, image);
   await checkUser(config);
   const baseTrees = config.baseTrees.map((source) => ({ source, target: "/" }));
@@ -131,7 +129,7 @@ async function checkDisk(config: ImageConfig, progress: Progress, told: Set<stri
   const boots = { esp: isBootable, bios: isBootable && config.biosBootloader === "grub" };
   const definitions = await partitionDefinitions(config, progress, boots, { told });
   checkPartitions(config, definitions, isBootable);
-  checkSigner(definitions, await veritySigner(config, progress));
+  if (config.verity !== "defer") checkSigner(definitions, await veritySigner(config, progress));
   readPassphrases(definitions, config.passphraseFile, progress);
   for (const definition of definitions) {
     const format = formatOf(definition);

@@ -21,6 +21,8 @@ export interface CleanOptions {
   readonly signal?: AbortSignal | undefined;
   /** As BuildOptions has them. */
   readonly settings?: Readonly<Record<string, SettingValue>>;
+  /** As BuildOptions has it. */
+  readonly debug?: boolean;
   /** Caches that go, too: what Incremental= kept, or all, with downloaded packages. Default "none". */
   readonly caches?: "none" | "incremental" | "all";
 }
@@ -52,7 +54,10 @@ function cachesOf(config: ImageConfig, caches: CleanOptions["caches"] = "none"):
 }
 
 /** The scripts see the output folder, before anything in it is removed. */
-async function runCleanScripts(config: ImageConfig, { progress, signal, settings }: CleanOptions): Promise<void> {
+async function runCleanScripts(
+  config: ImageConfig,
+  { progress, signal, settings, debug }: CleanOptions,
+): Promise<void> {
   if (config.cleanScripts.length === 0) return;
   const workspace = await mkdtemp(join(tmpdir(), "imgtool-clean-"));
   try {
@@ -61,6 +66,7 @@ async function runCleanScripts(config: ImageConfig, { progress, signal, settings
       config,
       distribution: distributionFor(config.distribution),
       settings,
+      debug,
       workspace,
       staging: config.outputDirectory,
       progress: progress ?? silentProgress,

@@ -14,6 +14,8 @@ export interface ConfigureOptions {
   readonly settings: Readonly<Record<string, SettingValue>>;
   readonly progress?: Progress;
   readonly signal?: AbortSignal | undefined;
+  /** As BuildOptions has it. */
+  readonly debug?: boolean;
 }
 
 /** More than any configuration has; in characters. */
@@ -37,7 +39,7 @@ export async function runConfigureScripts(options: ConfigureOptions): Promise<Re
       script,
       scriptName: "configure",
       workdir: "/work/src",
-      env: environment(config),
+      env: environment(config, options.debug === true),
       binds: sourceBinds(config),
       input: JSON.stringify(settings),
       signal,
@@ -93,7 +95,7 @@ const qemuArchitectures: Readonly<Record<string, string>> = {
   loongarch64: "loongarch64",
 };
 
-function environment(config: ImageConfig): Record<string, string> {
+function environment(config: ImageConfig, debug: boolean): Record<string, string> {
   const { architecture } = config;
   return {
     DISTRIBUTION: config.distribution,
@@ -104,6 +106,7 @@ function environment(config: ImageConfig): Record<string, string> {
     SRCDIR: "/work/src",
     MKOSI_UID: String(process.getuid?.() ?? 0),
     MKOSI_GID: String(process.getgid?.() ?? 0),
+    MKOSI_DEBUG: debug ? "1" : "0",
     ...(config.profiles.length === 0 ? {} : { PROFILES: config.profiles.join(" ") }),
     ...config.environment,
   };

@@ -10,6 +10,7 @@ import type { UnfinishedDisk } from "@imgtool/disk";
 import type { Fingerprints } from "./incremental/fingerprints.ts";
 import type { GrubImages } from "./boot/grub.ts";
 import type { BootPlan } from "./boot/plan.ts";
+import type { LockedImage } from "./lock-file.ts";
 import type { Artifact } from "./record.ts";
 
 export interface BuildContext {
@@ -29,10 +30,14 @@ export interface BuildContext {
   readonly signal: AbortSignal | undefined;
   /** As SandboxOptions has it, for the project's scripts. */
   readonly onScriptFailure: SandboxOptions["onFailure"];
-  /** The whole pipeline, for an image that goes into this one. */
+  /** Whether scripts are told to say more. */
+  readonly debug: boolean;
+  /** The very packages that the image is made of, where they are locked. */
+  readonly locked: LockedImage | undefined;
   /** What scripts beside the tree change its packages with; made when the first one asks. */
   readonly scriptTools: () => Promise<ScriptTools | undefined>;
-  readonly buildImage: (config: ImageConfig) => Promise<unknown>;
+  /** The whole pipeline, for an image that goes into this one. */
+  readonly buildImage: (config: ImageConfig, locked: LockedImage | undefined) => Promise<unknown>;
   /** How the image boots; undefined as long as that is not known, and for an image that does not. */
   boot: BootPlan | undefined;
   /** Path of the stub of Format=addon, on this machine. */

@@ -8,10 +8,9 @@ import type { InstallOptions } from "@imgtool/distro";
 import { pathExists } from "@imgtool/host";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
-import { lockedPackages } from "./lock-file.ts";
 
 /** The part of a build that packages are chosen by. */
-type InstallContext = Pick<BuildContext, "config" | "tree" | "workspace" | "progress" | "signal">;
+type InstallContext = Pick<BuildContext, "config" | "tree" | "workspace" | "progress" | "signal" | "locked">;
 
 /** The options for the image of this context, with a folder of the workspace for the package manager. */
 export async function installOptions(context: InstallContext): Promise<InstallOptions> {
@@ -26,7 +25,7 @@ export async function installOptions(context: InstallContext): Promise<InstallOp
     architecture: config.architecture,
     packages: config.packages,
     packageDirectories: config.packageDirectories,
-    locked: await lockedPackages(config),
+    locked: context.locked?.packages,
     mirror: config.mirror,
     localMirror: config.localMirror,
     snapshot: config.snapshot,

@@ -2,6 +2,7 @@
  * imgtool.lock: the very packages of the project's images. Builds take these and no others.
  * @module
  */
+import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
@@ -17,6 +18,10 @@ export interface LockedImage {
   readonly release: string;
   readonly architecture: string;
   readonly packages: readonly LockedPackage[];
+  /** What BuildPackages= add to them while build scripts run. */
+  readonly build: readonly LockedPackage[];
+  /** What VolatilePackages= add to them. */
+  readonly volatile: readonly LockedPackage[];
   /** Of its initrd, for an image that may boot. */
   readonly initrd: readonly LockedPackage[];
 }
@@ -37,20 +42,15 @@ function keyOf({ imageId, output }: ImageConfig): string {
 }
 
 /**
- * The lock holds `Packages=` and what comes along with them; what it cannot hold must not slip past it.
+ * What the lock cannot hold must not slip past it.
  * @throws ConfigError `lock-unsupported`
  */
 export function checkLockable(config: ImageConfig): void {
-  const { buildPackages, volatilePackages } = config;
-  const others = [
-    ...(buildPackages.length > 0 ? ["BuildPackages="] : []),
-    ...(volatilePackages.length > 0 ? ["VolatilePackages="] : []),
-  ];
-  if (others.length === 0) return;
-  throw new ConfigError(`imgtool.lock cannot hold ${others.join(" and ")} yet`, {
+  if (config.baseTrees.length === 0 || config.packages.length === 0) return;
+  throw new ConfigError("imgtool.lock cannot hold packages on top of BaseTrees= yet", {
     code: "lock-unsupported",
-    hint: `without a lock, Snapshot= holds a distribution at a moment; else move them to Packages=`,
-    data: { directory: config.directory, settings: others },
+    hint: "without a lock, Snapshot= holds a distribution at a moment",
+    data: { directory: config.directory, settings: ["BaseTrees="] },
   });
 }
 
@@ -64,12 +64,12 @@ export async function writeLockedImage(config: ImageConfig, image: LockedImage):
 }
 
 /**
- * The locked packages of an image, or of its initrd; undefined where the project has no lock.
+ * What is locked of an image; undefined where the project has no lock, and for an image without a distribution.
  * @throws FormatError `lock-invalid`, ConfigError `lock-unsupported`, and `lock-stale` for an image that is not in the lock, or of another release
  */
-export async function lockedPackages(config: ImageConfig): Promise<readonly LockedPackage[] | undefined> {
+export async function lockedImage(config: ImageConfig): Promise<LockedImage | undefined> {
   const file = await readLockFile(config);
-  if (file === undefined) return undefined;
+  if (file === undefined || config.distribution === "custom") return undefined;
   checkLockable(config);
   const image = file.images[keyOf(config)];
   const { distribution, release, architecture } = config;
@@ -83,7 +83,26 @@ export async function lockedPackages(config: ImageConfig): Promise<readonly Lock
       data: { file: lockPath(config), image: keyOf(config) },
     });
   }
-  return config.makeInitrd ? image.initrd : image.packages;
+  return image;
+}
+
+/** The lock of an image's initrd, which is an image with the packages that were locked for it. */
+export function lockedInitrd(image: LockedImage | undefined): LockedImage | undefined {
+  return image === undefined ? undefined : { ...image, packages: image.initrd, build: [], volatile: [], initrd: [] };
+}
+
+/** The packages of an image with those that are added to them. */
+export function withLocked(
+  image: LockedImage | undefined,
+  further: "build" | "volatile",
+): readonly LockedPackage[] | undefined {
+  return image === undefined ? undefined : [...image.packages, ...image[further]];
+}
+
+/** SHA-256 of what is locked of an image, whatever is locked of others; undefined where nothing is. */
+export async function lockDigest(config: ImageConfig): Promise<string | undefined> {
+  const image = (await readLockFile(config))?.images[keyOf(config)];
+  return image === undefined ? undefined : createHash("sha256").update(JSON.stringify(image)).digest("hex");
 }
 
 async function readLockFile(config: ImageConfig): Promise<LockFile | undefined> {
@@ -98,15 +117,28 @@ async function readLockFile(config: ImageConfig): Promise<LockFile | undefined> 
   try {
     const value = JSON.parse(text) as Partial<LockFile> | null;
     if (value?.lockVersion !== lockVersion) throw invalid(path, `expected lockVersion ${lockVersion}`);
-    for (const image of Object.values(value.images ?? {}))
-      for (const entry of [...image.packages, ...image.initrd])
-        if (!/^[0-9a-f]{64}$/.test(entry.sha256) || !/^[a-z0-9][a-z0-9+.-]*$/.test(entry.name))
-          throw invalid(path, `a name and a SHA-256 were expected, found ${JSON.stringify(entry)}`);
-    return { lockVersion, images: value.images ?? {} };
+    const images: Record<string, LockedImage> = {};
+    for (const [name, image] of Object.entries(value.images ?? {})) {
+      const { build = [], volatile = [], initrd = [] } = image as Partial<LockedImage>;
+      for (const entry of [...image.packages, ...build, ...volatile, ...initrd]) checkEntry(path, entry);
+      images[name] = { ...image, build, volatile, initrd };
+    }
+    return { lockVersion, images };
   } catch (error) {
     if (error instanceof FormatError) throw error;
     throw invalid(path, errorMessage(error));
   }
+}
+
+/** Names and versions go to the command lines of package managers, paths name files. @throws FormatError `lock-invalid` */
+function checkEntry(path: string, entry: LockedPackage): void {
+  const isWhole =
+    /^[0-9a-f]{64}$/.test(entry.sha256) &&
+    /^[A-Za-z0-9_@][\w@.+~-]*$/.test(entry.name) &&
+    /^[A-Za-z0-9][\w.+~^:-]*$/.test(entry.version) &&
+    /^\w+$/.test(entry.architecture.replaceAll("-", "_")) &&
+    !/(?:^|\/)\.\.?$/.test(entry.path);
+  if (!isWhole) throw invalid(path, `a name, a version and a SHA-256 were expected, found ${JSON.stringify(entry)}`);
 }
 
 function invalid(path: string, what: string): FormatError {

@@ -3,12 +3,17 @@
  * @module
  */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, silentProgress, type Progress } from "@imgtool/core";
-import { distributionFor } from "@imgtool/distro";
-import { initrdPackages } from "./boot/initrd-packages.ts";
+import {
+  distributionFor,
+  type Distribution,
+  type InstallOptions,
+  type LockedPackage,
+  type LockRequest,
+} from "@imgtool/distro";
+import { hasInitrdPackages, initrdPackages } from "./boot/initrd-packages.ts";
 import { isWithinKernel } from "./formats.ts";
 import { installOptions } from "./install-options.ts";
 import { checkLockable, writeLockedImage, type LockedImage } from "./lock-file.ts";
@@ -32,26 +37,50 @@ export async function lock(config: ImageConfig, options: LockOptions = {}): Prom
       data: { distribution: config.distribution },
     });
   }
-  const workspace = await mkdtemp(join(tmpdir(), "imgtool-lock-"));
+  // Trees of packages may be made in it.
+  const workspace = await mkdtemp(join(config.workspaceDirectory ?? "/var/tmp", "imgtool-lock-"));
   try {
     const tree = join(workspace, "tree");
     await mkdir(tree);
     const { progress = silentProgress, signal } = options;
-    const install = await installOptions({ config, tree, workspace, progress, signal });
+    const install = await installOptions({ config, tree, workspace, progress, signal, locked: undefined });
     const boots =
       config.bootable !== "disabled" &&
       config.initrds.length === 0 &&
       !isWithinKernel(config.format) &&
-      config.format !== "addon";
-    const [packages = [], initrd = []] = await distribution.lock(
-      install,
-      boots ? [config.packages, initrdPackages(config)] : [config.packages],
+      config.format !== "addon" &&
+      hasInitrdPackages(config);
+    const onto = config.packages;
+    const requests: readonly (LockRequest | undefined)[] = [
+      { packages: onto },
+      config.buildPackages.length > 0 && config.buildScripts.length > 0
+        ? { packages: config.buildPackages, onto }
+        : undefined,
+      boots ? { packages: initrdPackages(config) } : undefined,
+    ];
+    const [packages = [], build = [], initrd = []] = await lockAll(distribution, install, requests);
+    const { packageDirectories, volatilePackageDirectories, volatilePackages } = config;
+    const [volatile = []] = await lockAll(
+      distribution,
+      { ...install, packageDirectories: [...packageDirectories, ...volatilePackageDirectories] },
+      [volatilePackages.length > 0 ? { packages: volatilePackages, onto } : undefined],
     );
     const { release, architecture } = config;
-    const image = { distribution: config.distribution, release, architecture, packages, initrd };
+    const image = { distribution: config.distribution, release, architecture, packages, build, volatile, initrd };
     await writeLockedImage(config, image);
     return image;
   } finally {
     await rm(workspace, { recursive: true, force: true });
   }
+}
+
+/** None for what is not asked for. */
+async function lockAll(
+  distribution: Distribution,
+  install: InstallOptions,
+  requests: readonly (LockRequest | undefined)[],
+): Promise<LockedPackage[][]> {
+  const asked = requests.filter((request) => request !== undefined);
+  const locked = asked.length === 0 ? [] : ((await distribution.lock?.(install, asked)) ?? []);
+  return requests.map((request) => (request === undefined ? [] : (locked.shift() ?? [])));
 }

@@ -10,6 +10,7 @@ import { isAbsolute, relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { errorMessage, FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
 import type { InstalledPackage, Repository } from "@imgtool/distro";
+import { lockDigest } from "./lock-file.ts";
 import { allScripts } from "./steps/script-points.ts";
 
 /** Counts up when a reader of the older form could misread the newer. */
@@ -113,7 +114,7 @@ export function configDigest(config: ImageConfig): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** Digests of the project's files that are configuration or scripts. */
+/** Digests of the project's files that are configuration or scripts, and of what is locked of the image. */
 export async function inputDigests(config: ImageConfig): Promise<Record<string, string>> {
   const paths = [...config.files, ...allScripts(config).map(({ path }) => path)];
   const digests: Record<string, string> = {};
@@ -123,7 +124,8 @@ export async function inputDigests(config: ImageConfig): Promise<Record<string, 
       .digest("hex");
     digests[relative(config.directory, path)] = sha256;
   }
-  return digests;
+  const locked = await lockDigest(config);
+  return { ...digests, ...(locked === undefined ? {} : { "imgtool.lock": locked }) };
 }
 
 /** The record's text: stable order, two spaces, a newline at the end. */

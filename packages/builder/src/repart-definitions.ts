@@ -43,7 +43,8 @@ export async function partitionDefinitions(
     if (format !== undefined && compression !== undefined)
       checkCompression(format, { algorithm: compression, level: compressionLevel }, origin);
   if (definitions.length === 0 && isExtension(config.format)) {
-    const { verity } = config;
+    // One that is signed later has the same partitions.
+    const verity = config.verity === "defer" ? "signed" : config.verity;
     return extensionDefinitions({ ...extensionForms[config.format], verity: verity === "no" ? false : verity });
   }
   if (definitions.length === 0 && config.format === "esp") {
@@ -56,7 +57,7 @@ export async function partitionDefinitions(
     const { root, esp, swap, home, srv } = config.partitionSizes;
     return defaultDefinitions({
       format: config.rootFilesystem,
-      verity: config.verity === "signed" ? "signed" : config.verity === "hash",
+      verity: config.verity === "signed" || config.verity === "defer" ? "signed" : config.verity === "hash",
       esp: boots.esp === true,
       bios: boots.bios === true,
       readOnly: config.readOnly,

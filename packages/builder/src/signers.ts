@@ -14,6 +14,8 @@ import { errorMessage, NotFoundError, type Progress } from "@imgtool/core";
  */
 export async function veritySigner(config: ImageConfig, progress: Progress): Promise<Signer | undefined> {
   const { verityKey: key, verityCertificate: certificate } = config;
+  // Whoever signs later has another key, or has it elsewhere.
+  if (config.verity === "defer") return undefined;
   if (key === undefined || certificate === undefined) return undefined;
   return await loadSigner(key, certificate, progress);
 }

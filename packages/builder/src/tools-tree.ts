@@ -14,8 +14,10 @@ import { NotFoundError, type Progress } from "@imgtool/core";
 import { hostTools, pathExists, requireTool, shellWord } from "@imgtool/host";
 import { auxiliaryImage } from "./auxiliary-image.ts";
 import { build } from "./build.ts";
+import type { LockedImage } from "./lock-file.ts";
+import { lock } from "./lock.ts";
 import { buildRecordPath } from "./outputs.ts";
-import { configDigest, readBuildRecord } from "./record.ts";
+import { configDigest, inputDigests, readBuildRecord } from "./record.ts";
 import { toolsFolder, toolsOutput } from "./tools-place.ts";
 
 export interface ToolsTreeOptions {
@@ -96,9 +98,21 @@ async function buildToolsTree(
   return tree;
 }
 
+/**
+ * Locks the packages of the project's tools tree, as lock() does those of an image; nothing where none is built.
+ * @throws what lock() throws
+ */
+export async function lockToolsTree(config: ImageConfig, options: ToolsTreeOptions): Promise<LockedImage | undefined> {
+  const { toolsTree } = config;
+  if (toolsTree === undefined || typeof toolsTree === "string") return undefined;
+  return await lock(toolsConfig(config, toolsTree), options);
+}
+
 async function isUpToDate(own: ImageConfig): Promise<boolean> {
   try {
-    return (await readBuildRecord(buildRecordPath(own))).inputs.config === configDigest(own);
+    const { inputs } = await readBuildRecord(buildRecordPath(own));
+    const files = JSON.stringify(await inputDigests(own));
+    return inputs.config === configDigest(own) && JSON.stringify(inputs.files) === files;
   } catch (error) {
     if (error instanceof NotFoundError) return false;
     throw error;

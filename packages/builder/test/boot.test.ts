@@ -595,6 +595,68 @@ fi
   expect(listing).toContain(`    linux /thing/${version}/vmlinuz root=PARTUUID=${root?.uuid ?? ""} quiet\n`);
 });
 
+test("what the distribution has signed is taken as it is: systemd-boot, GRUB and unified kernel images", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mcopy", "depmod");
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("key.pem"), testKey);
+  writeFileSync(folder.join("crt.pem"), testCertificate);
+  const keys = { secureBootKey: folder.join("key.pem"), secureBootCertificate: folder.join("crt.pem") };
+  const config = bootable(folder, { signedBootloader: true, kernelCommandLine: [] });
+  const put = (name: string, content: string | Uint8Array): void => {
+    mkdirSync(dirname(folder.join("tree", name)), { recursive: true });
+    writeFileSync(folder.join("tree", name), content);
+  };
+  const attempt = async (
+    changes: Partial<ImageConfig>,
+  ): Promise<{ files: readonly string[]; read: (path: string) => Buffer }> => {
+    const record = await build({ ...config, ...changes }, { force: true });
+    const image = folder.join("out", record.artifacts[0]?.path ?? "");
+    const offset = record.artifacts[0]?.partitions?.[0]?.offset ?? 0;
+    return { files: espFiles(image, offset), read: (path) => readEsp(image, offset, path) };
+  };
+  await expect(attempt({})).rejects.toMatchObject({
+    code: "boot-loader-missing",
+    message: expect.stringContaining("systemd-bootx64.efi.signed") as unknown,
+  });
+  put(`${efi}/systemd-bootx64.efi.signed`, "systemd-boot of the distribution");
+  for (const changes of [{}, { secureBoot: true, ...keys }]) {
+    const { files, read } = await attempt(changes);
+    for (const path of ["/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi"])
+      expect(read(path).toString()).toBe("systemd-boot of the distribution");
+    // With a key of its own the project signs an image, else the distribution's kernel is what starts.
+    const isOwn = "secureBoot" in changes;
+    expect(files.includes(`EFI/Linux/thing-${version}.efi`)).toBe(isOwn);
+    expect(files.includes(`loader/entries/thing-${version}.conf`)).toBe(!isOwn);
+  }
+  const { read: kernel } = await attempt({ secureBoot: true, ...keys, unifiedKernelImages: "disabled" });
+  expect(kernel(`/thing/${version}/vmlinuz`).equals(Buffer.from(testKernel))).toBe(true);
+
+  await expect(attempt({ bootloader: "grub" })).rejects.toMatchObject({
+    code: "boot-loader-missing",
+    message: "Bootable=yes: the image has no signed GRUB for UEFI",
+  });
+  put("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "GRUB of the distribution");
+  const grub = await attempt({ bootloader: "grub" });
+  expect(grub.read("/EFI/BOOT/BOOTX64.EFI").toString()).toBe("GRUB of the distribution");
+  expect(grub.read("/EFI/custom/grub.cfg").toString()).toBe("configfile /grub/grub.cfg\n");
+  expect(grub.read("/grub/grub.cfg").toString()).toContain(`linux /thing/${version}/vmlinuz`);
+
+  for (const changes of [{ bootloader: "uki" }, { unifiedKernelImages: "signed" }] as const)
+    await expect(attempt(changes)).rejects.toMatchObject({ code: "uki-missing" });
+  const prebuilt = makeStub({
+    sections: [...stubSections, { name: ".osrel", virtualAddress: 0x5000, content: Buffer.from("ID=distribution\n") }],
+  });
+  put(`usr/lib/modules/${version}/vmlinuz-virt.efi`, prebuilt);
+  // It has an initrd of its own.
+  const whole = await attempt({ bootloader: "uki", initrds: [], secureBoot: true, ...keys });
+  expect(whole.files.filter((path) => path.startsWith("EFI"))).toEqual(["EFI/BOOT/BOOTX64.EFI"]);
+  expect(whole.read("/EFI/BOOT/BOOTX64.EFI").equals(prebuilt)).toBe(true);
+  const beside = await attempt({ unifiedKernelImages: "signed", initrds: [] });
+  expect(beside.read(`/EFI/Linux/thing-${version}.efi`).equals(prebuilt)).toBe(true);
+  expect(beside.files.filter((path) => path.startsWith("loader/entries/"))).toEqual([]);
+});
+
 test("FirmwareFiles= keeps what it names, with the files that links lead to, and microcode", async (context) => {
   needRoot(context);
   needPrograms(context, "depmod");

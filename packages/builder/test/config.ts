@@ -84,6 +84,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     biosBootloader: "none",
     shimBootloader: "none",
     unifiedKernelImages: "auto",
+    signedBootloader: false,
     unifiedKernelImageFormat: undefined,
     unifiedKernelImageProfiles: [],
     initrds: [],

@@ -142,6 +142,32 @@ test("a portable service is a root with a signature that verifies it", { tags: [
   run("openssl", ["smime", "-verify", "-noverify", "-certfile", folder.join("crt"), "-nointern", ...verified]);
 });
 
+test("Verity=defer leaves room for a signature: with it the disk is the one that is signed at once", async (context) => {
+  needs(context);
+  using folder = project({ format: "portable", verity: "defer" });
+  const { artifacts } = await build(folder.config);
+  const image = folder.join("out", artifacts[0]?.path ?? "");
+  const deferred = readFileSync(image);
+  const { offset = 0, size = 0 } =
+    artifacts[0]?.partitions?.find(({ type }) => type === "root-x86-64-verity-sig") ?? {};
+  expect(size).toBe(16384);
+  expect(deferred.subarray(offset, offset + size).every((byte) => byte === 0)).toBe(true);
+  // What is to be signed.
+  expect(readFileSync(folder.join("out/thing.roothash"), "utf8")).toBe(`${artifacts[0]?.rootHash ?? ""}\n`);
+  expect(existsSync(folder.join("out/thing.roothash.p7s"))).toBe(false);
+
+  writeFileSync(folder.join("key"), testKey);
+  writeFileSync(folder.join("crt"), testCertificate);
+  const keys = { verityKey: folder.join("key"), verityCertificate: folder.join("crt") };
+  await build({ ...folder.config, ...keys }, { force: true });
+  expect(readFileSync(image).equals(deferred)).toBe(true);
+  await build({ ...folder.config, ...keys, verity: "signed" }, { force: true });
+  const signed = readFileSync(image);
+  expect(signed.subarray(offset, offset + 12).toString()).toBe('{"rootHash":');
+  signed.copy(deferred, offset, offset, offset + size);
+  expect(signed.equals(deferred)).toBe(true);
+});
+
 test(
   "an OCI image is one that skopeo copies and umoci unpacks, and the same each time",
   { tags: ["system"] },

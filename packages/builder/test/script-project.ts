@@ -63,8 +63,8 @@ export function writeScriptProject(folder: string): void {
   mkdirSync(join(folder, "mkosi.builddir"));
 }
 
-/** Variables of the shell and of the host, and those that one of the two programs alone has for itself. */
-const noise = /^(?:_|HOME|LANG|LC_ALL|PATH|PWD|OLDPWD|SHLVL|TERM|TZ|SYSTEMD_.*|SOURCE_DATE_EPOCH)$/;
+/** Variables of the shell and of the host, and those that one of the two programs alone has for itself: MKOSI_DEBUG is mkosi 26's. */
+const noise = /^(?:_|HOME|LANG|LC_ALL|PATH|PWD|OLDPWD|SHLVL|TERM|TZ|MKOSI_DEBUG|SYSTEMD_.*|SOURCE_DATE_EPOCH)$/;
 
 /** The reports in a build's output. */
 export function readReports(lines: readonly string[]): ScriptReport[] {

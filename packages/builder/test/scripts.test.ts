@@ -92,6 +92,31 @@ test("scripts get what mkosi gives them: words, variables, folders, network", as
   }
 });
 
+test("a sync script learns whether there is a cached tree of the settings, and every script whether to say more", async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const lines: string[] = [];
+  const report = 'echo "$0 ${CACHED-none} $MKOSI_DEBUG"';
+  const config = projectConfig(folder, {
+    incremental: "yes",
+    cacheDirectory: folder.join("cache"),
+    syncScripts: [script(folder, "sync", report)],
+    postInstallationScripts: [script(folder, "postinst", report)],
+  });
+  const reported = async (changes: Partial<ImageConfig>, debug: boolean): Promise<string[]> => {
+    lines.length = 0;
+    await build({ ...config, ...changes }, { force: true, debug, progress: listening(lines) });
+    return lines.filter((line) => /^\/work\/(?:sync|postinst) /.test(line));
+  };
+  expect(await reported({}, false)).toEqual(["/work/sync 0 0", "/work/postinst none 0"]);
+  expect(await reported({}, true)).toEqual(["/work/sync 1 1", "/work/postinst none 1"]);
+  expect(await reported({ withDocs: !config.withDocs }, false)).toEqual(["/work/sync 0 0", "/work/postinst none 0"]);
+  expect(await reported({ withDocs: !config.withDocs, incremental: "no" }, false)).toEqual([
+    "/work/sync 0 0",
+    "/work/postinst none 0",
+  ]);
+});
+
 test("a build sees what was prepared for it, and the image gets what it installs and nothing else", async (context) => {
   needs(context);
   using folder = temporaryFolder();

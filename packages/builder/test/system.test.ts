@@ -262,3 +262,46 @@ test("a lock holds an image to its packages, and says what cannot be had", { tag
   writeFileSync(lockPath(config), "[]");
   await expect(build(config, { force: true })).rejects.toMatchObject({ code: "lock-invalid" });
 });
+
+function names(list: readonly { readonly name: string }[]): string[] {
+  return list.map(({ name }) => name);
+}
+
+test(
+  "a lock holds the packages of the build, volatile ones and those of the initrd",
+  { tags: ["system"], timeout: 600_000 },
+  async (context) => {
+    needs(context);
+    using folder = temporaryFolder();
+    writeFileSync(folder.join("greet"), greet, { mode: 0o755 });
+    const config = debian(folder.path, {
+      packages: ["systemd-sysv", "systemd-boot-efi", "linux-image-cloud-amd64"],
+      buildPackages: ["bc"],
+      volatilePackages: ["less"],
+      buildScripts: [folder.join("greet")],
+      bootable: "enabled",
+      bootloader: "none",
+      unifiedKernelImages: "disabled",
+      format: "directory",
+    });
+    const locked = await lock(config);
+    expect(names(locked.build)).toContain("bc");
+    expect(names(locked.volatile)).toEqual(["less"]);
+    expect(names(locked.packages)).not.toContain("less");
+    expect(names(locked.initrd)).toEqual(expect.arrayContaining(["systemd", "e2fsprogs"]));
+    const record = await build(config);
+    expect(names(record.packages)).toEqual(names([...locked.packages, ...locked.volatile]).sort());
+    expect(readdirSync(folder.join(`out/thing/boot/thing`))).toHaveLength(1);
+    for (const [part, name] of [
+      ["build", "bc"],
+      ["initrd", "e2fsprogs"],
+    ] as const) {
+      const list = locked[part].map((entry) => (entry.name === name ? { ...entry, sha256: "0".repeat(64) } : entry));
+      writeFileSync(
+        lockPath(config),
+        JSON.stringify({ lockVersion: 1, images: { thing: { ...locked, [part]: list } } }),
+      );
+      await expect(build(config, { force: true }), part).rejects.toMatchObject({ code: "lock-unsatisfied" });
+    }
+  },
+);

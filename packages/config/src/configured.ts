@@ -8,7 +8,10 @@ import { notA, type Kind, type KindContext, type SettingValue } from "./kind.ts"
 import { effective, settingHint } from "./merge.ts";
 import { findSetting } from "./settings.ts";
 import { formatName } from "./settings/output.ts";
+import { ProblemList } from "./problem.ts";
+import type { SettingDefinition } from "./setting.ts";
 import type { State } from "./state.ts";
+import { profilesSetting, readUkiProfiles, summaryProfiles } from "./uki-profiles.ts";
 
 /** The settings of one image as its configure scripts left them. */
 export interface ConfiguredImage {
@@ -38,7 +41,7 @@ export function assignConfigured({ script, settings }: ConfiguredImage, state: S
       state.problems.error(hint === undefined ? problem : { ...problem, hint });
       continue;
     }
-    const former = effective(setting, state).value;
+    const former = formerValue(setting, state);
     if (isSame(value, former) || (name === "Format" && value === formatName(former))) continue;
     try {
       const read = readValue(setting.kind, value, context);
@@ -51,6 +54,15 @@ export function assignConfigured({ script, settings }: ConfiguredImage, state: S
       state.problems.error(error.hint === undefined ? problem : { ...problem, hint: error.hint });
     }
   }
+}
+
+/** The value as the script was given it. */
+function formerValue(setting: SettingDefinition, state: State): SettingValue {
+  const { value, origins } = effective(setting, state);
+  if (setting.name !== profilesSetting || !Array.isArray(value)) return value;
+  // What is wrong in them was said already.
+  const quiet = { ...state, problems: new ProblemList() };
+  return summaryProfiles(readUkiProfiles(value.map(String), origins, quiet));
 }
 
 /** The value as the setting's kind reads its text: what a script prints is checked as what a file says is. */

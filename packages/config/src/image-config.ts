@@ -81,8 +81,8 @@ export interface ImageConfig {
   readonly partitionSizes: Readonly<Record<"root" | "esp" | "swap" | "home" | "srv", number | undefined>>;
   /** The root partition of such a disk is marked read-only. */
   readonly readOnly: boolean;
-  /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, or one that is signed. */
-  readonly verity: "no" | "hash" | "signed";
+  /** Whether a disk gets dm-verity partitions: none but those that are defined, a hash tree, one that is signed, or one with room for a signature. */
+  readonly verity: "no" | "hash" | "signed" | "defer";
   /** Files of the key and certificate that sign root hashes. */
   readonly verityKey: string | undefined;
   readonly verityCertificate: string | undefined;
@@ -156,10 +156,13 @@ export interface ImageConfig {
   readonly signExpectedPcr: { readonly key: string; readonly certificate: string } | undefined;
   readonly bootable: Feature;
   readonly bootloader: "none" | "uki" | "systemd-boot" | "grub";
+  /** Whether the boot loader is the one that the distribution has signed, as it is in the image's packages. */
+  readonly signedBootloader: boolean;
   readonly biosBootloader: "none" | "grub";
   /** Shim before the boot loader: with the distribution's signature, or signed with the project's key. */
   readonly shimBootloader: "none" | "signed" | "unsigned";
-  readonly unifiedKernelImages: Feature;
+  /** "signed": those that the distribution has built and signed, as they are in the image's packages. */
+  readonly unifiedKernelImages: Feature | "signed";
   /** Name of unified kernel images without `.efi`, with mkosi's `&e`, `&k`, `&h` and `&c` in it. */
   readonly unifiedKernelImageFormat: string | undefined;
   readonly unifiedKernelImageProfiles: readonly UkiProfileConfig[];

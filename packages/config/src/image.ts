@@ -60,8 +60,6 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   }
 
   const verity = text("Verity") ?? "auto";
-  if (verity === "defer")
-    fail("Verity", "verity-unsupported", "imgtool signs while it builds", "use Verity=signed or Verity=hash");
   const verityKey = text("VerityKey");
   const verityCertificate = text("VerityCertificate");
   const haveVerityKeys = verityKey !== undefined && verityCertificate !== undefined;
@@ -101,17 +99,16 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
       fail(name, "key-source-unsupported", "only files are supported", `remove ${name}=`);
   }
 
-  const bootloader = text("Bootloader") ?? "systemd-boot";
+  const loader = text("Bootloader") ?? "systemd-boot";
+  const bootloader = loader.replace(/-signed$/, "");
   if (!isBootloader(bootloader))
     fail(
       "Bootloader",
       "bootloader-unsupported",
-      `${bootloader} is not supported`,
-      "use systemd-boot, uki, grub or none",
+      `${loader} is not supported`,
+      "use systemd-boot, uki, grub, one of them with -signed, or none",
     );
   const unified = text("UnifiedKernelImages") ?? "auto";
-  if (unified === "signed")
-    fail("UnifiedKernelImages", "uki-unsupported", "prebuilt signed images are not supported", "use yes, no or auto");
 
   const unifiedKernelImageProfiles = readUkiProfiles(
     strings("UnifiedKernelImageProfiles"),
@@ -226,9 +223,10 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     signExpectedPcr: signsPcrs ? { key: pcrKey, certificate: pcrCertificate } : undefined,
     bootable: featureValue(text("Bootable")),
     bootloader: isBootloader(bootloader) ? bootloader : "none",
+    signedBootloader: loader.endsWith("-signed"),
     shimBootloader: shimOf(text("ShimBootloader")),
     biosBootloader: text("BiosBootloader") === "grub" ? "grub" : "none",
-    unifiedKernelImages: unified === "unsigned" ? "enabled" : unified === "none" ? "disabled" : featureValue(unified),
+    unifiedKernelImages: unifiedOf(unified),
     unifiedKernelImageFormat: text("UnifiedKernelImageFormat"),
     unifiedKernelImageProfiles,
     initrds: strings("Initrds"),
@@ -287,12 +285,18 @@ function isExtension(format: OutputFormat): boolean {
 
 /** yes signs where there is a key to sign with. */
 function verityOf(value: string, haveKeys: boolean): ImageConfig["verity"] {
+  if (value === "defer") return value;
   if (value === "signed" || (value === "enabled" && haveKeys)) return "signed";
   return value === "enabled" || value === "hash" ? "hash" : "no";
 }
 
 function shimOf(value: string | undefined): ImageConfig["shimBootloader"] {
   return value === "signed" || value === "unsigned" ? value : "none";
+}
+
+function unifiedOf(value: string): ImageConfig["unifiedKernelImages"] {
+  if (value === "signed") return value;
+  return value === "unsigned" ? "enabled" : value === "none" ? "disabled" : featureValue(value);
 }
 
 function isBootloader(value: string): value is ImageConfig["bootloader"] {
@@ -384,9 +388,9 @@ function passwordOf(value: SettingValue): string | undefined {
   return typeof password === "string" ? `${hashed === true ? "hashed:" : ""}${password}` : undefined;
 }
 
-/** The variables of EnvironmentFiles=, then those of Environment=. */
+/** The name of a sub-image, the variables of EnvironmentFiles=, then those of Environment=. */
 function environmentOf(files: readonly string[], own: SettingValue, state: State): Record<string, string> {
-  const pairs: [string, string][] = [];
+  const pairs: [string, string][] = state.image === undefined ? [] : [["SUBIMAGE", state.image]];
   for (const file of files) {
     for (const line of (state.files.readText(file) ?? "").trim().split(/\r\n|\n|\r/)) {
       if (line !== "") pairs.push(pairOf(line, (name) => state.environment[name] ?? ""));

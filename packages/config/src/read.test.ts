@@ -26,6 +26,7 @@ test("a project of the first mkosi", () => {
       "SwapSize=256M",
       "[Validation]",
       "CheckSum=yes",
+      "Password=secret",
     ].join("\n"),
     "mkosi.default.d/10": "[Packages]\nPackages=more\n",
     "cache/": "",
@@ -44,6 +45,7 @@ test("a project of the first mkosi", () => {
     packages: ["vim", "less", "openssh-server", "more"],
     packageCacheDirectory: "/project/cache",
     checksum: true,
+    rootPassword: "secret",
     extraTrees: [{ source: "/project/mkosi.extra", target: "/" }],
   });
 });
@@ -251,6 +253,19 @@ test("what cannot be built yet is an error with its place", () => {
 const verity = (value: string, files: Record<string, { text: string; mode: number }>): unknown =>
   resolveProject({ "mkosi.conf": `[Validation]\nVerity=${value}\n`, ...files }).config;
 
+test.each([
+  ["systemd-boot-signed", "systemd-boot", true],
+  ["uki-signed", "uki", true],
+  ["grub-signed", "grub", true],
+  ["grub", "grub", false],
+] as const)("Bootloader=%s", (value, bootloader, signedBootloader) => {
+  const { config, errors } = resolveProject({
+    "mkosi.conf": `[Content]\nBootloader=${value}\nUnifiedKernelImages=signed\n`,
+  });
+  expect(errors).toEqual([]);
+  expect(config).toMatchObject({ bootloader, signedBootloader, unifiedKernelImages: "signed" });
+});
+
 test("keys of verity signatures: found in the project, and what Verity= makes of them", () => {
   const keys = { "mkosi.key": { text: "", mode: 0o600 }, "mkosi.crt": { text: "", mode: 0o644 } };
   const paths = { verityKey: "/project/mkosi.key", verityCertificate: "/project/mkosi.crt" };
@@ -260,7 +275,7 @@ test("keys of verity signatures: found in the project, and what Verity= makes of
   expect(verity("hash", keys)).toMatchObject({ verity: "hash" });
   expect(verity("auto", keys)).toMatchObject({ verity: "no", ...paths });
   const errors = (text: string): unknown => resolveProject({ "mkosi.conf": `[Validation]\n${text}`, ...keys }).errors;
-  expect(errors("Verity=defer")).toMatchObject([{ code: "verity-unsupported" }]);
+  expect(verity("defer", keys)).toMatchObject({ verity: "defer" });
   expect(errors("VerityKeySource=engine:pkcs11")).toMatchObject([{ code: "key-source-unsupported" }]);
   const open = resolveProject({ "mkosi.conf": "", "mkosi.key": { text: "", mode: 0o644 } });
   expect(open.errors[0]).toMatchObject({ code: "secret-open", hint: "chmod o= /project/mkosi.key" });

@@ -21,7 +21,7 @@ test("every setting has one option, and no two options have one name", () => {
   expect(new Set(shorts).size).toBe(shorts.length);
   expect(new Set(commandLineOptions.map((option) => option.setting)).size).toBe(settings.length);
   for (const option of commandLineOptions)
-    expect(option.flags).toMatch(/^(-[A-Za-z], )?--[a-z][a-z-]+ [<[][^<>[\]]+[>\]]$/);
+    expect(option.flags).toMatch(/^(-[A-Za-z], )?--[a-z][a-z-]+ [<[][^<>[\]]+[>\]]$|^--xz$/);
   const flags = Object.fromEntries(commandLineOptions.map((option) => [option.setting, option.flags]));
   expect(flags).toMatchObject({
     Distribution: "-d, --distribution <NAME>",
@@ -64,24 +64,37 @@ test("distribution, release and architecture default to the machine's", () => {
 });
 
 test("the summary for programs has mkosi's form", () => {
-  const resolution = resolveProject({
-    "mkosi.conf": "[Content]\nExtraTrees=t:/x\n[Build]\nEnvironment=A=1",
+  const files = {
+    "mkosi.conf":
+      "[Content]\nExtraTrees=t:/x\nUnifiedKernelImageProfiles=factory\n[Build]\nEnvironment=A=1\nBuildDirectory=b",
     "mkosi.env": "B=2",
+    factory: "[UKIProfile]\nProfile=ID=factory\n  TITLE=Reset\nCmdline=a b",
+    "b/": "",
     "t/": "",
-  });
+  };
+  const resolution = resolveProject(files);
   const json = summaryJson(resolution);
   expect(json.Images).toHaveLength(1);
   expect(json.Images[0]).toMatchObject({
     Distribution: "debian",
     ExtraTrees: [{ Source: "/project/t", Target: "/x" }],
     Environment: { A: "1", B: "2" },
-    Files: ["/project/mkosi.conf"],
+    EnvironmentFiles: ["/project/mkosi.env"],
+    BuildDirectory: "/project/b",
+    UnifiedKernelImageProfiles: [
+      { Profile: { ID: "factory", TITLE: "Reset" }, Cmdline: ["a", "b"], SignExpectedPcr: true },
+    ],
+    Files: ["/project/mkosi.conf", "/project/factory"],
     Image: null,
     Bootable: "auto",
     VerityKeySource: { Type: "file", Source: "" },
   });
   expect(Object.keys(json.Images[0] ?? {})).toEqual(Object.keys(json.Images[0] ?? {}).sort());
   expect(JSON.parse(JSON.stringify(json))).toEqual(json);
+  expect(summaryText(resolution)).toContain("UnifiedKernelImageProfiles: /project/factory");
+  // What a configure script gives back unchanged is no change.
+  const configured = [{ image: undefined, script: "/project/mkosi.configure", settings: json.Images[0] ?? {} }];
+  expect(resolveProject(files, { configured }).errors).toEqual([]);
 });
 
 test("the summary for people is aligned and says where a value comes from", () => {

@@ -14,6 +14,7 @@ import { outputSettings } from "./settings/output.ts";
 import { partitionSettings } from "./settings/partitions.ts";
 import { runtimeSettings } from "./settings/runtime.ts";
 import { validationSettings } from "./settings/validation.ts";
+import { legacyOptions } from "./settings/legacy.ts";
 
 export const settings: readonly SettingDefinition[] = [
   ...configSettings,
@@ -72,8 +73,7 @@ export interface CommandLineOption {
   readonly hidden: boolean;
 }
 
-/** Every option that assigns a setting, in the order of the table; each old name is one more, hidden. */
-export const commandLineOptions: readonly CommandLineOption[] = settings.flatMap((setting) =>
+const settingOptions: readonly CommandLineOption[] = settings.flatMap((setting) =>
   [optionName(setting), ...(setting.option?.aliases ?? [])].map((long, index) => {
     const short = index === 0 ? setting.option?.short : undefined;
     const argument = setting.option?.argument ?? "VALUE";
@@ -96,3 +96,15 @@ export const commandLineOptions: readonly CommandLineOption[] = settings.flatMap
     };
   }),
 );
+
+/** Those of the first mkosi, as further ways to say what an option of today says. */
+const oldOptions: readonly CommandLineOption[] = legacyOptions.flatMap(({ long, setting, value }) => {
+  const today = settingOptions.find((option) => option.setting === setting && !option.hidden);
+  if (today === undefined) return [];
+  const flags = value === undefined ? `--${long} <${today.argument}>` : `--${long}`;
+  const constant = value ?? today.constant;
+  return [{ ...today, flags, short: undefined, long, optional: value !== undefined, constant, hidden: true }];
+});
+
+/** Every option that assigns a setting, in the order of the table; each old name is one more, hidden. */
+export const commandLineOptions: readonly CommandLineOption[] = [...settingOptions, ...oldOptions];

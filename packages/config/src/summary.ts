@@ -8,6 +8,7 @@ import type { SettingValue } from "./kind.ts";
 import { formatOrigin } from "./problem.ts";
 import type { Resolution, ResolvedImage, ResolvedSetting } from "./resolve.ts";
 import { sectionNames } from "./settings.ts";
+import { profilesSetting, summaryProfiles } from "./uki-profiles.ts";
 
 export interface SummaryJson {
   readonly Images: readonly Readonly<Record<string, SettingValue>>[];
@@ -19,7 +20,13 @@ export function summaryJson(resolution: Resolution): SummaryJson {
 }
 
 function imageJson(image: ResolvedImage): Readonly<Record<string, SettingValue>> {
-  const entries: [string, SettingValue][] = finalValues(image).map(({ name, value }) => [name, value]);
+  const entries: [string, SettingValue][] = finalValues(image).map(({ name, value }) => [
+    name,
+    // What is in the files, not where they are.
+    name === profilesSetting && image.config !== undefined
+      ? summaryProfiles(image.config.unifiedKernelImageProfiles)
+      : value,
+  ]);
   entries.push(["Files", image.files], ["Image", image.image ?? null]);
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

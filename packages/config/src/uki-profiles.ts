@@ -6,10 +6,22 @@
 import { errorMessage, splitWords } from "@imgtool/core";
 import type { UkiProfileConfig } from "./image-config.ts";
 import { parseIni } from "./ini.ts";
-import { booleanOf } from "./kind.ts";
+import { booleanOf, type SettingValue } from "./kind.ts";
 import { pairOf } from "./kinds.ts";
 import type { Origin } from "./problem.ts";
 import type { State } from "./state.ts";
+
+/** The setting that names the files. */
+export const profilesSetting = "UnifiedKernelImageProfiles";
+
+/** The profiles as mkosi's summary has them. */
+export function summaryProfiles(profiles: readonly UkiProfileConfig[]): SettingValue[] {
+  return profiles.map(({ properties, commandLine, signExpectedPcr }) => ({
+    Profile: { ...properties },
+    Cmdline: [...commandLine],
+    SignExpectedPcr: signExpectedPcr,
+  }));
+}
 
 /**
  * Reads the profiles in their order. What is wrong in a file becomes an error with its line.

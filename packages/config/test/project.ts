@@ -1,12 +1,21 @@
 // Resolves a project that is written down in a test.
 import { resolveConfig } from "../src/index.ts";
-import type { CommandLineItem, HostFacts, Resolution, ResolvedSetting, SettingValue } from "../src/index.ts";
+import type {
+  CommandLineItem,
+  ConfiguredImage,
+  HostFacts,
+  Resolution,
+  ResolvedSetting,
+  SettingValue,
+} from "../src/index.ts";
 import { memoryFiles } from "./memory-files.ts";
 import type { MemoryFile } from "./memory-files.ts";
 
 export const host: HostFacts = { distribution: "debian", release: "trixie", architecture: "x86-64" };
 
 export interface ProjectOptions {
+  /** What configure scripts left. */
+  readonly configured?: readonly ConfiguredImage[];
   /** `Packages=vim` for an option. */
   readonly options?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
@@ -32,6 +41,7 @@ export function resolveProject(
     }),
     host: { ...host, ...options.host },
     environment: options.environment ?? {},
+    configured: options.configured ?? [],
   });
 }
 

@@ -43,8 +43,10 @@ export interface DiskOptions {
   readonly sectorSize?: number | undefined;
   /** Seconds since 1970; times after it become it. */
   readonly sourceDateEpoch?: number | undefined;
-  /** Signs root hashes; signature partitions need it. */
+  /** Signs root hashes; signature partitions need it, unless they are left empty. */
   readonly veritySigner?: Signer | undefined;
+  /** Leaves signature partitions empty, for whoever signs the root hash later. Default false. */
+  readonly deferSignatures?: boolean;
   /** File with the passphrase of encrypted partitions that have no KeyFile=. */
   readonly passphraseFile?: string | undefined;
   /** Keys of encrypted partitions that derive from the passphrase (default), or that no two disks share. */
@@ -103,7 +105,7 @@ export async function makeDisk(options: DiskOptions): Promise<DiskResult> {
  */
 export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
   checkDefinitions(options.definitions, options);
-  checkSigner(options.definitions, options.veritySigner);
+  if (options.deferSignatures !== true) checkSigner(options.definitions, options.veritySigner);
   const passphrases = readPassphrases(options.definitions, options.passphraseFile);
   const identified = identifyPartitions(options.definitions, options);
   const parts = options.definitions.map((definition, index): Part => {
@@ -265,7 +267,8 @@ async function finish(
     partitions: partitions.map((partition) => ({ ...partition, type: partition.typeUuid })),
   });
   for (const { offset, bytes } of regions) file.write(offset, bytes);
-  const signatures = signParts(options.veritySigner, parts, rootHashes);
+  const signer = options.deferSignatures === true ? undefined : options.veritySigner;
+  const signatures = signParts(signer, parts, rootHashes);
   for (const [part, { partition }] of signatures) file.write(part.placement.offset, partition);
   file.close();
   const written = openSync(options.output, "r");

@@ -25,6 +25,7 @@ import type {
   InstallOptions,
   InstallResult,
   LockedPackage,
+  LockRequest,
   RemoveOptions,
   Repository,
   ScriptTools,
@@ -36,7 +37,7 @@ import { aptScriptTools } from "./apt-scripts.ts";
 import { hostMounts } from "./script-programs.ts";
 import { installOnto, treeConfiguration } from "./apt-tree.ts";
 import type { PackageFile } from "./package-cache.ts";
-import { checkLockedFiles, checkLockedTree, lockedNames, lockError, lockFiles } from "./locked.ts";
+import { checkLockedFiles, checkLockedTree, lockedNames, lockError, lockFiles, notInstalled } from "./locked.ts";
 import { linkMergedUsr, runMmdebstrap } from "./mmdebstrap.ts";
 
 /** A distribution of the Debian family. */
@@ -48,7 +49,7 @@ export function aptDistribution(family: DebianFamily): Distribution {
     prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
     install: async (options) => await install(family, options),
     fingerprint: async (options, lists) => await fingerprint(family, options, lists),
-    lock: async (options, lists) => await lock(family, options, lists),
+    lock: async (options, requests) => await lock(family, options, requests),
     scriptTools: async (options, mounted) => await scriptTools(family, options, mounted),
     remove: async (options) => await remove(family, options),
     listPackages: listDpkgPackages,
@@ -167,27 +168,47 @@ async function scriptTools(family: DebianFamily, options: InstallOptions, mounte
   });
 }
 
-/** The packages that would be installed, each by the digest that the archive vouches for. */
-async function planLocked(apt: AptRoot, packages: readonly string[], locked: readonly LockedPackage[]): Promise<Plan> {
-  const names = lockedNames(packages, locked);
+/**
+ * The packages that would be installed, each by the digest that the archive vouches for.
+ * @param before what the tree has already
+ */
+async function planLocked(
+  apt: AptRoot,
+  packages: readonly string[],
+  locked: readonly LockedPackage[],
+  before: readonly InstalledPackage[],
+): Promise<Plan> {
+  lockedNames(packages, locked);
+  const wanted = notInstalled(locked, before);
+  const names = wanted.map(({ name, version }) => `${name}=${version}`);
   const plan = await apt.plan(names).catch((error: unknown) => {
     throw lockError(error);
   });
-  checkLockedFiles(plan.files, locked);
+  checkLockedFiles(plan.files, wanted);
   return plan;
 }
 
-/** What would be installed for each of the lists, in its locked form. */
+/** What would be installed for each of the requests, in its locked form. */
 async function lock(
   family: DebianFamily,
   options: InstallOptions,
-  lists: readonly (readonly string[])[],
+  requests: readonly LockRequest[],
 ): Promise<LockedPackage[][]> {
   const { apt } = await prepare(family, { ...options, packages: [], locked: undefined });
-  const locked: LockedPackage[][] = [];
-  for (const packages of lists) {
+  const plan = async (packages: readonly string[]): Promise<LockedPackage[]> => {
     checkPackageNames(packages);
-    locked.push(lockFiles((await apt.plan(packages)).files));
+    return lockFiles((await apt.plan(packages)).files);
+  };
+  const locked: LockedPackage[][] = [];
+  for (const { packages, onto } of requests) {
+    if (onto === undefined) {
+      locked.push(await plan(packages));
+      continue;
+    }
+    const base = await plan(onto);
+    // Each of them by its version: the others may not choose anew what is there by then.
+    const all = await plan([...base.map(({ name, version }) => `${name}=${version}`), ...packages]);
+    locked.push(notInstalled(all, base));
   }
   await rm(join(options.workspace, "apt"), { recursive: true, force: true });
   return locked;
@@ -260,7 +281,8 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
   const progress = options.progress ?? silentProgress;
   const { architecture, common, chosen, isBased, apt } = await prepare(family, options);
   const { locked, packages } = options;
-  const plan = locked === undefined ? await apt.plan(packages) : await planLocked(apt, packages, locked);
+  const before = locked === undefined ? [] : await listDpkgPackages(tree);
+  const plan = locked === undefined ? await apt.plan(packages) : await planLocked(apt, packages, locked, before);
   const { repositories, withRecommends } = common;
   const downloaded = await apt.download(plan);
 
@@ -282,7 +304,7 @@ async function install(family: DebianFamily, options: InstallOptions): Promise<I
     });
   await cleanDpkgVolatile(tree);
   for (const name of ["apt", "own-packages"]) await rm(join(workspace, name), { recursive: true, force: true });
-  if (options.locked !== undefined) checkLockedTree(await listDpkgPackages(tree), options.locked);
+  if (locked !== undefined) checkLockedTree(await listDpkgPackages(tree), locked, before);
   // The image gets the distribution's own servers: which mirror built it must not show in its bytes.
   const published = repositoriesFor(family, chosen);
   await writeSources(tree, `${release}.sources`, published);

@@ -29,8 +29,15 @@ export interface LockedPackage {
   readonly architecture: string;
   /** SHA-256 of the package's file, hexadecimal. */
   readonly sha256: string;
-  /** Where the file was when it was locked, below the mirror. */
+  /** Where the file was when it was locked, below the mirror: a name alone for one of the project's own. */
   readonly path: string;
+}
+
+/** Packages that are to be locked. */
+export interface LockRequest {
+  readonly packages: readonly string[];
+  /** What is installed before them, which is not theirs. Default: nothing, they bring the base system. */
+  readonly onto?: readonly string[];
 }
 
 /** The form of a distribution's packages, as mkosi's manifest names it. */
@@ -148,10 +155,10 @@ export interface Distribution {
    */
   fingerprint?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<string[]>;
   /**
-   * The packages that `install` would install now for each of the lists, to be given as `locked` later.
+   * The packages that `install` would install now for each of the requests, to be given as `locked` later.
    * @throws as install
    */
-  lock?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<LockedPackage[][]>;
+  lock?(options: InstallOptions, requests: readonly LockRequest[]): Promise<LockedPackage[][]>;
   /**
    * Programs for scripts that run beside the tree, which they find at `mounted`. Prepares them without the
    * network: it is the first program that reads the repositories, where its script has a network.

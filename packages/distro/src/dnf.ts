@@ -43,6 +43,7 @@ export const dnf: RpmManager = {
   // Recommended packages are the configuration's business.
   install: () => ["install"],
   downloadOnly: "--downloadonly",
+  exactly: ({ name, version, architecture }) => `${name}-${version}.${architecture}`,
   remove: ["remove"],
   upgrade: ["upgrade"],
   reinstall: ["reinstall"],

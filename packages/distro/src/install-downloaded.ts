@@ -39,7 +39,7 @@ export async function installDownloaded(options: InstallDownloadedOptions): Prom
   };
   const common = { doing: "install packages", offline: true, onLine };
   // The root's folders come without mounts on them: a package sets their modes, and could not see them below.
-  await run({ ...common, args: [...install, ...base], mounted: false });
+  if (base.length > 0) await run({ ...common, args: [...install, ...base], mounted: false });
   if (packages.length > 0) await run({ ...common, args: [...install, ...packages], mounted: true });
   task.done(`${count} packages`);
 }

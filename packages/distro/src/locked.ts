@@ -6,7 +6,8 @@ import { NotFoundError } from "@imgtool/core";
 import type { InstalledPackage, LockedPackage } from "./distribution.ts";
 import type { PackageFile } from "./package-cache.ts";
 
-const hint = "lock anew with imgtool lock, or name the archive of that day with Snapshot=";
+/** What to do about a lock that cannot be kept. */
+export const lockHint = "lock anew with imgtool lock, or name the archive of that day with Snapshot=";
 
 /** The locked form of the files of a plan, in the order of their names. */
 export function lockFiles(files: readonly PackageFile[]): LockedPackage[] {
@@ -39,14 +40,48 @@ export function lockedNames(packages: readonly string[], locked: readonly Locked
   return locked.map(({ name, version }) => `${name}=${version}`);
 }
 
+/** Installed packages with the digests that they were locked with. */
+export function withDigests(
+  installed: readonly InstalledPackage[],
+  locked: readonly LockedPackage[],
+): InstalledPackage[] {
+  const digests = new Map(locked.map((entry) => [packageKey(entry), entry.sha256]));
+  return installed.map((entry) => {
+    const sha256 = digests.get(packageKey(entry));
+    return sha256 === undefined ? entry : { ...entry, sha256 };
+  });
+}
+
 /** @throws NotFoundError `lock-unsatisfied` when the plan has other files than were locked */
 export function checkLockedFiles(files: readonly PackageFile[], locked: readonly LockedPackage[]): void {
   compareLocked(lockFiles(files).map(fileKey), locked.map(fileKey), "the archive would give");
 }
 
-/** @throws NotFoundError `lock-unsatisfied` when other packages are installed than were locked */
-export function checkLockedTree(installed: readonly InstalledPackage[], locked: readonly LockedPackage[]): void {
-  compareLocked(installed.map(packageKey), locked.map(packageKey), "the image has");
+/**
+ * @param before what the tree had already, which may be more than was locked
+ * @throws NotFoundError `lock-unsatisfied` when other packages are installed than were locked
+ */
+export function checkLockedTree(
+  installed: readonly InstalledPackage[],
+  locked: readonly LockedPackage[],
+  before: readonly InstalledPackage[] = [],
+): void {
+  const wanted = new Set(locked.map(packageKey));
+  const had = new Set(before.map(packageKey).filter((key) => !wanted.has(key)));
+  compareLocked(
+    installed.map(packageKey).filter((key) => !had.has(key)),
+    [...wanted],
+    "the image has",
+  );
+}
+
+/** The locked packages that a tree does not have yet. */
+export function notInstalled(
+  locked: readonly LockedPackage[],
+  installed: readonly InstalledPackage[],
+): LockedPackage[] {
+  const has = new Set(installed.map(packageKey));
+  return locked.filter((entry) => !has.has(packageKey(entry)));
 }
 
 function packageKey({ name, version, architecture }: InstalledPackage): string {
@@ -64,7 +99,7 @@ function compareLocked(found: readonly string[], locked: readonly string[], who:
   if (extra.length === 0 && missing.length === 0) return;
   throw new NotFoundError(`the locked packages cannot be had: ${who} ${some(extra)} where ${some(missing)} is locked`, {
     code: "lock-unsatisfied",
-    hint,
+    hint: lockHint,
     data: { found: extra, locked: missing },
   });
 }
@@ -80,7 +115,18 @@ export function lockError(error: unknown): unknown {
   if (!(error instanceof NotFoundError) || !error.code.startsWith("package-")) return error;
   return new NotFoundError(`the locked packages cannot be had: ${error.message}`, {
     code: "lock-unsatisfied",
-    hint,
+    hint: lockHint,
+    data: error.data,
+    cause: error,
+  });
+}
+
+/** The error of locked packages among which there is none that Packages= asks for; others as they are. */
+export function staleLockError(error: unknown): unknown {
+  if (!(error instanceof NotFoundError) || error.code !== "package-not-found") return error;
+  return new NotFoundError(`not locked: ${error.message}`, {
+    code: "lock-stale",
+    hint: "Packages= has changed since: lock anew with imgtool lock",
     data: error.data,
     cause: error,
   });

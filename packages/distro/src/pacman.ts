@@ -17,7 +17,10 @@ import { mirrorUri } from "./mirror-uri.ts";
 import { cacheIncomplete } from "./cache-only.ts";
 import { fetchFiles, keepFiles, plainFiles } from "./package-cache.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
+import { lockByInstalling } from "./lock-by-installing.ts";
+import { checkLockedTree, notInstalled, staleLockError, withDigests } from "./locked.ts";
 import { packageRunner, type RunPackages } from "./package-run.ts";
+import { lockedPacmanRepository, pacmanFileName, pacmanPlaces } from "./pacman-locked.ts";
 import {
   cleanPacmanMetadata,
   cleanPacmanVolatile,
@@ -46,22 +49,37 @@ const words: FailureWords = {
 
 /** A distribution whose package manager is pacman. */
 export function pacmanDistribution(family: PacmanFamily): Distribution {
-  return {
+  const distribution: Distribution = {
     name: family.name,
     packageType: "pkg",
     architectureName: (architecture) => namedArchitecture(family, architecture),
     prepareTree: async () => {},
     install: async (options) => await install(family, options),
+    lock: async (options, requests) =>
+      await lockByInstalling(
+        {
+          distribution,
+          places: async (all) => pacmanPlaces(all, family.name, cacheFolder(family, all)),
+          fileName: pacmanFileName,
+        },
+        options,
+        requests,
+      ),
     scriptTools: async (options, mounted) => await pacmanScriptTools(family, options, mounted),
     remove: async (options) => await remove(family, options),
     listPackages: listPacmanPackages,
     cleanMetadata: cleanPacmanMetadata,
     cleanVolatile: cleanPacmanVolatile,
   };
+  return distribution;
+}
+
+function cacheFolder(family: PacmanFamily, { packageCache, workspace }: InstallOptions): string {
+  return packageCache === undefined ? join(workspace, "pacman", "cache") : join(packageCache, "pacman", family.name);
 }
 
 async function install(family: PacmanFamily, options: InstallOptions): Promise<InstallResult> {
-  const { tree, packages, signal } = options;
+  const { tree, packages, locked, signal } = options;
   const progress = options.progress ?? silentProgress;
   const architecture = namedArchitecture(family, options.architecture);
   checkPackageNames(packages);
@@ -71,43 +89,74 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
   await mkdir(folder);
   const repositories = chooseRepositories(family, options);
   const keyFolder = options.repositoryKeyCheck === false ? undefined : await preparePacmanKeys(family, folder, options);
-  const cache =
-    options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, "pacman", family.name);
-  const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), signal);
-  // Another build may have left other bytes under their names.
-  for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
-  const run = await preparePacman(family, {
-    tree,
-    folder,
-    cache,
-    architecture,
-    keyFolder,
-    repositories,
-    ownRepository: own?.section,
-    signal,
-    withDocs: options.withDocs,
-    cacheOnly: options.cacheOnly,
-  });
-
-  const all = [...family.basePackages, ...packages];
-  const refresh = await readLists({ tree, cache, own: own === undefined ? undefined : join(folder, "own"), options });
-  const downloaded = await download(run, all, refresh, progress);
-  if (refresh) await keepLists(tree, cache);
+  const cache = cacheFolder(family, options);
+  const { withDocs, cacheOnly } = options;
+  const common = { tree, folder, cache, architecture, keyFolder, repositories, signal, withDocs, cacheOnly };
+  const before = locked === undefined ? [] : await listPacmanPackages(tree);
+  // The repository of what is locked does not have what the tree has already.
+  const had = new Set(before.map(({ name }) => name));
+  const isMissing = (name: string): boolean => !had.has(name.split("=")[0] ?? name);
+  const [base, further] = [family.basePackages.filter(isMissing), packages.filter(isMissing)];
+  const all = [...base, ...further];
+  let downloaded: Downloaded;
+  let run: RunPackages;
+  if (locked === undefined) {
+    const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), signal);
+    // Another build may have left other bytes under their names.
+    for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
+    run = await preparePacman(family, { ...common, ownRepository: own?.section });
+    const refresh = await readLists({ tree, cache, own: own === undefined ? undefined : join(folder, "own"), options });
+    downloaded = await download(run, all, refresh, progress);
+    if (refresh) await keepLists(tree, cache);
+  } else {
+    const wanted = notInstalled(locked, before);
+    let fetched: Downloaded | undefined;
+    const ownRepository = await lockedPacmanRepository({
+      locked: wanted,
+      folder: join(folder, "locked"),
+      places: pacmanPlaces(options, family.name, cache),
+      async fetch(section, own) {
+        const fetcher = await preparePacman(family, { ...common, ownRepository: section });
+        const refresh = await readLists({ tree, cache, own: section === undefined ? undefined : own, options });
+        fetched = await download(
+          fetcher,
+          wanted.map(({ name, version }) => `${name}=${version}`),
+          refresh,
+          progress,
+        );
+        if (refresh) await keepLists(tree, cache);
+      },
+      signal,
+    });
+    // All of it is here.
+    const here = { cache: join(folder, "locked-cache"), repositories: [], cacheOnly: "nothing" } as const;
+    run = await preparePacman(family, { ...common, ...here, ownRepository });
+    const none = { files: 0, bytes: 0, count: 0 };
+    const { count } =
+      all.length === 0
+        ? none
+        : await download(run, all, true, progress).catch((error: unknown) => {
+            throw staleLockError(error);
+          });
+    downloaded = { ...none, ...fetched, count };
+  }
   await installDownloaded({
     run,
     install: ["--sync", "--needed"],
-    base: family.basePackages,
-    packages,
+    base,
+    packages: further,
     installing: /^(?:\(\d+\/\d+\) )?installing (\S+?)\.{3}/,
     count: downloaded.count,
     progress,
   });
+  // before the lists go that know the digests
   const installed = await listPacmanPackages(tree);
   await cleanPacmanVolatile(tree);
   if (options.sourceDateEpoch !== undefined) await setPacmanInstallTimes(tree, options.sourceDateEpoch);
   await rm(folder, { recursive: true, force: true });
+  if (locked !== undefined) checkLockedTree(installed, locked, before);
   return {
-    packages: installed,
+    packages: withDigests(installed, locked ?? []),
     repositories: repositories.map(({ name, server }) => ({
       uri: server.replaceAll("$repo", name).replaceAll("$arch", architecture),
       suite: name,

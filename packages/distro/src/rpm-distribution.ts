@@ -9,8 +9,18 @@ import { join } from "node:path";
 import { silentProgress, type Progress } from "@imgtool/core";
 import { requireTool } from "@imgtool/host";
 import { checkPackageNames } from "./check-names.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions, ScriptTools } from "./distribution.ts";
+import type {
+  Distribution,
+  InstalledPackage,
+  InstallOptions,
+  InstallResult,
+  RemoveOptions,
+  ScriptTools,
+} from "./distribution.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
+import { literally, lockByInstalling } from "./lock-by-installing.ts";
+import type { PackagePlace } from "./locked-files.ts";
+import { checkLockedTree, notInstalled, staleLockError, withDigests } from "./locked.ts";
 import { namedArchitecture } from "./named-architecture.ts";
 import type { PreparedRun, RunPackages } from "./package-run.ts";
 import { recordedRepositories, writeRpmMacros, writeRpmWorkspace } from "./rpm-configuration.ts";
@@ -22,6 +32,7 @@ import {
   removeRpmLogs,
 } from "./rpm-database.ts";
 import type { RpmFamily, RpmRepository } from "./rpm-family.ts";
+import { lockedRpmRepositories, rpmPlaces } from "./rpm-locked.ts";
 import { requireRunnable } from "./runnable.ts";
 import { scriptCache, scriptTools, type ScriptProgramOptions } from "./script-programs.ts";
 
@@ -71,6 +82,8 @@ export interface RpmManager {
   /** Arguments before the names of packages. */
   install(withRecommends: boolean): readonly string[];
   readonly downloadOnly: string;
+  /** The word that asks for a package in its very version. */
+  exactly(entry: InstalledPackage): string;
   readonly remove: readonly string[];
   readonly upgrade: readonly string[];
   readonly reinstall: readonly string[];
@@ -85,23 +98,30 @@ export interface RpmManager {
 
 /** A distribution with its package manager. */
 export function rpmDistribution(manager: RpmManager, family: RpmFamily): Distribution {
-  return {
+  const distribution: Distribution = {
     name: family.name,
     packageType: "rpm",
     architectureName: (architecture) => namedArchitecture(family, architecture),
     // The first package brings the root's folders and links.
     prepareTree: async () => {},
     install: async (options) => await install(manager, family, options),
+    lock: async (options, requests) =>
+      await lockByInstalling(
+        { distribution, places: async (all) => await places(manager, family, all), fileName },
+        options,
+        requests,
+      ),
     scriptTools: async (options, mounted) => await rpmScriptTools(manager, family, options, mounted),
     remove: async (options) => await remove(manager, family, options),
     listPackages: listRpmPackages,
     cleanMetadata: cleanRpmMetadata,
     cleanVolatile: cleanRpmVolatile,
   };
+  return distribution;
 }
 
 async function install(manager: RpmManager, family: RpmFamily, options: InstallOptions): Promise<InstallResult> {
-  const { tree, release, packages, packageCache } = options;
+  const { tree, release, packages, locked } = options;
   const progress = options.progress ?? silentProgress;
   const architecture = namedArchitecture(family, options.architecture);
   checkPackageNames(packages);
@@ -110,11 +130,12 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
   const folder = join(options.workspace, manager.program);
   const workspace = await writeRpmWorkspace(family, options, folder);
   const variables = family.variables?.(release) ?? {};
-  const { run, tidy } = await manager.prepare({
+  const before = locked === undefined ? [] : await listRpmPackages(tree);
+  const common: RpmRunOptions = {
     ...workspace,
     tree,
     folder,
-    cache: packageCache === undefined ? undefined : join(packageCache, manager.program, family.name, release),
+    cache: cacheFolder(manager, family, options),
     variables,
     distribution: family.title,
     release,
@@ -124,13 +145,47 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
     keyCheck: options.repositoryKeyCheck,
     cacheOnly: options.cacheOnly,
     signal: options.signal,
-  });
+  };
   const base = family.basePackages(release, packages);
   const install = manager.install(options.withRecommends === true);
+  let fetched: Downloaded | undefined;
+  const fetch = async (repositoryFolder: string): Promise<void> => {
+    const wanted = notInstalled(locked ?? [], before).map((entry) => manager.exactly(entry));
+    const { run, tidy } = await manager.prepare({ ...common, repositoryFolder, hasOwn: false });
+    try {
+      fetched = await download(manager, run, [...install, manager.downloadOnly, ...wanted], progress);
+    } finally {
+      await tidy();
+    }
+  };
+  const chosen =
+    locked === undefined
+      ? common
+      : {
+          ...common,
+          repositoryFolder: await lockedRpmRepositories({
+            locked: notInstalled(locked, before),
+            workspace,
+            folder: join(folder, "locked"),
+            places: await places(manager, family, options, workspace.repositoryFolder),
+            keyCheck: options.repositoryKeyCheck ?? true,
+            fetch,
+            signal: options.signal,
+          }),
+          // All of it is here: what dnf and zypper remember of such repositories is of no use to others.
+          cache: join(folder, "locked-cache"),
+          cacheOnly: "nothing" as const,
+          hasOwn: false,
+          // Whoever fetched has imported the keys.
+          repositories: fetched === undefined ? workspace.repositories : [],
+        };
+  const { run, tidy } = await manager.prepare(chosen);
   let downloaded: Downloaded;
   try {
     const args = [...install, manager.downloadOnly, ...base, ...packages];
-    downloaded = await download(manager, run, args, progress);
+    downloaded = await download(manager, run, args, progress).catch((error: unknown) => {
+      throw locked === undefined ? error : staleLockError(error);
+    });
     const { count } = downloaded;
     const { installing } = manager;
     await installDownloaded({ run, install, base, packages, installing, count, progress });
@@ -140,8 +195,13 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
   await removeRpmLogs(tree);
   await normalizeRpmDatabase(tree, options.sourceDateEpoch);
   await rm(folder, { recursive: true, force: true });
+  const installed = await listRpmPackages(tree);
+  if (locked !== undefined) {
+    checkLockedTree(installed, locked, before);
+    downloaded = fetched ?? { files: 0, bytes: 0, count: 0 };
+  }
   return {
-    packages: await listRpmPackages(tree),
+    packages: withDigests(installed, locked ?? []),
     repositories: recordedRepositories(workspace.repositories, {
       releasever: release,
       basearch: architecture,
@@ -149,6 +209,40 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
     }),
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
+}
+
+function cacheFolder(manager: RpmManager, family: RpmFamily, options: InstallOptions): string {
+  const { packageCache, workspace, release } = options;
+  return packageCache === undefined
+    ? join(workspace, manager.program, "cache")
+    : join(packageCache, manager.program, family.name, release);
+}
+
+/** Where the files of packages may be. */
+async function places(
+  manager: RpmManager,
+  family: RpmFamily,
+  options: InstallOptions,
+  repositoryFolder?: string,
+): Promise<PackagePlace[]> {
+  const { release } = options;
+  const variables = {
+    releasever: release,
+    basearch: namedArchitecture(family, options.architecture),
+    ...family.variables?.(release),
+  };
+  const cache = cacheFolder(manager, family, options);
+  if (repositoryFolder !== undefined) return await rpmPlaces(options, repositoryFolder, variables, cache);
+  const folder = join(options.workspace, "places");
+  const workspace = await writeRpmWorkspace(family, options, folder);
+  const found = await rpmPlaces(options, workspace.repositoryFolder, variables, cache);
+  await rm(folder, { recursive: true, force: true });
+  return found;
+}
+
+/** rpm's files carry no epoch. */
+function fileName({ name, version, architecture }: InstalledPackage): RegExp {
+  return new RegExp(`^${literally(`${name}-${version.replace(/^\d+:/, "")}.${architecture}.rpm`)}$`);
 }
 
 async function rpmScriptTools(

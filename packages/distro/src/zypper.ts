@@ -46,6 +46,7 @@ export const zypper: RpmManager = {
   prepare,
   install: (withRecommends) => ["install", withRecommends ? "--recommends" : "--no-recommends"],
   downloadOnly: "--download-only",
+  exactly: ({ name, version, architecture }) => `${name}.${architecture}=${version}`,
   remove: ["remove", "--clean-deps"],
   upgrade: ["update"],
   reinstall: ["install", "--force"],

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
 import { testPackages } from "@imgtool/testkit/repositories";
@@ -16,6 +16,12 @@ distributionContract({
       .filter(({ name }) => own.has(name))
       .map((entry) => ({ ...entry, depends: entry.depends.filter((name) => own.has(name)) }));
     await makeDebRepository({ folder, suite: "noble", packages, key, scratch });
+  },
+  async publish(folder, key, newer, scratch) {
+    const packages = newer.map((entry) => ({ ...entry, depends: entry.depends.filter((name) => own.has(name)) }));
+    for (const file of readdirSync(join(folder, "pool")))
+      if (packages.some(({ name }) => file.startsWith(`${name}_`))) rmSync(join(folder, "pool", file));
+    await makeDebRepository({ folder, suite: "noble", packages, key, scratch, essential: false });
   },
   makePackage: buildDebPackage,
   command: "apt-get install",

@@ -14,6 +14,7 @@ import {
   type TestPackage,
   makeSigningKey,
   serveFolder,
+  testPackages,
 } from "@imgtool/testkit/repositories";
 
 export interface DistributionCase {
@@ -23,6 +24,8 @@ export interface DistributionCase {
   readonly programs: readonly string[];
   /** Makes a signed repository of `testPackages` below `folder`, at the paths below the mirror. */
   makeMirror(folder: string, key: SigningKey, scratch: string): void | Promise<void>;
+  /** Puts newer packages in the place of those that the repository has of their names. */
+  publish(folder: string, key: SigningKey, packages: readonly TestPackage[], scratch: string): void | Promise<void>;
   /** Builds one package file, unsigned, into the folder. */
   makePackage(entry: TestPackage, folder: string, scratch: string): void;
   /** The package manager as scripts call it, and the words that it installs with. */
@@ -52,11 +55,12 @@ export function distributionContract(subject: DistributionCase): void {
   describe(`the distribution ${distribution.name}`, { tags: ["system"] }, () => {
     let folder: TemporaryFolder;
     let server: FileServer;
+    let key: SigningKey;
     let options: Omit<InstallOptions, "tree" | "workspace">;
 
     beforeAll(async () => {
       folder = temporaryFolder();
-      const key = makeSigningKey(folder.join("key"));
+      key = makeSigningKey(folder.join("key"));
       await subject.makeMirror(folder.join("mirror"), key, folder.join("scratch"));
       subject.trust(folder.join("sandbox"), key);
       server = await serveFolder(folder.join("mirror"));
@@ -314,6 +318,78 @@ export function distributionContract(subject: DistributionCase): void {
       expect(await failure({ signal: aborted.signal })).toMatchObject({ name: "AbortedError" });
     });
 
+    test("what is locked is installed, from the cache or the mirror, and nothing in its place", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const own = folder.join("own-locked");
+      mkdirSync(own);
+      const entry = {
+        name: "addition",
+        version: "1",
+        depends: ["tool"],
+        provides: [],
+        files: { "usr/lib/addition": "1\n" },
+      };
+      subject.makePackage(entry, own, folder.join("own-locked-scratch"));
+      run("cp", ["-a", folder.join("mirror"), folder.join("moving")]);
+      await using moving = await serveFolder(folder.join("moving"));
+      const cache = folder.join("cache-locked");
+      const all = {
+        ...options,
+        ...at(moving.url),
+        packages: ["library"],
+        packageCache: cache,
+        packageDirectories: [own],
+      };
+      const [base = [], addition = []] =
+        (await distribution.lock?.({ ...all, ...(await place()) }, [
+          { packages: all.packages },
+          { packages: ["addition"], onto: all.packages },
+        ])) ?? [];
+      expect(versions(base)).toContain(`library ${subject.version("2.0")}`);
+      expect(base.every(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))).toBe(true);
+      expect(base.find(({ name }) => name === "library")?.path).toMatch(/^[^/].*\/library[^/]*$/);
+      expect(addition.map(({ name }) => name)).toEqual(expect.arrayContaining(["addition", "tool"]));
+      expect(addition.map(({ name }) => name)).not.toContain("library");
+
+      const install = async (changes: Partial<InstallOptions>): Promise<string[]> =>
+        versions((await distribution.install({ ...all, ...(await place()), locked: base, ...changes })).packages);
+      // From the mirror.
+      expect(await install({ packageCache: folder.join("cache-locked-2") })).toEqual(versions(base));
+      // What goes on top is locked, too.
+      const here = await place();
+      await distribution.install({ ...all, ...here, locked: base });
+      const more = await distribution.install({
+        ...all,
+        ...here,
+        packages: ["addition"],
+        locked: [...base, ...addition],
+      });
+      expect(versions(more.packages).sort()).toEqual(versions([...base, ...addition]).sort());
+      expect(readdirSync(here.workspace)).toEqual([]);
+      // Packages= asks for another.
+      await expect(install({ packages: ["library", "tool"] })).rejects.toMatchObject({ code: "lock-stale" });
+      // A file of other bytes under the package's name.
+      const wrong = base.map((one) => (one.name === "library" ? { ...one, sha256: "0".repeat(64) } : one));
+      const different = install({ locked: wrong });
+      await expect(different).rejects.toMatchObject({ code: "lock-unsatisfied", exitCode: 4 });
+      await expect(different).rejects.toThrow(/library .*0{64}/);
+
+      const newer = testPackages([])
+        .filter(({ name }) => name === "library")
+        .map((one) => ({ ...one, version: "2.1" }));
+      await subject.publish(folder.join("moving"), key, newer, folder.join("moving-scratch"));
+      const unlocked = { ...all, ...(await place()), packageCache: folder.join("cache-unlocked") };
+      expect(versions((await distribution.install(unlocked)).packages)).toContain(`library ${subject.version("2.1")}`);
+      // apt has to find them in its lists.
+      const isKept = subject.distribution.packageType !== "deb";
+      expect(isKept ? await install({}) : versions(base)).toEqual(versions(base));
+      // Gone from the repository, and from the cache.
+      const gone = install({ packageCache: folder.join("cache-locked-3") });
+      await expect(gone).rejects.toMatchObject({ code: "lock-unsatisfied", exitCode: 4 });
+      await expect(gone).rejects.toThrow(/library/);
+    });
+
     test("without a check of signatures no key is needed", async (context) => {
       needPrograms(context, ...subject.programs);
       needRoot(context);
@@ -328,6 +404,10 @@ export function distributionContract(subject: DistributionCase): void {
       expect(packages.map(({ name }) => name)).toContain("tool");
     });
   });
+}
+
+function versions(list: readonly { readonly name: string; readonly version: string }[]): string[] {
+  return list.map(({ name, version }) => `${name} ${version}`);
 }
 
 function isPackage(path: string): boolean {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
 import { run } from "@imgtool/testkit";
-import { buildRpmPackage, makeRpmRepository, testPackages } from "@imgtool/testkit/repositories";
+import { buildRpmPackage, makeRpmRepository, replaceRpmPackages, testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
 
 const programs = ["dnf", "rpm", "rpmbuild", "rpmsign", "createrepo_c", "bwrap", "gpg", "busybox"];
@@ -28,6 +28,8 @@ distributionContract({
       join(scratch, "updates"),
     );
   },
+  publish: (folder, key, packages, scratch) =>
+    replaceRpmPackages(join(folder, "linux/releases/41/Everything/x86_64/os"), packages, key, scratch),
   makePackage: buildRpmPackage,
   command: "dnf install",
   trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-fedora-41-primary"), readFileSync(key.armored)),
@@ -48,6 +50,8 @@ distributionContract({
     makeRpmRepository(join(stream, "AppStream/x86_64/os"), packages.slice(3), key, join(scratch, "applications"));
     makeRpmRepository(join(stream, "CRB/x86_64/os"), [], key, join(scratch, "builder"));
   },
+  publish: (folder, key, packages, scratch) =>
+    replaceRpmPackages(join(folder, "9-stream/AppStream/x86_64/os"), packages, key, scratch),
   makePackage: buildRpmPackage,
   command: "dnf install",
   trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-Official"), readFileSync(key.armored)),

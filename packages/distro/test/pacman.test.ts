@@ -2,7 +2,12 @@ import { createHash } from "node:crypto";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
-import { buildPacmanPackage, makePacmanRepository, testPackages } from "@imgtool/testkit/repositories";
+import {
+  buildPacmanPackage,
+  makePacmanRepository,
+  replacePacmanPackages,
+  testPackages,
+} from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
 
 distributionContract({
@@ -13,6 +18,8 @@ distributionContract({
     makePacmanRepository(join(folder, "core/os/x86_64"), "core", testPackages(["filesystem"]), key, scratch);
     makePacmanRepository(join(folder, "extra/os/x86_64"), "extra", [], key, join(scratch, "extra"));
   },
+  publish: (folder, key, packages, scratch) =>
+    replacePacmanPackages(join(folder, "core/os/x86_64"), "core", packages, key, scratch),
   makePackage: buildPacmanPackage,
   command: "pacman --sync",
   trust(tree, key) {

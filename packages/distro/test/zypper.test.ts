@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { distributionFor } from "@imgtool/distro";
-import { buildRpmPackage, makeRpmRepository, testPackages } from "@imgtool/testkit/repositories";
+import { buildRpmPackage, makeRpmRepository, replaceRpmPackages, testPackages } from "@imgtool/testkit/repositories";
 import { distributionContract, place } from "./contract.ts";
 
 distributionContract({
@@ -14,6 +14,8 @@ distributionContract({
     makeRpmRepository(join(folder, "distribution/leap/15.6/repo/non-oss"), [], key, join(scratch, "other"));
     makeRpmRepository(join(folder, "update/leap/15.6/oss"), [], key, join(scratch, "updates"));
   },
+  publish: (folder, key, packages, scratch) =>
+    replaceRpmPackages(join(folder, "distribution/leap/15.6/repo/oss"), packages, key, scratch),
   makePackage: buildRpmPackage,
   command: "zypper install",
   trust: (tree, key) => place(join(tree, "etc/pki/rpm-gpg/RPM-GPG-KEY-openSUSE"), readFileSync(key.armored)),

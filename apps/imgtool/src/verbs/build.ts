@@ -13,6 +13,7 @@ import { runVerb } from "../verb.ts";
 interface BuildOptions {
   readonly force?: boolean;
   readonly debugShell?: boolean;
+  readonly debug?: boolean;
 }
 
 /** Says what went wrong, and gives the terminal to a shell there. */
@@ -39,6 +40,7 @@ export function command(): Command {
           progress: reporter,
           signal,
           force: build.opts<BuildOptions>().force === true,
+          debug: build.opts<BuildOptions>().debug === true,
           ...(build.opts<BuildOptions>().debugShell === true ? { onScriptFailure: debugShell(reporter) } : {}),
         }),
       );

@@ -23,7 +23,7 @@ export function command(): Command {
       // What a build in a user namespace made belongs to that namespace's users.
       await becomeRootIfPossible();
       const { images } = await requireProject(project, reporter);
-      const { force } = project.command.opts<{ readonly force: number }>();
+      const { force, debug = false } = project.command.opts<{ readonly force: number; readonly debug?: boolean }>();
       const caches = force === 0 ? "none" : force === 1 ? "incremental" : "all";
       const builder = await import("@imgtool/builder");
       const removed: string[] = [];
@@ -33,6 +33,7 @@ export function command(): Command {
             progress: reporter,
             signal,
             caches,
+            debug,
             ...(settings === undefined ? {} : { settings }),
           })),
         );

@@ -1,29 +1,51 @@
 /**
- * `imgtool lock`: writes the exact packages of the image to imgtool.lock, which builds then keep to.
+ * `imgtool lock`: writes the exact packages of the images to imgtool.lock, which builds then keep to.
  * @module
  */
+import type { LockedImage } from "@imgtool/builder";
 import type { Command } from "commander";
 import { becomeRootIfPossible } from "../become-root.ts";
-import { projectCommand, requireConfig } from "../project.ts";
+import { projectCommand, requireProject } from "../project.ts";
 import { runVerb } from "../verb.ts";
 
 export function command(): Command {
   const project = projectCommand(
     "lock",
-    "Write the exact packages of the image to imgtool.lock: builds take no others.",
+    "Write the exact packages of the images to imgtool.lock: builds take no others.",
   );
   return project.command.action(() =>
     runVerb(project.command, async ({ reporter, signal }) => {
       await becomeRootIfPossible();
-      const config = await requireConfig(project, reporter);
+      const { config, images } = await requireProject(project, reporter, signal);
       const builder = await import("@imgtool/builder");
-      const { packages, initrd } = await builder.lock(config, { progress: reporter, signal });
+      const options = { progress: reporter, signal };
+      const tools = await builder.lockToolsTree(config, options);
+      // The programs that choose packages for a build.
+      const locked = await builder.withToolsTree(config, options, async () => {
+        const made: LockedImage[] = [];
+        for (const image of images)
+          if (image.config.distribution !== "custom" || images.length === 1)
+            made.push(await builder.lock(image.config, options));
+        return made;
+      });
+      const count = (of: (image: LockedImage) => readonly unknown[]): number =>
+        locked.reduce((sum, image) => sum + of(image).length, 0);
+      const counts = {
+        packages: count(({ packages }) => packages),
+        build: count(({ build }) => build),
+        volatile: count(({ volatile }) => volatile),
+        initrd: count(({ initrd }) => initrd),
+        tools: tools?.packages.length ?? 0,
+      };
       const file = builder.lockPath(config);
-      const more = initrd.length === 0 ? "" : `, and ${initrd.length} of the initrd`;
-      reporter.result(
-        { file, packages: packages.length, initrd: initrd.length },
-        `${file}: ${packages.length} packages${more}`,
-      );
+      const more = [
+        [counts.build, "of the build"],
+        [counts.volatile, "volatile ones"],
+        [counts.initrd, "of the initrd"],
+        [counts.tools, "of the tools tree"],
+      ] as const;
+      const others = more.flatMap(([number, what]) => (number === 0 ? [] : [`, ${number} ${what}`])).join("");
+      reporter.result({ file, ...counts }, `${file}: ${counts.packages} packages${others}`);
     }),
   );
 }

@@ -3,6 +3,7 @@
  * with its files. All of it goes into the tree's /boot or /efi, from where it is copied onto the ESP.
  * @module
  */
+import { chmod, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { formatBootEntry, signPeFile, ukiName, type GrubPlatform } from "@imgtool/boot";
 import type { ImageConfig } from "@imgtool/config";
@@ -42,9 +43,10 @@ export async function writeEntries(
   for (const kernel of plan.kernels) {
     const modules = wantsModules(config) ? [await packModules(context, kernel)] : [];
     const parts = { kernel, initrds: [...initrds, ...modules], microcode, commandLine, partitions };
-    if (plan.stub !== undefined) await writeUnified(context, { ...plan, stub: plan.stub }, parts);
+    const isUnified = plan.stub !== undefined || plan.prebuilt;
+    if (isUnified) await writeUnified(context, plan, parts);
     // GRUB starts no unified kernel images under BIOS.
-    if (plan.stub === undefined || bios) await writeEntry(context, { ...plan, bios }, parts);
+    if (!isUnified || bios) await writeEntry(context, { ...plan, bios }, parts);
     // Firmware starts one program.
     if (plan.direct !== undefined) break;
   }
@@ -65,7 +67,7 @@ interface EntryParts {
 
 async function writeUnified(
   context: BuildContext,
-  plan: BootPlan & { readonly stub: string },
+  plan: BootPlan,
   { kernel, initrds, microcode, commandLine, partitions }: EntryParts,
 ): Promise<void> {
   const { config, tree } = context;
@@ -91,7 +93,10 @@ async function writeUnified(
       platforms: ["efi"],
       start: { kind: "efi", program: path.replace(/^\/boot/, "") },
     });
-  const size = await writeUnifiedImage(context, { stub: plan.stub, kernel, initrds, microcode, commandLine }, output);
+  const size =
+    plan.stub === undefined
+      ? await placePrebuilt(context, kernel, path)
+      : await writeUnifiedImage(context, { stub: plan.stub, kernel, initrds, microcode, commandLine }, output);
   const esp =
     partitions.find(({ type }) => type === (plan.direct === undefined ? "xbootldr" : "esp")) ??
     partitions.find(({ type }) => type === "esp");
@@ -104,6 +109,20 @@ async function writeUnified(
         data: { size, available: esp.size, missing: size - esp.size },
       },
     );
+}
+
+/** Places the distribution's image as it is, with its signature; returns its size in bytes. */
+async function placePrebuilt({ config, tree, progress }: BuildContext, kernel: Kernel, path: string): Promise<number> {
+  if (kernel.prebuilt === undefined) throw new RangeError(`no unified kernel image of ${kernel.version} was planned`);
+  if (config.kernelCommandLine.length > 0)
+    progress.log(
+      "warning",
+      `KernelCommandLine= is not in ${basename(kernel.prebuilt)}, which is the distribution's`,
+      "without UnifiedKernelImages=signed and Bootloader=uki-signed imgtool makes the image",
+    );
+  const placed = await placeFile(kernel.prebuilt, tree, path.slice(1));
+  await chmod(placed, 0o600);
+  return (await stat(placed)).size;
 }
 
 /** The image of Format=uki, whose initrd is the whole tree. */
@@ -119,7 +138,7 @@ export async function writeUkiOutput(context: BuildContext, output: string): Pro
 /** As the Boot Loader Specification has it: /TOKEN/VERSION/ for the files, one text for the entry; and GRUB's. */
 async function writeEntry(
   context: BuildContext,
-  { token, stub, grub, bios }: BootPlan & { readonly bios: boolean },
+  { token, stub, prebuilt, signedLoader, grub, bios }: BootPlan & { readonly bios: boolean },
   { kernel, initrds, microcode, commandLine, partitions }: EntryParts,
 ): Promise<void> {
   const { config, tree, signal } = context;
@@ -130,8 +149,8 @@ async function writeEntry(
   };
   const linux = await place(kernel.image, `${folder}/vmlinuz`);
   const signer = await secureBootSigner(config, silentProgress);
-  // Distributions sign their kernels with keys that this machine's firmware need not know.
-  if (signer !== undefined)
+  // Distributions sign their kernels with keys that this machine's firmware need not know, but their loaders do.
+  if (signer !== undefined && !signedLoader)
     await signPeFile(await resolveInTree(tree, `boot${linux}`), { signer, existing: "replace", signal });
   const placed: string[] = [];
   for (const [index, source] of [...(microcode === undefined ? [] : [microcode]), ...initrds].entries())
@@ -154,7 +173,7 @@ async function writeEntry(
     0o600,
   );
   const platforms: GrubPlatform[] = [
-    ...(grub.efi !== undefined && stub === undefined ? (["efi"] as const) : []),
+    ...(grub.efi !== undefined && stub === undefined && !prebuilt ? (["efi"] as const) : []),
     ...(bios ? (["pc"] as const) : []),
   ];
   if (platforms.length === 0) return;

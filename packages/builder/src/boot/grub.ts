@@ -6,7 +6,7 @@
  */
 import { copyFile, mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { embedGrub, formatGrubEntry, signPeFile, type GrubEntry } from "@imgtool/boot";
+import { efiArchitecture, embedGrub, formatGrubEntry, signPeFile, type GrubEntry } from "@imgtool/boot";
 import type { ImageConfig } from "@imgtool/config";
 import { silentProgress } from "@imgtool/core";
 import type { DiskPartition, PartitionDefinition } from "@imgtool/disk";
@@ -17,12 +17,15 @@ import { isWithinKernel } from "../formats.ts";
 import { secureBootSigner } from "../signers.ts";
 import { readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { placeFile } from "./place-file.ts";
+import { findFirst } from "./find-first.ts";
 
 /** GRUB in a tree. */
 export interface GrubPlan {
   /** Its modules for a BIOS and for UEFI, as asked for and found: paths in the tree. */
   readonly bios: string | undefined;
+  /** Or the program that the distribution has signed: a path on this machine. */
   readonly efi: string | undefined;
+  readonly isSigned: boolean;
   /** The folder on the EFI system partition. */
   readonly prefix: string;
 }
@@ -67,13 +70,37 @@ export async function findGrub(config: ImageConfig, tree: string): Promise<GrubP
         return `${folder}/${target}`;
     return undefined;
   };
+  const isSigned = config.signedBootloader;
   const efi =
     config.bootloader === "grub" && !isWithinKernel(config.format) ? efiTargets[config.architecture] : undefined;
+  const findEfi = async (target: string): Promise<string | undefined> =>
+    isSigned ? await findFirst(tree, signedPlaces(efiArchitecture(config.architecture) ?? "")) : await find(target);
   return {
     prefix,
+    isSigned,
     bios: config.biosBootloader === "grub" && config.format === "disk" ? await find("i386-pc") : undefined,
-    efi: efi === undefined ? undefined : await find(efi),
+    efi: efi === undefined ? undefined : await findEfi(efi),
   };
+}
+
+/** Where distributions have the signed program: Debian and Ubuntu, Fedora's family, openSUSE. */
+function signedPlaces(efi: string): string[] {
+  return [`usr/lib/grub/*/grub${efi}.efi.signed`, `boot/efi/EFI/*/grub${efi}.efi`, "usr/share/efi/*/grub.efi"];
+}
+
+/**
+ * The distribution's program looks for its configuration in a folder of its own: there is one that leads to ours.
+ * openSUSE's looks beside itself.
+ */
+async function placeSigned(
+  { config, tree }: BuildContext,
+  source: string,
+  prefix: string,
+  program: string,
+): Promise<void> {
+  await placeFile(source, tree, `efi${program}`);
+  const folder = config.distribution === "opensuse" ? "EFI/BOOT" : `EFI/${config.distribution}`;
+  await writeTreeFile(tree, `efi/${folder}/grub.cfg`, `configfile /${prefix}/grub.cfg\n`, 0o600);
 }
 
 /** Whether a definition is of the partition for the core image. */
@@ -87,7 +114,7 @@ export function isBiosBoot({ type }: Pick<PartitionDefinition, "type">): boolean
  */
 export async function makeGrubImages(
   context: BuildContext,
-  { bios, efi, prefix }: GrubPlan,
+  { bios, efi, prefix, isSigned }: GrubPlan,
   program: string,
 ): Promise<GrubImages | undefined> {
   const { config, tree, workspace, signal } = context;
@@ -100,7 +127,8 @@ export async function makeGrubImages(
   );
   await keepFont(context, prefix);
   const keyboards = /^x86(?:-64)?$/.test(config.architecture) ? ["keylayouts"] : [];
-  if (efi !== undefined) {
+  if (efi !== undefined && isSigned) await placeSigned(context, efi, prefix, program);
+  else if (efi !== undefined) {
     // Without shim there is nobody whom GRUB could ask what may be started.
     const alone = config.shimBootloader === "none" ? ["--disable-shim-lock"] : [];
     await runMkimage(context, place, {

@@ -18,6 +18,11 @@ const packages: readonly string[] = [
 /** Releases whose systemd package still holds what later ones have in packages of their own. */
 const wholeSystemd = new Set(["bullseye", "bookworm", "jammy", "noble"]);
 
+/** Whether there is a default initrd of the image's distribution. */
+export function hasInitrdPackages({ distribution }: ImageConfig): boolean {
+  return distribution === "debian" || distribution === "ubuntu";
+}
+
 /** The distribution's names of them, with those that the project adds. */
 export function initrdPackages(config: ImageConfig): string[] {
   const whole = wholeSystemd.has(config.release);

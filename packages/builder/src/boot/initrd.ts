@@ -17,9 +17,10 @@ import { toolsTreePath } from "../tools-place.ts";
 import { fingerprints } from "../incremental/fingerprints.ts";
 import { cacheFolder } from "../incremental/tree-cache.ts";
 import { outputNames } from "../outputs.ts";
+import { lockedInitrd } from "../lock-file.ts";
 import { configDigest } from "../record.ts";
 import { linkTreeFile, readTreeFile, writeTreeFile } from "../tree-file.ts";
-import { initrdPackages } from "./initrd-packages.ts";
+import { hasInitrdPackages, initrdPackages } from "./initrd-packages.ts";
 
 const removedFiles: readonly string[] = [
   // The binary forms are there.
@@ -58,7 +59,7 @@ const initrdEpoch = 315_532_800;
 /** Builds the initrd in the workspace; returns its path. */
 export async function buildInitrd(context: BuildContext): Promise<string> {
   const { config, workspace, progress } = context;
-  if (config.distribution !== "debian" && config.distribution !== "ubuntu")
+  if (!hasInitrdPackages(config))
     throw new ConfigError(`no initrd can be built for Distribution=${config.distribution}`, {
       code: "not-bootable",
       hint: "name one with Initrds=",
@@ -82,7 +83,7 @@ export async function buildInitrd(context: BuildContext): Promise<string> {
     return made;
   }
   progress.log("info", "building the initrd");
-  await context.buildImage(own);
+  await context.buildImage(own, lockedInitrd(context.locked));
   if (kept !== undefined) await keepInitrd(made, kept);
   if (shared !== undefined) await keepShared("file", made, null, shared);
   return made;

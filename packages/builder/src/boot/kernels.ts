@@ -17,6 +17,8 @@ export interface Kernel {
   /** Paths on this machine, of the kernel and of the device tree that Devicetree= has for it. */
   readonly image: string;
   readonly devicetree?: string;
+  /** The unified kernel image that came with it from the distribution. */
+  readonly prebuilt?: string;
 }
 
 /**
@@ -48,17 +50,32 @@ export async function findKernels(tree: string, devicetree?: string): Promise<Ke
   const kernels: Kernel[] = [];
   for (const folder of (await names(modules)).sort((a, b) => compareVersions(b, a))) {
     const files = await names(join(modules, folder));
+    const prebuilt = await findPrebuilt(tree, folder, files);
     const candidates = ["vmlinuz", "vmlinux"].flatMap((kind) => files.filter((name) => name.startsWith(kind)).sort());
     for (const name of candidates) {
       const image = await resolveInTree(tree, `usr/lib/modules/${folder}/${name}`, { followLast: true });
       if (!(await pathExists(image)) || (await isUnified(image))) continue;
       const found = devicetree === undefined ? undefined : await findDevicetree(tree, folder, devicetree);
       const version = kernelVersion(await readFile(image)) ?? folder;
-      kernels.push({ version, image, ...(found === undefined ? {} : { devicetree: found }) });
+      kernels.push({
+        version,
+        image,
+        ...(found === undefined ? {} : { devicetree: found }),
+        ...(prebuilt === undefined ? {} : { prebuilt }),
+      });
       break;
     }
   }
   return kernels;
+}
+
+/** The first unified kernel image of a kernel's folder. */
+async function findPrebuilt(tree: string, folder: string, files: readonly string[]): Promise<string | undefined> {
+  for (const name of files.filter((one) => one.endsWith(".efi")).sort()) {
+    const image = await resolveInTree(tree, `usr/lib/modules/${folder}/${name}`, { followLast: true });
+    if ((await pathExists(image)) && (await isUnified(image))) return image;
+  }
+  return undefined;
 }
 
 async function isUnified(path: string): Promise<boolean> {

@@ -17,7 +17,7 @@ import { placeFile } from "./place-file.ts";
 import type { BootPlan } from "./plan.ts";
 import { installShim } from "./shim.ts";
 
-/** Makes the folders that become the ESP, and puts the boot loader there, signed where there is a key. */
+/** Makes the folders that become the ESP, and puts the boot loader there, signed where there is a key and the distribution has not. */
 export async function installLoader(
   tree: string,
   plan: BootPlan,
@@ -30,7 +30,7 @@ export async function installLoader(
   if (plan.loader === undefined) return;
   for (const path of [plan.shim?.secondStage ?? defaultBootPath(plan.efi), systemdBootPath(plan.efi)]) {
     const placed = await placeFile(plan.loader, tree, `efi${path}`);
-    if (signer !== undefined) await signPeFile(placed, { signer });
+    if (signer !== undefined && !plan.signedLoader) await signPeFile(placed, { signer });
   }
   // What bootctl writes: all defaults, to be changed by hand. A project's own file stays.
   if ((await readTreeFile(tree, "efi/loader/loader.conf")) === undefined)

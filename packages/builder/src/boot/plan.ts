@@ -23,8 +23,12 @@ export interface BootPlan {
   readonly token: string;
   /** systemd-boot on this machine, when it shall be installed. */
   readonly loader: string | undefined;
+  /** Whether the loader has the distribution's signature, which stays. */
+  readonly signedLoader: boolean;
   /** systemd-stub on this machine, when kernels become unified kernel images. */
   readonly stub: string | undefined;
+  /** Whether unified kernel images are those of the distribution. */
+  readonly prebuilt: boolean;
   /** Shim, when it comes before the boot loader or the unified kernel image. */
   readonly shim: ShimPlan | undefined;
   readonly grub: GrubPlan;
@@ -65,11 +69,17 @@ export function checkBootable(config: ImageConfig): void {
         data: { sectorSize: config.sectorSize },
       },
     );
-  if (config.distribution === "custom" && config.initrds.length === 0 && !isProgram)
+  if (config.distribution === "custom" && config.initrds.length === 0 && !isProgram && !wantsPrebuilt(config))
     throw new ConfigError("Bootable=yes: no initrd can be built for Distribution=custom", {
       code: "not-bootable",
       hint: "name one with Initrds=",
     });
+}
+
+/** Whether the distribution's unified kernel images are asked for. */
+function wantsPrebuilt({ bootloader, signedBootloader, unifiedKernelImages, format }: ImageConfig): boolean {
+  if (isWithinKernel(format) || bootloader === "none") return false;
+  return bootloader === "uki" ? signedBootloader : unifiedKernelImages === "signed";
 }
 
 /**
@@ -104,24 +114,42 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
     });
   if (kernels.length === 0)
     return missing("kernel-missing", "the image has no kernel in /usr/lib/modules", kernelPackage(config));
+  const prebuilt = wantsPrebuilt(config);
+  const bare = prebuilt ? kernels.find((kernel) => kernel.prebuilt === undefined) : undefined;
+  if (bare !== undefined)
+    return missing(
+      "uki-missing",
+      `the kernel ${bare.version} has no unified kernel image of the distribution's in /usr/lib/modules/${bare.version}`,
+      "the package that has it",
+    );
 
   const folder = "/usr/lib/systemd/boot/efi";
   const find = async (name: string): Promise<string | undefined> => {
     const path = await resolveInTree(tree, `${folder}/${name}`, { followLast: true });
     return (await pathExists(path)) ? path : undefined;
   };
+  const signed = config.signedBootloader;
   const grub = await findGrub(config, tree);
   const lacksGrub = (target: string): undefined =>
-    missing("boot-loader-missing", `the image has no GRUB for ${target}`, grubPackage(config, target));
+    missing(
+      "boot-loader-missing",
+      `the image has no ${target === "UEFI" && signed ? "signed " : ""}GRUB for ${target}`,
+      target === "UEFI" && signed ? signedPackage(config, "grub") : grubPackage(config, target),
+    );
   const wantsBios = config.biosBootloader === "grub" && config.format === "disk";
   if (wantsBios && grub.bios === undefined && (required || bootloader === "none")) return lacksGrub("BIOS");
   const wantsGrub = bootloader === "grub" && !isWithin;
   if (wantsGrub && grub.efi === undefined && (required || grub.bios === undefined)) return lacksGrub("UEFI");
 
   const wantsLoader = bootloader === "systemd-boot" && !isWithin;
-  const loader = wantsLoader ? await find(`systemd-boot${efi}.efi`) : undefined;
+  const loaderName = `systemd-boot${efi}.efi${signed ? ".signed" : ""}`;
+  const loader = wantsLoader ? await find(loaderName) : undefined;
   if (wantsLoader && loader === undefined && (required || grub.bios === undefined))
-    return missing("boot-loader-missing", `the image has no ${folder}/systemd-boot${efi}.efi`, "systemd-boot");
+    return missing(
+      "boot-loader-missing",
+      `the image has no ${folder}/${loaderName}`,
+      signed ? signedPackage(config, "systemd-boot") : "systemd-boot",
+    );
 
   const wantsShim = config.shimBootloader !== "none" && bootloader !== "none" && !isWithin;
   const shim = wantsShim ? await findShim(config, tree, efi) : undefined;
@@ -136,16 +164,20 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
 
   const stub = await find(`linux${efi}.efi.stub`);
   const isAlone = bootloader === "uki" || isWithin;
-  const needed = isAlone || unifiedKernelImages === "enabled";
+  const needed = (isAlone || unifiedKernelImages === "enabled") && !prebuilt;
   if (needed && stub === undefined)
     return missing("stub-missing", `the image has no ${folder}/linux${efi}.efi.stub`, "systemd-boot");
-  const unified = needed || (unifiedKernelImages === "auto" && bootloader !== "none");
+  // Where the distribution's keys are those that count, an image that nobody has signed does not start: its kernel does.
+  const isOthers = signed && !config.secureBoot && !isWithin;
+  const unified = needed || (unifiedKernelImages === "auto" && bootloader !== "none" && !prebuilt && !isOthers);
   return {
     efi,
     kernels,
     token: await entryToken(config, tree),
     loader,
+    signedLoader: signed,
     stub: unified ? stub : undefined,
+    prebuilt,
     shim,
     grub,
     direct: isAlone ? `/efi${shim?.secondStage ?? defaultBootPath(efi)}` : undefined,
@@ -158,6 +190,14 @@ function grubPackage({ distribution, architecture }: ImageConfig, target: string
     return target === "BIOS" ? "grub-pc-bin" : `grub-efi-${arch}-bin`;
   if (distribution === "arch") return "grub";
   return target === "BIOS" ? "grub2-pc-modules" : "grub2-efi-x64-modules";
+}
+
+/** The package with a boot loader that the distribution has signed. */
+function signedPackage({ distribution, architecture }: ImageConfig, loader: "grub" | "systemd-boot"): string {
+  const arch = architecture === "x86-64" ? "amd64" : architecture === "x86" ? "ia32" : architecture;
+  if (distribution === "debian" || distribution === "ubuntu" || distribution === "kali")
+    return loader === "grub" ? `grub-efi-${arch}-signed` : `systemd-boot-efi-${arch}-signed`;
+  return loader === "grub" ? "grub2-efi-x64" : "the package that has it";
 }
 
 /** As kernel-install(8) chooses it for an image that has no machine id. */

@@ -3,13 +3,11 @@
  * that starts the boot loader when it is signed with a key that the machine's owner has enrolled.
  * @module
  */
-import { readdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { signPeFile } from "@imgtool/boot";
 import type { Signer } from "@imgtool/cms";
 import type { ImageConfig } from "@imgtool/config";
-import { pathExists } from "@imgtool/host";
-import { resolveInTree } from "@imgtool/sandbox";
+import { findFirst } from "./find-first.ts";
 import { placeFile } from "./place-file.ts";
 
 export interface ShimPlan {
@@ -67,25 +65,4 @@ export async function installShim(
     const placed = await placeFile(source, tree, `efi${path}`);
     if (unsigned && signer !== undefined) await signPeFile(placed, { signer });
   }
-}
-
-async function findFirst(tree: string, patterns: readonly string[]): Promise<string | undefined> {
-  for (const pattern of patterns)
-    for (const path of await expand(tree, pattern)) {
-      const place = await resolveInTree(tree, path, { followLast: true });
-      if (await pathExists(place)) return place;
-    }
-  return undefined;
-}
-
-/** Paths in the tree, sorted, that a pattern with whole names in the place of stars may mean. */
-async function expand(tree: string, pattern: string): Promise<string[]> {
-  const star = pattern.indexOf("*");
-  if (star < 0) return [pattern];
-  const folder = await resolveInTree(tree, pattern.slice(0, star), { followLast: true });
-  const names = (await pathExists(folder)) ? (await readdir(folder)).sort() : [];
-  const found = await Promise.all(
-    names.map(async (name) => await expand(tree, join(pattern.slice(0, star), name) + pattern.slice(star + 1))),
-  );
-  return found.flat();
 }

@@ -6,7 +6,6 @@ import { NotFoundError } from "@imgtool/core";
 import { initrdPackages } from "../boot/initrd-packages.ts";
 import type { BuildContext } from "../context.ts";
 import { installOptions } from "../install-options.ts";
-import { lockedPackages } from "../lock-file.ts";
 import { digestText } from "./digests.ts";
 
 /** Digests of the packages that would be installed. */
@@ -44,11 +43,14 @@ export async function fingerprints(context: BuildContext): Promise<Fingerprints 
 
 async function ask(context: BuildContext): Promise<Fingerprints | undefined> {
   const { config, distribution } = context;
-  const locked = await lockedPackages(config);
-  if (locked !== undefined) {
+  if (context.locked !== undefined) {
     // Nothing else can be installed, whatever the archives have.
-    const initrd = config.makeInitrd ? locked : await lockedPackages({ ...config, makeInitrd: true });
-    return { image: digestText(JSON.stringify(locked)), initrd: digestText(JSON.stringify(initrd)), further: "" };
+    const { packages, initrd, build, volatile } = context.locked;
+    return {
+      image: digestText(JSON.stringify(packages)),
+      initrd: digestText(JSON.stringify(config.makeInitrd ? packages : initrd)),
+      further: digestText(JSON.stringify([build, volatile])),
+    };
   }
   const own = [config.packages, config.makeInitrd ? config.packages : initrdPackages(config)];
   const further = [config.buildPackages, config.volatilePackages].filter((packages) => packages.length > 0);

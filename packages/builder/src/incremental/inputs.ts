@@ -13,6 +13,9 @@ import { madeByBuilds, unseenByScripts } from "./sources.ts";
 /** Digests by name: `Packages=`, `mkosi.skeleton`, `the packages of the archive`, … */
 export type Inputs = Readonly<Record<string, string>>;
 
+/** The input that only the archive knows. */
+export const archivePackages = "the packages of the archive";
+
 /** Raised when a cached tree of an older imgtool would not be what this one makes. */
 const cacheVersion = 1;
 
@@ -27,7 +30,7 @@ export async function treeInputs(
 ): Promise<Inputs> {
   const inputs: Record<string, string> = {
     "imgtool's version": String(cacheVersion),
-    "the packages of the archive": packages,
+    [archivePackages]: packages,
   };
   const settings = {
     "Distribution=": config.distribution,

@@ -15,7 +15,7 @@ import { readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { walkTree } from "../tree-walk.ts";
 import { hardLinks, restoreHardLinks, type LinkGroup } from "./hard-links.ts";
 import { fetchKept, keepShared } from "./tree-store.ts";
-import { changedInputs, inputsKey, type Inputs } from "./inputs.ts";
+import { archivePackages, changedInputs, inputsKey, type Inputs } from "./inputs.ts";
 
 /** What is known of a cached tree besides its files. */
 export interface CachedTree {
@@ -132,6 +132,19 @@ async function fetchShared(inputs: Inputs, tree: string, options: TreeCacheOptio
   await saveTree(cached, tree, { ...options, config: { ...config, cacheStore: undefined } });
   await makeRecent(tree, cached.begun, signal);
   return cached;
+}
+
+/**
+ * Whether there is a cached tree of the settings and files of now; the archive is not asked.
+ * @param inputs what the tree would be made of, with the digest of the packages that the cached one has
+ */
+export async function hasCachedTree(
+  config: ImageConfig,
+  inputs: (packages: string) => Promise<Inputs>,
+): Promise<boolean> {
+  const cached = await readCached(cacheFolder(config));
+  if (cached === undefined) return false;
+  return changedInputs(cached.inputs, await inputs(cached.inputs[archivePackages] ?? "")).length === 0;
 }
 
 /** What the prepare scripts of the cached tree have asked for; none where there is none. */

@@ -10,6 +10,7 @@ import type { BuildContext } from "../context.ts";
 import { copyTree } from "../copy-tree.ts";
 import { copyTreeRoot } from "../subvolumes.ts";
 import { installOptions } from "../install-options.ts";
+import { withLocked } from "../lock-file.ts";
 import { makeOverlay } from "./overlays.ts";
 import { runScripts } from "./scripts.ts";
 
@@ -50,6 +51,7 @@ async function installBuildPackages(context: BuildContext): Promise<string> {
   const tree = join(workspace, "build-tree");
   await copyTreeRoot(context.tree, tree, config.useSubvolumes, signal);
   const options = await installOptions({ ...context, tree });
-  await distribution.install({ ...options, packages: config.buildPackages });
+  const locked = withLocked(context.locked, "build");
+  await distribution.install({ ...options, packages: config.buildPackages, locked });
   return tree;
 }

@@ -49,6 +49,7 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     sourceDateEpoch: config.sourceDateEpoch,
     passphraseFile: config.passphraseFile,
     veritySigner: await veritySigner(config, silentProgress),
+    deferSignatures: config.verity === "defer",
     last: lastPartitions(boots.esp),
     workspace,
     progress,

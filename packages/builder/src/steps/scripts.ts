@@ -28,6 +28,8 @@ export interface ScriptRun {
   readonly progress: Progress;
   readonly signal: AbortSignal | undefined;
   readonly onScriptFailure?: SandboxOptions["onFailure"];
+  /** $MKOSI_DEBUG. Default false. */
+  readonly debug?: boolean | undefined;
 }
 
 export interface RunScriptsOptions {
@@ -37,6 +39,8 @@ export interface RunScriptsOptions {
   readonly overlays?: readonly Overlay[];
   /** Folder of this machine that $DESTDIR is. */
   readonly destination?: string;
+  /** Whether there is a cached tree of these settings: $CACHED. Default false. */
+  readonly cached?: boolean;
 }
 
 /**
@@ -137,13 +141,13 @@ function buildFolder({ buildDirectory = "", distribution, release, architecture 
 /** The variables that a script may rely on; those of Environment= come first, and cannot change them. */
 function scriptEnvironment(
   point: ScriptPoint,
-  { config, distribution, settings }: ScriptRun,
-  { destination }: RunScriptsOptions,
+  { config, distribution, settings, debug }: ScriptRun,
+  { destination, cached }: RunScriptsOptions,
   inside: boolean,
 ): Record<string, string> {
   const script = `/work/${point.file}`;
   const flags = {
-    CACHED: "0",
+    CACHED: cached === true ? "1" : "0",
     WITH_DOCS: config.withDocs ? "1" : "0",
     WITH_NETWORK: config.withNetwork ? "1" : "0",
     WITH_TESTS: config.withTests ? "1" : "0",
@@ -161,6 +165,7 @@ function scriptEnvironment(
     ...(settings === undefined ? {} : { MKOSI_CONFIG: "/work/config.json" }),
     MKOSI_UID: String(process.getuid?.() ?? 0),
     MKOSI_GID: String(process.getgid?.() ?? 0),
+    MKOSI_DEBUG: debug === true ? "1" : "0",
     SOURCE_DATE_EPOCH: String(config.sourceDateEpoch),
     SRCDIR: "/work/src",
     ...(point.outputs ? { OUTPUTDIR: "/work/out" } : {}),

@@ -16,7 +16,7 @@ export const bootSettings: readonly SettingDefinition[] = [
   row("Bootable", feature, "Make the image bootable: yes, no or auto", {
     supported: true,
     match: (text, value) => featureOf(text) === value,
-    option: { argument: "FEATURE", optional: true },
+    option: { short: "b", argument: "FEATURE", optional: true },
   }),
   row("Bootloader", choice(bootloaders), "UEFI boot loader", { supported: true, default: "systemd-boot" }),
   row("BiosBootloader", choice(["none", "grub"]), "BIOS boot loader", { supported: true, default: "none" }),

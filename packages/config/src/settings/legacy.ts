@@ -19,9 +19,16 @@ const unlessNo =
 export const legacySettings: readonly LegacySetting[] = [
   { name: "Compress", translate: (value) => ["CompressOutput", value] },
   { name: "XZ", translate: unlessNo("CompressOutput", "xz") },
+  { name: "Password", translate: (value) => ["RootPassword", value] },
   { name: "Cache", translate: (value) => ["PackageCacheDirectory", value] },
   // Asked of each run on the command line today.
   { name: "Force", translate: () => undefined },
+];
+
+/** Options of the first mkosi that no setting has today: what they assign, with a value or with their argument. */
+export const legacyOptions: readonly { readonly long: string; readonly setting: string; readonly value?: string }[] = [
+  { long: "xz", setting: "CompressOutput", value: "xz" },
+  { long: "password", setting: "RootPassword" },
 ];
 
 /** Sections of the first mkosi. Their settings are found by name, whatever section they are in. */

@@ -59,7 +59,8 @@ export const validationSettings: readonly SettingDefinition[] = [
   }),
   row("Verity", featureOr("hash", "signed", "defer"), "Make dm-verity partitions: no, hash, signed, or auto (no)", {
     supported: true,
-    option: { argument: "FEATURE" },
+    // The first mkosi's has no argument.
+    option: { argument: "FEATURE", optional: true },
   }),
   ...keys("Verity", "verity signatures"),
   row("SignExpectedPcr", feature, "Sign the TPM measurements of unified kernel images; auto: where there is a key", {

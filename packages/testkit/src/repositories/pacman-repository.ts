@@ -2,7 +2,7 @@
  * Arch Linux packages and their repository, made with tar and repo-add, signed.
  * @module
  */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../run.ts";
 import { writeFiles, type TestPackage } from "./packages.ts";
@@ -21,6 +21,26 @@ export function makePacmanRepository(
   const files = readdirSync(folder).map((file) => join(folder, file));
   for (const file of files) signFile(key, file, "sig");
   run("repo-add", ["--quiet", join(folder, `${name}.db.tar.gz`), ...files]);
+}
+
+/** Puts packages in the place of those that the repository has of their names. */
+export function replacePacmanPackages(
+  folder: string,
+  name: string,
+  packages: readonly TestPackage[],
+  key: SigningKey,
+  scratch: string,
+): void {
+  const made = join(scratch, "repository");
+  makePacmanRepository(made, name, packages, key, join(scratch, "made"));
+  for (const file of readdirSync(folder)) {
+    const isReplaced = packages.some((entry) => file.startsWith(`${entry.name}-`));
+    if (isReplaced || file.startsWith(`${name}.`)) rmSync(join(folder, file));
+  }
+  for (const file of readdirSync(made))
+    if (!file.startsWith(`${name}.`)) copyFileSync(join(made, file), join(folder, file));
+  const files = readdirSync(folder).filter((file) => file.endsWith(".zst"));
+  run("repo-add", ["--quiet", join(folder, `${name}.db.tar.gz`), ...files.map((file) => join(folder, file))]);
 }
 
 /** Builds a package into the folder, unsigned. */

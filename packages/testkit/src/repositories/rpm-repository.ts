@@ -2,7 +2,7 @@
  * RPM packages and their repository, made with rpmbuild and createrepo_c, signed.
  * @module
  */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../run.ts";
 import { writeFiles, type TestPackage } from "./packages.ts";
@@ -21,6 +21,26 @@ export function makeRpmRepository(
   const macros = [`_gpg_name ${key.name}`, "__gpg /usr/bin/gpg"].flatMap((macro) => ["--define", macro]);
   if (files.length > 0)
     run("rpmsign", [...macros, "--addsign", ...files], { env: { GNUPGHOME: key.home, HOME: scratch } });
+  writeLists(folder, key);
+}
+
+/** Puts packages in the place of those that the repository has of their names. */
+export function replaceRpmPackages(
+  folder: string,
+  packages: readonly TestPackage[],
+  key: SigningKey,
+  scratch: string,
+): void {
+  const made = join(scratch, "repository");
+  makeRpmRepository(made, packages, key, join(scratch, "made"));
+  for (const { name } of packages)
+    for (const file of readdirSync(folder)) if (file.startsWith(`${name}-`)) rmSync(join(folder, file));
+  for (const file of readdirSync(made)) if (file.endsWith(".rpm")) copyFileSync(join(made, file), join(folder, file));
+  rmSync(join(folder, "repodata"), { recursive: true });
+  writeLists(folder, key);
+}
+
+function writeLists(folder: string, key: SigningKey): void {
   run("createrepo_c", ["--quiet", folder]);
   signFile(key, join(folder, "repodata/repomd.xml"), "asc");
   run("cp", [key.armored, join(folder, "repodata/repomd.xml.key")]);

@@ -1,0 +1,49 @@
+/**
+ * Locks what package managers choose that do not tell it in a form for programs: by installing it into a tree
+ * that is thrown away.
+ * @module
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Distribution, InstalledPackage, InstallOptions, LockedPackage, LockRequest } from "./distribution.ts";
+import { lockInstalled, type PackagePlace } from "./locked-files.ts";
+import { notInstalled } from "./locked.ts";
+
+export interface LockByInstalling {
+  readonly distribution: Pick<Distribution, "install">;
+  /** Where package files may be after an installation, with this cache. */
+  readonly places: (options: InstallOptions) => Promise<readonly PackagePlace[]>;
+  /** Finds the name of a package's file. */
+  readonly fileName: (entry: InstalledPackage) => RegExp;
+}
+
+/** As Distribution.lock; leaves nothing in the workspace. */
+export async function lockByInstalling(
+  { distribution, places, fileName }: LockByInstalling,
+  options: InstallOptions,
+  requests: readonly LockRequest[],
+): Promise<LockedPackage[][]> {
+  const folder = join(options.workspace, "lock");
+  const locked: LockedPackage[][] = [];
+  try {
+    for (const [number, { packages, onto }] of requests.entries()) {
+      const tree = join(folder, `tree-${number}`);
+      await mkdir(tree, { recursive: true, mode: 0o755 });
+      const packageCache = options.packageCache ?? join(folder, "cache");
+      const all = { ...options, tree, packageCache, locked: undefined };
+      const before = onto === undefined ? [] : (await distribution.install({ ...all, packages: onto })).packages;
+      const { packages: installed } = await distribution.install({ ...all, packages });
+      const files = await lockInstalled(installed, await places(all), fileName);
+      locked.push(notInstalled(files, before));
+      await rm(tree, { recursive: true, force: true });
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return locked;
+}
+
+/** Text as the pattern that finds it. */
+export function literally(text: string): string {
+  return text.replaceAll(/[^\w]/g, String.raw`\$&`);
+}
