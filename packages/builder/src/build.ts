@@ -226,6 +226,7 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     initrds: [],
     unified: undefined,
     disk: undefined,
+    packedModules: new Map(),
     packages: [],
     repositories: [],
     bills: [],

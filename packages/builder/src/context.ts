@@ -50,6 +50,8 @@ export interface BuildContext {
   unified: string | undefined;
   /** The disk between its first partition and its last. */
   disk: UnfinishedDisk | undefined;
+  /** The initrds with the kernels' modules, by the kernels' versions: paths on this machine. */
+  readonly packedModules: Map<string, Promise<string>>;
   packages: readonly InstalledPackage[];
   repositories: readonly Repository[];
   /** Bills of materials, taken while the tree had all that they tell. */

@@ -370,6 +370,25 @@ test("the example with two slots has a free one, and what an update of it consis
   }
 });
 
+test("the initrd with a kernel's modules is made once, for boot entries and split artifacts", async (context) => {
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const labels: string[] = [];
+  const progress = {
+    start({ label }: { readonly label: string }) {
+      labels.push(label);
+      return { advance() {}, setTotal() {}, detail() {}, done() {}, [Symbol.dispose]() {} };
+    },
+    log() {},
+  };
+  await build(bootable(folder, { splitArtifacts: ["initrd", "kernel-modules-initrd"] }), { progress });
+  expect(labels.filter((label) => label === "compress with zstd")).toHaveLength(1);
+  const modules = readFileSync(folder.join("out/thing.kernel-modules.initrd"));
+  const initrd = readFileSync(folder.join("out/thing.initrd"));
+  expect(initrd.subarray(-modules.length).equals(modules)).toBe(true);
+});
+
 test("two kernels do not share a name", async (context) => {
   needRoot(context);
   needPrograms(context, "depmod");

@@ -23,8 +23,8 @@ import { HttpClient } from "../src/http-client.ts";
 import { parseHttpUrl } from "../src/http-target.ts";
 import { refreshAge } from "../src/local-refresh.ts";
 import { type AzuriteServer, startAzurite } from "./azurite-server.ts";
-import { storeContract } from "./contract.ts";
-import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
+import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
 
 let azurite: Promise<AzuriteServer> | undefined;
@@ -74,6 +74,10 @@ async function options(more: AzureStoreOptions = {}): Promise<AzureStoreOptions>
   return { azureCredentials: { kind: "key", key }, proxy: false, retryDelay: 5, ...more };
 }
 
+function isListing({ url }: ProxiedRequest): boolean {
+  return url.includes("comp=list");
+}
+
 async function open(prefix: string, more: AzureStoreOptions = {}, endpoint?: string): Promise<PruneStore> {
   return openAzureStore(await location(`container/${prefix}`, endpoint), await options(more));
 }
@@ -116,13 +120,15 @@ describe("Azurite", { timeout: 60_000 }, () => {
   beforeEach((context) => needPrograms(context, "azurite-blob"));
 
   storeContract("Azure from Azurite, through a bad network", {
-    writable: true,
-    renews: false,
-    failures: ["once", "always", "slow"],
+    reads: every(readFailures),
+    writes: every(writeFailures),
+    renews: { not: "the files of this test are copies of what the service has" },
+    lists: every(listFailures),
+    pageSize: 3,
     open: async (root) => {
       const to = await server();
       const proxy = await startFaultProxy(`${to.endpoint}/`);
-      const opened = await open(basename(root), { retries: 3 }, proxy.url);
+      const opened = await open(basename(root), { retries: 3, pageSize: 3 }, proxy.url);
       const headers = { "x-ms-blob-type": "BlockBlob" };
       const store = mirrored(
         opened,
@@ -131,13 +137,13 @@ describe("Azurite", { timeout: 60_000 }, () => {
       return {
         store,
         writable: store,
-        fail(name, failure) {
-          const once = firstTimes(1, { kind: "status", status: 503 });
-          proxy.decide = ({ url }) => {
-            if (!url.includes(name)) return undefined;
-            if (failure === "once") return once();
-            return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
-          };
+        prunable: store,
+        fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(name))),
+        failWrites(name, failure) {
+          proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(name));
+        },
+        failListings(failure) {
+          proxy.decide = failing(failure, afterFirst(isListing));
         },
         close: () => proxy.close(),
       };

@@ -37,8 +37,23 @@ import {
   type WriteStore,
 } from "../src/index.ts";
 
-/** How a driver can be made to fail for a chunk. */
-export type Failure = "once" | "always" | "slow";
+/** How reading can be made to fail: `cut` sends half of the chunk and ends the connection, once. */
+export type ReadFailure = "once" | "cut" | "always" | "slow";
+
+/** How writing can be made to fail: `lost` stores the chunk, and its answer never arrives, once. */
+export type WriteFailure = "once" | "lost" | "always" | "slow";
+
+/** How a listing can be made to fail, after its first page where there are several. */
+export type ListFailure = "once" | "always" | "slow";
+
+/** A case that a driver cannot be brought into. */
+export interface Not {
+  /** The reason, which the skipped test tells. */
+  readonly not: string;
+}
+
+/** Every case of a kind: whether the driver under test can be brought into it. */
+export type Cases<Kind extends string> = Readonly<Record<Kind, true | Not>>;
 
 export interface OpenedStore {
   readonly store: ReadStore;
@@ -46,9 +61,27 @@ export interface OpenedStore {
   readonly writable?: WriteStore;
   /** The same store, for drivers that can list and remove. */
   readonly prunable?: PruneStore;
-  /** Makes the next reads of the chunk fail, where the driver can fail in this way. */
-  readonly fail?: (name: ChunkName, failure: Failure) => void;
+  /** Makes the next reads of the chunk fail. */
+  readonly fail?: (name: ChunkName, failure: ReadFailure) => void;
+  /** Makes the next writes of the chunk fail. */
+  readonly failWrites?: (name: ChunkName, failure: WriteFailure) => void;
+  /** Makes the next listings fail. */
+  readonly failListings?: (failure: ListFailure) => void;
   readonly close?: () => Promise<void>;
+}
+
+/** All cases of a driver that cannot be brought into any. */
+export function none<Kind extends string>(kinds: readonly Kind[], not: string): Cases<Kind> {
+  return Object.fromEntries(kinds.map((kind) => [kind, { not }])) as Record<Kind, Not>;
+}
+
+export const readFailures: readonly ReadFailure[] = ["once", "cut", "always", "slow"];
+export const writeFailures: readonly WriteFailure[] = ["once", "lost", "always", "slow"];
+export const listFailures: readonly ListFailure[] = ["once", "always", "slow"];
+
+/** All cases of a driver that is behind a bad network. */
+export function every<Kind extends string>(kinds: readonly Kind[]): Cases<Kind> {
+  return Object.fromEntries(kinds.map((kind) => [kind, true])) as Record<Kind, true>;
 }
 
 /** Opens the driver under test over a directory of chunk files. */
@@ -64,11 +97,17 @@ export interface Disguise {
 export interface Driver {
   readonly open: OpenDriver;
   readonly disguise?: Disguise;
-  readonly failures: readonly Failure[];
-  readonly writable: boolean;
-  readonly prunable?: boolean;
-  /** Whether a writer can mark a chunk as used. Default true. */
-  readonly renews?: boolean;
+  readonly reads: Cases<ReadFailure>;
+  /** How writing fails, of a store that can be written. */
+  readonly writes: Cases<WriteFailure> | Not;
+  /** Whether a writer can mark a chunk's file as used. */
+  readonly renews: true | Not;
+  /** How listing fails, of a store that can be listed and pruned. */
+  readonly lists: Cases<ListFailure> | Not;
+  /** Chunks of a page where listings come in pages: the driver is opened so. */
+  readonly pageSize?: number;
+  /** Whether chunks lie as files in the driver's directory while it is open. Default false. */
+  readonly prunesFiles?: boolean;
 }
 
 const plain = Buffer.concat([randomBytes(3000, "contract"), Buffer.alloc(4000, "contract ")]);
@@ -120,15 +159,38 @@ const hostileNames: readonly string[] = [
 export function storeContract(title: string, driver: Driver): void {
   describe(`contract: ${title}`, () => {
     readContract(driver);
-    if (driver.writable) writeContract(driver);
-    if (driver.writable && driver.renews !== false) renewContract(driver);
-    if (driver.prunable === true) pruneContract(driver);
+    const { writes, renews, lists } = driver;
+    if (isNot(writes)) skipped("writing", writes);
+    else writeContract(driver, writes);
+    if (isNot(renews)) skipped("marking chunks as used", renews);
+    else renewContract(driver);
+    if (isNot(lists)) skipped("listing and removing", lists);
+    else listContract(driver, lists);
+    if (driver.prunesFiles === true) pruneContract(driver);
   });
 }
 
-/** The failure, if the driver under test can be made to fail so. */
-function only(driver: Driver, failure: Failure): readonly Failure[] {
-  return driver.failures.filter((possible) => possible === failure);
+function isNot(cases: true | Not | Cases<string>): cases is Not {
+  return cases !== true && typeof cases["not"] === "string";
+}
+
+/** Tells in the list of tests why a driver has no such tests. */
+function skipped(what: string, { not }: Not): void {
+  test.runIf(false)(`${what}: ${not}`, () => expect.unreachable());
+}
+
+/** A test of a case that not every driver can be brought into. */
+function testCase(
+  possible: true | Not,
+  title: string,
+  driver: Driver,
+  check: (root: string, opened: OpenedStore) => Promise<void>,
+): void {
+  const reason = possible === true ? "" : `: ${possible.not}`;
+  test.runIf(possible === true)(`${title}${reason}`, async () => {
+    expect.hasAssertions();
+    await opened(driver, check)();
+  });
 }
 
 /** A test's body that gets the driver opened over a new directory. */
@@ -250,6 +312,8 @@ function readContract(driver: Driver): void {
         await expect(store.get(hostile)).rejects.toMatchObject(refusal);
         await expect(readChunk([store], hostile, size)).rejects.toMatchObject(refusal);
         await expect(writable?.put(hostile, compressChunk(plain)) ?? store.get(hostile)).rejects.toMatchObject(refusal);
+        await expect(writable?.keep(hostile) ?? store.has(hostile)).rejects.toMatchObject(refusal);
+        await expect(store.storedSize?.(hostile) ?? store.has(hostile)).rejects.toMatchObject(refusal);
       }
     }),
   );
@@ -276,36 +340,41 @@ function readContract(driver: Driver): void {
     }),
   );
 
-  test.each(only(driver, "slow"))(
-    "a read that is %s can be cancelled, and the store goes on",
-    opened(driver, async (root, { store, fail }) => {
+  testCase(
+    driver.reads.slow,
+    "a read that is slow can be cancelled, and the store goes on",
+    driver,
+    async (root, opened) => {
+      const { store } = opened;
       lay(root, plain);
-      fail?.(name, "slow");
-      const controller = new AbortController();
+      opened.fail?.(name, "slow");
       const started = performance.now();
-      setTimeout(() => controller.abort(), 50);
-      await expect(readChunk([store], name, size, "sha512-256", controller.signal)).rejects.toBeInstanceOf(
+      await expect(readChunk([store], name, size, "sha512-256", AbortSignal.timeout(50))).rejects.toBeInstanceOf(
         AbortedError,
       );
       expect(performance.now() - started).toBeLessThan(1500);
       const bytes = Buffer.from("another chunk");
       lay(root, bytes);
       expect(await readChunk([store], chunkName(bytes), bytes.length)).toHaveLength(bytes.length);
-    }),
+    },
   );
 
-  test.each(only(driver, "once"))(
-    "a read that fails %s is repeated",
-    opened(driver, async (root, { store, fail }) => {
+  for (const [failure, title] of [
+    ["once", "a read that fails once is repeated"],
+    ["cut", "a read whose connection ends within the chunk is repeated"],
+  ] as const) {
+    testCase(driver.reads[failure], title, driver, async (root, { store, fail }) => {
       lay(root, plain);
-      fail?.(name, "once");
+      fail?.(name, failure);
       expect(Buffer.compare(await readChunk([store], name, size), plain)).toBe(0);
-    }),
-  );
+    });
+  }
 
-  test.each(only(driver, "always"))(
-    "a store that fails %s is passed over; its error is told when no other has the chunk",
-    opened(driver, async (root, { store, fail }) => {
+  testCase(
+    driver.reads.always,
+    "a store that fails always is passed over; its error is told when no other has the chunk",
+    driver,
+    async (root, { store, fail }) => {
       lay(root, plain);
       fail?.(name, "always");
       const failure: unknown = await readChunk([store], name, size).catch((error: unknown) => error);
@@ -315,12 +384,87 @@ function readContract(driver: Driver): void {
       await expect(readChunk([second, store], name, size)).rejects.toMatchObject({ name: (failure as Error).name });
       layChunk(folder.path, plain);
       expect(await readChunk([store, second], name, size)).toHaveLength(size);
-    }),
+    },
   );
 }
 
-function writeContract(driver: Driver): void {
+/** Puts a chunk so that others find it. @returns whether it is new */
+async function putChunk(
+  { writable }: OpenedStore,
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+): Promise<boolean | undefined> {
+  const isNew = await writable?.put(chunkName(bytes), compressChunk(bytes), signal);
+  await writable?.flush();
+  return isNew;
+}
+
+function writeContract(driver: Driver, cases: Cases<WriteFailure>): void {
   const chunk = compressChunk(plain);
+
+  for (const [failure, title] of [
+    ["once", "a write that fails once is repeated"],
+    ["lost", "a write whose answer is lost is repeated, and the chunk is whole"],
+  ] as const) {
+    testCase(cases[failure], title, driver, async (root, opened) => {
+      opened.failWrites?.(name, failure);
+      expect(await putChunk(opened, plain)).toBeTypeOf("boolean");
+      const other = await driver.open(root);
+      expect(Buffer.compare(await readChunk([other.store], name, size), plain)).toBe(0);
+      await other.store.close();
+      await other.close?.();
+      const entries = await listAll(opened.prunable);
+      expect(entries.map(({ kind }) => kind)).toEqual(opened.prunable === undefined ? [] : ["chunk"]);
+    });
+  }
+
+  testCase(
+    cases.always,
+    "a write that fails always is an error, and leaves nothing under the name",
+    driver,
+    async (root, opened) => {
+      opened.failWrites?.(name, "always");
+      await expect(putChunk(opened, plain)).rejects.toMatchObject({ name: /^(Network|Environment)Error$/ });
+      const other = await driver.open(root);
+      expect(await other.store.has(name)).toBe(false);
+      expect(await putChunk(other, plain)).toBe(true);
+      expect(await readChunk([other.store], name, size)).toHaveLength(size);
+      await other.store.close();
+      await other.close?.();
+    },
+  );
+
+  testCase(
+    cases.slow,
+    "a write that is slow can be cancelled, and the store goes on",
+    driver,
+    async (_root, opened) => {
+      opened.failWrites?.(name, "slow");
+      const started = performance.now();
+      await expect(putChunk(opened, plain, AbortSignal.timeout(50))).rejects.toBeInstanceOf(AbortedError);
+      expect(performance.now() - started).toBeLessThan(1500);
+      const bytes = Buffer.from("another chunk");
+      expect(await putChunk(opened, bytes)).toBe(true);
+      expect(await opened.writable?.has(chunkName(bytes))).toBe(true);
+    },
+  );
+
+  test(
+    "two writers at once of the same chunk, in two forms: it is whole",
+    opened(driver, async (root, first) => {
+      const second = await driver.open(root);
+      const large = Buffer.concat([plain, randomBytes(200_000, "same chunk")]);
+      const put = async ({ writable }: OpenedStore, compression: Compression): Promise<void> => {
+        await writable?.put(chunkName(large), compressChunk(large, compression));
+        await writable?.flush();
+      };
+      await Promise.all([put(first, "zstd"), put(second, "zstd"), put(first, "none"), put(second, "gzip")]);
+      for (const { store } of [first, second])
+        expect(Buffer.compare(await readChunk([store], chunkName(large), large.length), large)).toBe(0);
+      await second.store.close();
+      await second.close?.();
+    }),
+  );
 
   test(
     "a chunk that was put is read back, and is new only once",
@@ -394,9 +538,9 @@ function setLastUsed(path: string, time: number): void {
 
 type Removable = Exclude<StoreEntry, { kind: "stray" }>;
 
-async function listAll(store: PruneStore | undefined): Promise<readonly StoreEntry[]> {
+async function listAll(store: PruneStore | undefined, signal?: AbortSignal): Promise<readonly StoreEntry[]> {
   const entries: StoreEntry[] = [];
-  for await (const entry of store?.list() ?? []) entries.push(entry);
+  for await (const entry of store?.list(signal) ?? []) entries.push(entry);
   return entries;
 }
 
@@ -417,6 +561,87 @@ async function pruneUntil(store: PruneStore | undefined, stop: AbortSignal): Pro
   }
 }
 
+/** The names of chunks in a listing, and what else is in it. */
+function namesIn(entries: readonly StoreEntry[]): readonly string[] {
+  return entries.map((entry) => (entry.kind === "chunk" ? entry.name : `${entry.kind} ${entry.path}`)).sort();
+}
+
+function listContract(driver: Driver, cases: Cases<ListFailure>): void {
+  const { pageSize } = driver;
+  const chunks = Array.from({ length: 8 }, (_, i) => randomBytes(300 + i, `listed ${i}`));
+  const names = chunks.map((bytes) => fileName(driver, chunkName(bytes))).sort();
+  const fill = async ({ writable }: OpenedStore): Promise<void> => {
+    for (const [i, bytes] of chunks.entries())
+      await writable?.put(chunkName(bytes), compressChunk(bytes, i === 0 ? "none" : "zstd"));
+    await writable?.flush();
+  };
+
+  test(
+    `every chunk is listed once, ${pageSize === undefined ? "where listings have no pages" : `in pages of ${pageSize}`}`,
+    opened(driver, async (_root, opened) => {
+      expect(await listAll(opened.prunable)).toEqual([]);
+      await fill(opened);
+      expect(namesIn(await listAll(opened.prunable))).toEqual(names);
+    }),
+  );
+
+  test(
+    "a chunk that was just used stays, one that was not is removed, once, and can be stored again",
+    opened(driver, async (_root, opened) => {
+      const { prunable } = opened;
+      await putChunk(opened, plain);
+      const entry = await theOnly(prunable, "chunk");
+      expect(await prunable?.remove(entry, Date.now() - 300_000)).toBe(false);
+      expect(await prunable?.has(name)).toBe(true);
+      expect(await prunable?.remove(entry, Date.now() + 300_000)).toBe(true);
+      expect(await prunable?.remove(entry, Date.now() + 300_000)).toBe(false);
+      expect([await prunable?.has(name), await listAll(prunable)]).toEqual([false, []]);
+      expect(await putChunk(opened, plain)).toBe(true);
+      expect(namesIn(await listAll(prunable))).toEqual([fileName(driver, name)]);
+    }),
+  );
+
+  test(
+    "a signal ends a listing, before it begins and within it",
+    opened(driver, async (_root, opened) => {
+      await fill(opened);
+      await expect(opened.prunable?.list(AbortSignal.abort()).next()).rejects.toBeInstanceOf(AbortedError);
+      const controller = new AbortController();
+      const listing = opened.prunable?.list(controller.signal);
+      expect((await listing?.next())?.done).toBe(false);
+      controller.abort();
+      await expect(listing?.next()).rejects.toBeInstanceOf(AbortedError);
+      expect(namesIn(await listAll(opened.prunable))).toEqual(names);
+    }),
+  );
+
+  testCase(
+    cases.once,
+    "a listing that fails once is repeated, and nothing is missing from it",
+    driver,
+    async (_root, opened) => {
+      await fill(opened);
+      opened.failListings?.("once");
+      expect(namesIn(await listAll(opened.prunable))).toEqual(names);
+    },
+  );
+
+  testCase(cases.always, "a listing that fails is an error, never a shorter list", driver, async (_root, opened) => {
+    await fill(opened);
+    opened.failListings?.("always");
+    await expect(listAll(opened.prunable)).rejects.toMatchObject({ name: /^(Network|Environment)Error$/ });
+  });
+
+  testCase(cases.slow, "a listing that is slow can be cancelled", driver, async (_root, opened) => {
+    await fill(opened);
+    opened.failListings?.("slow");
+    const started = performance.now();
+    await expect(listAll(opened.prunable, AbortSignal.timeout(50))).rejects.toBeInstanceOf(AbortedError);
+    expect(performance.now() - started).toBeLessThan(1500);
+  });
+}
+
+/** What files alone show: times, what was cut short, what does not belong there. */
 function pruneContract(driver: Driver): void {
   const lay = layerOf(driver);
   const stored = fileName(driver, name);
@@ -496,14 +721,6 @@ function pruneContract(driver: Driver): void {
       renameSync(path, aside);
       expect(await prunable?.remove(await theOnly(prunable, "leaving"), Date.now() + 1000)).toBe(true);
       expect(await listAll(prunable)).toEqual([]);
-    }),
-  );
-
-  test(
-    "a signal that has fired ends a listing",
-    opened(driver, async (root, { prunable }) => {
-      lay(root, plain);
-      await expect(prunable?.list(AbortSignal.abort()).next()).rejects.toBeInstanceOf(AbortedError);
     }),
   );
 

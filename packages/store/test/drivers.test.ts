@@ -3,7 +3,10 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { throwIfAborted } from "@imgtool/core";
+import { temporaryFolder } from "@imgtool/testkit";
 import {
+  CachedStore,
+  type ChunkName,
   chunkPath,
   encryptStore,
   generateStoreKey,
@@ -19,14 +22,37 @@ import {
   type WriteStore,
 } from "../src/index.ts";
 import { openSyncStore, type SyncStore } from "../src/blocking.ts";
-import { type Disguise, type Failure, storeContract } from "./contract.ts";
-import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+import {
+  type Disguise,
+  every,
+  listFailures,
+  none,
+  type Not,
+  type OpenedStore,
+  type ReadFailure,
+  readFailures,
+  storeContract,
+  writeFailures,
+} from "./contract.ts";
+import { failing, type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 import { connectTo } from "./remote-peer.ts";
 
+const disk = "a disk that fails for a moment is the kernel's to repeat; what it answers then is final";
+const elsewhere = "the same driver is tested behind a bad network";
+const readOnly: Not = { not: "the server takes no writes" };
+const noListing: Not = { not: "web servers have no listing of their own" };
+
+/** What all stores in a directory have in common. */
+const inFiles = {
+  reads: { ...none(readFailures, disk), always: true },
+  writes: none(writeFailures, disk),
+  renews: true,
+} as const;
+
 storeContract("local directory", {
-  writable: true,
-  prunable: true,
-  failures: ["always"],
+  ...inFiles,
+  lists: none(listFailures, disk),
+  prunesFiles: true,
   open: async (root) => {
     const store = await openLocalStore(root);
     return {
@@ -44,8 +70,9 @@ storeContract("local directory", {
 });
 
 storeContract("local directory, synchronous", {
-  writable: true,
-  failures: [],
+  ...inFiles,
+  reads: none(readFailures, disk),
+  lists: { not: "threads of the chunk pipeline only read and write" },
   open: async (root) => {
     const store = asynchronous(new SyncLocalStore(root));
     return { store, writable: store };
@@ -60,10 +87,10 @@ const disguise: Disguise = {
 };
 
 storeContract("local directory, encrypted", {
-  writable: true,
-  prunable: true,
+  ...inFiles,
+  lists: none(listFailures, disk),
+  prunesFiles: true,
   disguise,
-  failures: ["always"],
   open: async (root) => {
     const store = encryptStore(await openLocalStore(root), key);
     return {
@@ -80,61 +107,78 @@ storeContract("local directory, encrypted", {
 });
 
 storeContract("local directory, synchronous, encrypted", {
-  writable: true,
+  ...inFiles,
+  reads: none(readFailures, disk),
+  lists: { not: "threads of the chunk pipeline only read and write" },
   disguise,
-  failures: [],
   open: async (root) => {
     const store = asynchronous(openSyncStore({ directory: root, key }));
     return { store, writable: store };
   },
 });
 
-storeContract("HTTP from serveDirectory, writable, encrypted", {
-  writable: true,
-  disguise,
-  failures: [],
-  open: async (root) => {
-    const server = await serveDirectory(root, { writable: true });
-    const store = encryptStore(openHttpStore(server.url), key);
-    return { store, writable: store, close: () => server.close() };
-  },
-});
+/** A store on a web server of ours behind a bad network. */
+async function badServer(root: string): Promise<OpenedStore> {
+  const server = await serveDirectory(root, { writable: true });
+  const proxy = await startFaultProxy(server.url);
+  const store = openHttpStore(proxy.url, { retryDelay: 5, retries: 3, http2: false });
+  return {
+    store,
+    writable: store,
+    ...failuresOf(proxy),
+    close: async () => {
+      await proxy.close();
+      await server.close();
+    },
+  };
+}
 
-storeContract("HTTP from serveDirectory", {
-  writable: false,
-  failures: [],
+/** How requests for a chunk are made to fail. @param fileName what the chunk is called on the server */
+function failuresOf(
+  proxy: FaultProxy,
+  fileName: (name: ChunkName) => string = (name) => name,
+): Required<Pick<OpenedStore, "fail" | "failWrites">> {
+  return {
+    fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(fileName(name)))),
+    failWrites(name, failure) {
+      proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(fileName(name)));
+    },
+  };
+}
+
+storeContract("HTTP from serveDirectory, read-only", {
+  reads: none(readFailures, elsewhere),
+  writes: readOnly,
+  renews: readOnly,
+  lists: noListing,
   open: async (root) => {
     const server = await serveDirectory(root);
     return { store: openHttpStore(server.url), close: () => server.close() };
   },
 });
 
-storeContract("HTTP from serveDirectory, writable", {
-  writable: true,
-  failures: [],
-  open: async (root) => {
-    const server = await serveDirectory(root, { writable: true });
-    const store = openHttpStore(server.url);
-    return { store, writable: store, close: () => server.close() };
-  },
+storeContract("HTTP from serveDirectory, writable, through a bad network", {
+  reads: every(readFailures),
+  writes: every(writeFailures),
+  renews: true,
+  lists: noListing,
+  open: badServer,
 });
 
-storeContract("HTTP through a bad network", {
-  writable: false,
-  failures: ["once", "always", "slow"],
+storeContract("HTTP from serveDirectory, writable, encrypted, through a bad network", {
+  reads: every(readFailures),
+  writes: every(writeFailures),
+  renews: true,
+  lists: noListing,
+  disguise,
   open: async (root) => {
-    const server = await serveDirectory(root);
+    const server = await serveDirectory(root, { writable: true });
     const proxy = await startFaultProxy(server.url);
+    const store = encryptStore(openHttpStore(proxy.url, { retryDelay: 5, retries: 3, http2: false }), key);
     return {
-      store: openHttpStore(proxy.url, { retryDelay: 5, retries: 3, http2: false }),
-      fail(name, failure) {
-        const once = firstTimes(1, { kind: "drop" });
-        proxy.decide = ({ url }) => {
-          if (!url.includes(name)) return undefined;
-          if (failure === "once") return once();
-          return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
-        };
-      },
+      store,
+      writable: store,
+      ...failuresOf(proxy, (name) => cipher.storedName(name)),
       close: async () => {
         await proxy.close();
         await server.close();
@@ -144,8 +188,10 @@ storeContract("HTTP through a bad network", {
 });
 
 storeContract("a group whose first member is dead", {
-  writable: false,
-  failures: ["once", "always", "slow"],
+  reads: every(readFailures),
+  writes: { not: "groups are only read: openWriteStore() refuses them" },
+  renews: { not: "groups are only read" },
+  lists: { not: "groups are only read: openPruneStore() refuses them" },
   open: async (root) => {
     const dead = await serveDirectory(root);
     await dead.close();
@@ -153,14 +199,7 @@ storeContract("a group whose first member is dead", {
     const proxy = await startFaultProxy(server.url);
     return {
       store: await openStore(`${dead.url}|${proxy.url}`, { retryDelay: 5, http2: false }),
-      fail(name, failure) {
-        const once = firstTimes(1, { kind: "drop" });
-        proxy.decide = ({ url }) => {
-          if (!url.includes(name)) return undefined;
-          if (failure === "once") return once();
-          return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
-        };
-      },
+      fail: failuresOf(proxy).fail,
       close: async () => {
         await proxy.close();
         await server.close();
@@ -169,12 +208,35 @@ storeContract("a group whose first member is dead", {
   },
 });
 
+storeContract("a cached store behind a bad network", {
+  reads: every(readFailures),
+  writes: { not: "what is read through a copy is written past it" },
+  renews: { not: "what is read through a copy is written past it" },
+  lists: { not: "what is read through a copy is listed past it" },
+  open: async (root) => {
+    const { store, fail, close } = await badServer(root);
+    const folder = temporaryFolder();
+    return {
+      store: await CachedStore.open(store, { directory: folder.path, maxBytes: 50_000_000 }),
+      ...(fail === undefined ? {} : { fail }),
+      close: async () => {
+        await close?.();
+        folder[Symbol.dispose]();
+      },
+    };
+  },
+});
+
+const byProgram: Not = { not: "the program on the other machine writes, for an index there: see remote.test.ts" };
+
 storeContract("casync's remote protocol", {
-  writable: false,
-  failures: ["once", "always", "slow"],
+  reads: { once: true, always: true, slow: true, cut: { not: "once ends the connection within the answer, too" } },
+  writes: byProgram,
+  renews: byProgram,
+  lists: { not: "the protocol asks for chunks by their names" },
   open: async (root) => {
     const local = await openLocalStore(root);
-    const failures = new Map<string, Failure>();
+    const failures = new Map<string, ReadFailure>();
     const connect = connectTo((channel) => {
       const failing: ReadStore = {
         ...local,

@@ -11,6 +11,8 @@ export type Fault =
   | { readonly kind: "status"; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
   /** Closes the connection without an answer. */
   | { readonly kind: "drop" }
+  /** Passes the request on, and closes the connection in the place of the answer. */
+  | { readonly kind: "lost" }
   /** Answers with something that is not HTTP. */
   | { readonly kind: "garbage" }
   /** Answers after so many milliseconds. */
@@ -64,6 +66,7 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     if (fault?.kind === "delay") await sleep(fault.milliseconds);
     if (fault?.kind === "status") return void response.writeHead(fault.status, fault.headers).end("fault");
     const answered = await forward(new URL(seen.url.slice(1), upstream), incoming);
+    if (fault?.kind === "lost") return void response.destroy();
     let body = answered.body;
     const half = body.length >> 1;
     if (fault?.kind === "duplicate") body = Buffer.concat([body, body]);
@@ -142,4 +145,25 @@ async function forward(url: URL, incoming: IncomingMessage): Promise<Answered> {
 export function firstTimes(count: number, fault: Fault): () => Fault | undefined {
   let seen = 0;
   return () => (seen++ < count ? fault : undefined);
+}
+
+/** What the store contract asks for, of requests that match: see ReadFailure, WriteFailure and ListFailure. */
+export function failing(
+  failure: "once" | "cut" | "lost" | "always" | "slow",
+  matches: (request: ProxiedRequest) => boolean,
+): FaultProxy["decide"] {
+  const fault: Fault =
+    failure === "slow"
+      ? { kind: "delay", milliseconds: 60_000 }
+      : failure === "always"
+        ? { kind: "status", status: 503 }
+        : { kind: failure === "once" ? "drop" : failure };
+  const decide = failure === "slow" || failure === "always" ? () => fault : firstTimes(1, fault);
+  return (request) => (matches(request) ? decide() : undefined);
+}
+
+/** Matches from the second request on that matches: a listing's second page. */
+export function afterFirst(matches: (request: ProxiedRequest) => boolean): (request: ProxiedRequest) => boolean {
+  let seen = 0;
+  return (request) => matches(request) && seen++ > 0;
 }

@@ -12,6 +12,8 @@ export type FtpFault =
   | { readonly kind: "instead"; readonly command: string }
   /** Closes the connection without an answer. */
   | { readonly kind: "drop" }
+  /** Passes the command on, and closes the connection in the place of the answer. */
+  | { readonly kind: "lost" }
   /** Passes the command on after so many milliseconds. */
   | { readonly kind: "delay"; readonly milliseconds: number };
 
@@ -66,7 +68,11 @@ export async function startFtpProxy(upstreamPort: number): Promise<FtpProxy> {
     if (fault === undefined) pass();
     else if (fault.kind === "instead") pass(fault.command);
     else if (fault.kind === "drop") client.destroy();
-    else if (fault.kind === "reply") client.write(`${fault.text}\r\n`);
+    else if (fault.kind === "lost") {
+      upstream.unpipe(client);
+      upstream.once("data", () => client.destroy());
+      pass();
+    } else if (fault.kind === "reply") client.write(`${fault.text}\r\n`);
     else setTimeout(pass, fault.milliseconds).unref();
   };
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -20,7 +20,7 @@ import {
 } from "../src/index.ts";
 import { ftpCredentials } from "../src/ftp/credentials.ts";
 import { parseFtpLocation } from "../src/ftp/location.ts";
-import { layChunk, storeContract } from "./contract.ts";
+import { every, layChunk, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { type FtpFault, type FtpProxy, startFtpProxy } from "./ftp-proxy.ts";
 import { type FtpServer, startProftpd } from "./ftp-server.ts";
 
@@ -69,6 +69,16 @@ function reply(text: string): FtpFault {
   return { kind: "reply", text };
 }
 
+/** What the store contract asks for, of commands that match. */
+function failing(
+  pattern: RegExp,
+  failure: "once" | "cut" | "lost" | "always" | "slow",
+): (command: string) => FtpFault | undefined {
+  if (failure === "always") return on(pattern, reply("451 Local error in processing"));
+  if (failure === "slow") return on(pattern, { kind: "delay", milliseconds: 60_000 });
+  return on(pattern, { kind: failure === "lost" ? "lost" : "drop" }, 1);
+}
+
 async function all(store: PruneStore): Promise<readonly StoreEntry[]> {
   const entries: StoreEntry[] = [];
   for await (const entry of store.list()) entries.push(entry);
@@ -83,19 +93,31 @@ describe("ProFTPD", { timeout: 60_000 }, () => {
   beforeEach((context) => needPrograms(context, "proftpd"));
 
   storeContract("FTP from ProFTPD, through a bad network", {
-    writable: true,
-    failures: ["once", "always", "slow"],
+    reads: {
+      ...every(readFailures),
+      cut: { not: "data connections go past the proxy: a shorter file is tested below" },
+    },
+    writes: every(writeFailures),
+    renews: true,
+    lists: every(listFailures),
     async open(root) {
       const proxy = await startFtpProxy((await server()).port);
       const store = openFtpStore(location(proxy.port, root), quick);
       return {
         store,
         writable: store,
-        fail(failing, failure) {
-          const pattern = new RegExp(`^RETR .*${failing}`);
-          if (failure === "once") proxy.decide = on(pattern, { kind: "drop" }, 1);
-          else if (failure === "slow") proxy.decide = on(pattern, { kind: "delay", milliseconds: 60_000 });
-          else proxy.decide = on(pattern, reply("451 Local error in processing"));
+        prunable: store,
+        fail: (chunk, failure) => void (proxy.decide = failing(new RegExp(`^RETR .*${chunk}`), failure)),
+        // the temporary name is in the chunk's folder
+        failWrites(chunk, failure) {
+          const pattern =
+            failure === "lost" ? new RegExp(`^RNTO .*${chunk}`) : new RegExp(`^STOR .*/${chunk.slice(0, 4)}/`);
+          proxy.decide = failing(pattern, failure);
+        },
+        failListings(failure) {
+          let seen = 0;
+          const decide = failing(/^MLSD/, failure);
+          proxy.decide = (command) => (command.startsWith("MLSD") && seen++ > 0 ? decide(command) : undefined);
         },
         close: () => proxy.close(),
       };

@@ -21,8 +21,8 @@ import {
 } from "../src/index.ts";
 import { googleCredentials } from "../src/google-credentials.ts";
 import { openGsObjects } from "../src/gs.ts";
-import { storeContract } from "./contract.ts";
-import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
+import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { type GsServer, startGsServer } from "./gs-server.ts";
 import { mirror, mirrored } from "./mirror.ts";
 
@@ -36,6 +36,10 @@ afterAll(() => server.close());
 
 function options(more: GsStoreOptions = {}): GsStoreOptions {
   return { googleCredentials: { kind: "hmac", ...server.key }, proxy: false, retryDelay: 5, ...more };
+}
+
+function isListing({ url }: ProxiedRequest): boolean {
+  return url.includes("list-type=2");
 }
 
 function open(prefix: string, more: GsStoreOptions = {}, host = server.host): PruneStore {
@@ -55,25 +59,27 @@ async function theChunk(store: PruneStore): Promise<Extract<StoreEntry, { kind: 
 }
 
 storeContract("Google Cloud Storage's interface, through a bad network", {
-  writable: true,
-  renews: false,
-  failures: ["once", "always", "slow"],
+  reads: every(readFailures),
+  writes: every(writeFailures),
+  renews: { not: "the files of this test are copies of what the service has" },
+  lists: every(listFailures),
+  pageSize: 3,
   open: async (root) => {
     const proxy = await startFaultProxy(`http://${server.host}/`);
-    const opened = open(basename(root), { retries: 3 }, new URL(proxy.url).host);
+    const opened = open(basename(root), { retries: 3, pageSize: 3 }, new URL(proxy.url).host);
     const put = async (path: string, bytes: Uint8Array): Promise<void> =>
       server.put(`${basename(root)}/${path}`, bytes);
     const store = mirrored(opened, mirror(root, put));
     return {
       store,
       writable: store,
-      fail(name, failure) {
-        const once = firstTimes(1, { kind: "status", status: 503 });
-        proxy.decide = ({ url }) => {
-          if (!url.includes(name)) return undefined;
-          if (failure === "once") return once();
-          return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
-        };
+      prunable: store,
+      fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(name))),
+      failWrites(name, failure) {
+        proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(name));
+      },
+      failListings(failure) {
+        proxy.decide = failing(failure, afterFirst(isListing));
       },
       close: () => proxy.close(),
     };

@@ -35,7 +35,10 @@ export function mirrored(store: PruneStore, refresh: () => Promise<void>): Prune
     keep: (name, signal) => store.keep(name, signal),
     put: (name, chunk, signal) => store.put(name, chunk, signal),
     flush: () => store.flush(),
-    list: (signal) => store.list(signal),
+    async *list(signal) {
+      await refresh();
+      yield* store.list(signal);
+    },
     remove: (entry, unusedSince) => store.remove(entry, unusedSince),
     close: () => store.close(),
   };

@@ -21,8 +21,8 @@ import { refreshAge } from "../src/local-refresh.ts";
 import { amazonWords, signerV4 } from "../src/signature-v4.ts";
 import { parseListing } from "../src/s3-listing.ts";
 import { parseS3Location } from "../src/s3-location.ts";
-import { storeContract } from "./contract.ts";
-import { firstTimes, startFaultProxy } from "./fault-proxy.ts";
+import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
+import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
 import { startSwift, type SwiftServer } from "./swift-server.ts";
 
@@ -58,6 +58,10 @@ async function toBucket(prefix: string): Promise<(path: string, bytes: Uint8Arra
   return (path, bytes) => send(to, "PUT", `/bucket/${prefix}/${path}`, bytes);
 }
 
+function isListing({ url }: ProxiedRequest): boolean {
+  return url.includes("list-type=2");
+}
+
 async function open(prefix: string, options: S3StoreOptions = {}, endpoint?: string): Promise<PruneStore> {
   const { credentials, endpoint: own } = await server();
   const host = new URL(endpoint ?? own).host;
@@ -68,23 +72,25 @@ describe("OpenStack Swift", { timeout: 120_000 }, () => {
   beforeEach((context) => needPrograms(context, "swift-proxy-server"));
 
   storeContract("S3 from Swift, through a bad network", {
-    writable: true,
-    renews: false,
-    failures: ["once", "always", "slow"],
+    reads: every(readFailures),
+    writes: every(writeFailures),
+    renews: { not: "the files of this test are copies of what the service has" },
+    lists: every(listFailures),
+    pageSize: 3,
     open: async (root) => {
       const proxy = await startFaultProxy(`${(await server()).endpoint}/`);
-      const opened = await open(basename(root), { retries: 3 }, proxy.url);
+      const opened = await open(basename(root), { retries: 3, pageSize: 3 }, proxy.url);
       const store = mirrored(opened, mirror(root, await toBucket(basename(root))));
       return {
         store,
         writable: store,
-        fail(name, failure) {
-          const once = firstTimes(1, { kind: "status", status: 503 });
-          proxy.decide = ({ url }) => {
-            if (!url.includes(name)) return undefined;
-            if (failure === "once") return once();
-            return failure === "slow" ? { kind: "delay", milliseconds: 60_000 } : { kind: "status", status: 503 };
-          };
+        prunable: store,
+        fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(name))),
+        failWrites(name, failure) {
+          proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(name));
+        },
+        failListings(failure) {
+          proxy.decide = failing(failure, afterFirst(isListing));
         },
         close: () => proxy.close(),
       };

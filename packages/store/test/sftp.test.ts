@@ -14,7 +14,9 @@ import {
   readChunk,
   writeStoredFile,
 } from "../src/index.ts";
-import { layChunk, storeContract } from "./contract.ts";
+import { packetType } from "../src/sftp/packets.ts";
+import { every, layChunk, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
+import { faultySftp } from "./sftp-faults.ts";
 
 const server = "/usr/lib/openssh/sftp-server";
 if (!existsSync(server)) throw new Error(`${server} is missing: apt-get install openssh-server`);
@@ -26,13 +28,29 @@ function sshTo(folder: TemporaryFolder, command = `exec ${server}`): string {
   return path;
 }
 
-storeContract("sftp", {
-  failures: [],
-  writable: true,
+storeContract("sftp, through a bad link", {
+  reads: every(readFailures),
+  writes: every(writeFailures),
+  renews: true,
+  lists: every(listFailures),
   async open(root) {
     const folder = temporaryFolder();
-    const store = openSftpStore(`sftp://user@host:2222${root}`, { ssh: sshTo(folder) });
-    return { store, writable: store, close: async () => folder[Symbol.dispose]() };
+    const { ssh, setFault } = faultySftp(folder, server);
+    const store = openSftpStore(`sftp://user@host:2222${root}`, { ssh });
+    return {
+      store,
+      writable: store,
+      prunable: store,
+      fail: (path, failure) =>
+        setFault({
+          type: failure === "cut" ? packetType.read : packetType.open,
+          path: failure === "cut" ? "" : path,
+          failure,
+        }),
+      failWrites: (path, failure) => setFault({ type: packetType.rename, path, failure }),
+      failListings: (failure) => setFault({ type: packetType.opendir, path: "", after: 1, failure }),
+      close: async () => folder[Symbol.dispose](),
+    };
   },
 });
 

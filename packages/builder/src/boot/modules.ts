@@ -52,10 +52,18 @@ export async function filterModules(context: BuildContext): Promise<void> {
     if (!required.has(path) && !microcode.test(path)) await rm(await resolveInTree(tree, `${firmwareFolder}/${path}`));
 }
 
-/** Makes the initrd with the kernel's modules and their firmware; returns its path. */
-export async function packModules(context: BuildContext, kernel: Kernel): Promise<string> {
+/**
+ * Makes the initrd with the kernel's modules and their firmware, once in a build: boot entries and split
+ * artifacts both have it, and it takes longer than all else of a build with a cached tree. Returns its path.
+ */
+export async function packModules(context: BuildContext, { version }: Kernel): Promise<string> {
+  const made = context.packedModules.get(version) ?? packModulesOf(context, version);
+  context.packedModules.set(version, made);
+  return await made;
+}
+
+async function packModulesOf(context: BuildContext, version: string): Promise<string> {
   const { tree, config, workspace, progress, signal } = context;
-  const { version } = kernel;
   const { modules, firmware } = await requiredFiles(context, version, config.kernelInitrdModules);
   const folder = (await modulesFolder(tree, version)).slice(tree.length + 1);
   const files = new Set([

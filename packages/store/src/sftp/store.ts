@@ -40,6 +40,8 @@ export function openSftpFiles(location: string, options: SftpStoreOptions = {}):
   return new SftpFiles(location, options);
 }
 
+/** How often requests are sent when connections end under them. */
+const maxTries = 3;
 /** Bytes of a READ or WRITE: what every server takes. */
 const pieceSize = 32 * 1024;
 const typeMask = 0o170_000;
@@ -54,6 +56,7 @@ class SftpFiles implements ObjectManager {
   readonly #nextTemporary = temporaryNames();
   readonly #folders = new Set<string>();
   #session: Promise<SftpSession> | undefined;
+  #isClosed = false;
 
   constructor(location: string, options: SftpStoreOptions) {
     this.location = location;
@@ -88,8 +91,12 @@ class SftpFiles implements ObjectManager {
 
   async create(path: string, bytes: Uint8Array, replace: boolean, signal?: AbortSignal): Promise<boolean> {
     const full = this.#path(path);
-    const temporary = `${full.slice(0, full.lastIndexOf("/") + 1)}${this.#nextTemporary()}`;
+    const left: string[] = [];
     return this.#run("write", path, signal, async (session) => {
+      // Another name for each attempt: the far side may still have requests of the connection that has ended.
+      const temporary = `${full.slice(0, full.lastIndexOf("/") + 1)}${this.#nextTemporary()}`;
+      for (const former of left) await session.request(packetType.remove, former).catch(() => {});
+      left.push(temporary);
       // of a location that is one file, the folder is there
       if (path !== "") await this.#makeFolder(session, path.slice(0, path.lastIndexOf("/")));
       const mode = openMode.write | openMode.create | openMode.exclusive;
@@ -137,6 +144,7 @@ class SftpFiles implements ObjectManager {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     const session = this.#session;
     this.#session = undefined;
     (await session?.catch(() => undefined))?.close();
@@ -159,21 +167,28 @@ class SftpFiles implements ObjectManager {
     return this.#session ?? this.#connected();
   }
 
-  /** Runs requests; what the server refuses becomes an error that names the place. */
+  /**
+   * Runs requests, on another connection where the one that they were sent on has ended: all of them may be
+   * repeated. What the server refuses becomes an error that names the place.
+   */
   async #run<T>(
     action: "read" | "write",
     path: string,
     signal: AbortSignal | undefined,
     work: (session: SftpSession) => Promise<T>,
   ): Promise<T> {
-    throwIfAborted(signal);
-    try {
-      const working = work(await this.#connected());
-      if (signal === undefined) return await working;
-      return await orAborted(working, signal);
-    } catch (error) {
-      if (error instanceof ImgtoolError) throw error;
-      throw this.#refused(action, path, error);
+    for (let attempt = 1; ; attempt++) {
+      throwIfAborted(signal);
+      const session = await this.#connected();
+      try {
+        const working = work(session);
+        if (signal === undefined) return await working;
+        return await orAborted(working, signal);
+      } catch (error) {
+        if (error instanceof NetworkError && session.isGone && !this.#isClosed && attempt < maxTries) continue;
+        if (error instanceof ImgtoolError) throw error;
+        throw this.#refused(action, path, error);
+      }
     }
   }
 
