@@ -706,7 +706,7 @@ test("FirmwareFiles= keeps what it names, with the files that links lead to, and
 
 test("what an image lacks to boot is said before it is packed, with the package that has it", async (context) => {
   needRoot(context);
-  needPrograms(context, "depmod");
+  needPrograms(context, "depmod", "mtype");
   using folder = temporaryFolder();
   const kernel = bootable(folder, {}, [`boot/vmlinuz-${version}`]);
   await expect(build(kernel)).rejects.toMatchObject({ code: "kernel-missing" });
@@ -721,6 +721,16 @@ test("what an image lacks to boot is said before it is packed, with the package 
   await expect(build(loader)).rejects.toMatchObject({ code: "boot-loader-missing" });
   for (const changes of [{ format: "cpio" }, { architecture: "s390x" }, { initrds: [] }] as const)
     await expect(build({ ...loader, ...changes })).rejects.toMatchObject({ code: "not-bootable" });
+  // Debian 13 installs the signed one alone. It starts without Secure Boot as well, and where that is on needs its own keys.
+  writeFileSync(third.join("tree", `${efi}/systemd-bootx64.efi.signed`), "systemd-boot of the distribution");
+  writeFileSync(third.join("key.pem"), testKey);
+  writeFileSync(third.join("crt.pem"), testCertificate);
+  const keys = { secureBootKey: third.join("key.pem"), secureBootCertificate: third.join("crt.pem") };
+  await expect(build({ ...loader, secureBoot: true, ...keys })).rejects.toMatchObject({ code: "boot-loader-missing" });
+  const record = await build(loader);
+  const image = third.join("out", record.artifacts[0]?.path ?? "");
+  const offset = record.artifacts[0]?.partitions?.[0]?.offset ?? 0;
+  expect(readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI").toString()).toBe("systemd-boot of the distribution");
 });
 
 test("a unified kernel image that is larger than the ESP: by how much", async (context) => {

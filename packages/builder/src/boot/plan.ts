@@ -142,13 +142,17 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
   if (wantsGrub && grub.efi === undefined && (required || grub.bios === undefined)) return lacksGrub("UEFI");
 
   const wantsLoader = bootloader === "systemd-boot" && !isWithin;
-  const loaderName = `systemd-boot${efi}.efi${signed ? ".signed" : ""}`;
-  const loader = wantsLoader ? await find(loaderName) : undefined;
+  const unsignedName = `systemd-boot${efi}.efi`;
+  const loaderName = signed ? `${unsignedName}.signed` : unsignedName;
+  // Debian 13 installs the signed one alone unless its package of the other is named: without keys it does as well.
+  const either = signed || config.secureBoot ? [loaderName] : [unsignedName, `${unsignedName}.signed`];
+  let loader: string | undefined;
+  if (wantsLoader) for (const name of either) loader ??= await find(name);
   if (wantsLoader && loader === undefined && (required || grub.bios === undefined))
     return missing(
       "boot-loader-missing",
       `the image has no ${folder}/${loaderName}`,
-      signed ? signedPackage(config, "systemd-boot") : "systemd-boot",
+      signed ? signedPackage(config, "systemd-boot") : systemdBootPackage(config),
     );
 
   const wantsShim = config.shimBootloader !== "none" && bootloader !== "none" && !isWithin;
@@ -166,7 +170,7 @@ export async function planBoot(config: ImageConfig, tree: string): Promise<BootP
   const isAlone = bootloader === "uki" || isWithin;
   const needed = (isAlone || unifiedKernelImages === "enabled") && !prebuilt;
   if (needed && stub === undefined)
-    return missing("stub-missing", `the image has no ${folder}/linux${efi}.efi.stub`, "systemd-boot");
+    return missing("stub-missing", `the image has no ${folder}/linux${efi}.efi.stub`, systemdBootPackage(config));
   // Where the distribution's keys are those that count, an image that nobody has signed does not start: its kernel does.
   const isOthers = signed && !config.secureBoot && !isWithin;
   const unified = needed || (unifiedKernelImages === "auto" && bootloader !== "none" && !prebuilt && !isOthers);
@@ -190,6 +194,13 @@ function grubPackage({ distribution, architecture }: ImageConfig, target: string
     return target === "BIOS" ? "grub-pc-bin" : `grub-efi-${arch}-bin`;
   if (distribution === "arch") return "grub";
   return target === "BIOS" ? "grub2-pc-modules" : "grub2-efi-x64-modules";
+}
+
+/** The package with systemd-boot and systemd-stub, which nobody has signed. */
+function systemdBootPackage({ distribution }: ImageConfig): string {
+  return distribution === "debian" || distribution === "ubuntu" || distribution === "kali"
+    ? "systemd-boot-efi"
+    : "systemd-boot";
 }
 
 /** The package with a boot loader that the distribution has signed. */
