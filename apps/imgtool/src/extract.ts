@@ -81,7 +81,8 @@ export async function extractBlobTo({ source, target, options, reporter, signal 
 export async function extractTarTo(task: ExtractTask): Promise<void> {
   const { source, target, path, options, reporter, signal } = task;
   await using opened = task.kind === "archive" ? undefined : await openIndex(source, options, reporter, signal);
-  await using archive = opened === undefined ? await openArchive(source, options, signal) : undefined;
+  await using archive =
+    opened === undefined ? await openArchive(source, options, signal, path !== undefined) : undefined;
   const from: TreeSource = opened ?? { archive: archive?.archive ?? source };
   await using subtree = path === undefined ? undefined : await openSubtree(from, path, signal);
   const tar = exportTar({ source: subtree === undefined ? from : { subtree }, progress: reporter, signal });
@@ -138,7 +139,7 @@ export async function extractTreeTo(task: ExtractTask): Promise<void> {
   const facts = { source: shownLocation(source), target, ...(path === undefined ? {} : { path }) };
   const text = (result: ExtractedTree): string => `${target}  ${result.nodes} nodes from ${formatSize(result.bytes)}`;
   if (task.kind === "archive") {
-    await using opened = await openArchive(source, options, signal);
+    await using opened = await openArchive(source, options, signal, path !== undefined);
     const result = await extract({ archive: opened.archive });
     reporter.result({ ...facts, ...result }, text(result));
     return;

@@ -12,11 +12,13 @@ import {
   isHttpUrl,
   isRemoteLocation,
   isSshLocation,
+  isStoredFile,
   openStore,
   parseSshLocation,
   PeerFinder,
   pullArchive,
   type ReadStore,
+  shownLocation,
   sshConnect,
   withStoreAccess,
 } from "@imgtool/store";
@@ -40,7 +42,7 @@ import {
   type What,
 } from "./chunk-options.ts";
 import { type DiskCacheOptions, keptOnDisk } from "./disk-cache.ts";
-import { fetchArchive } from "./fetched-archive.ts";
+import { fetchArchive, openRemoteArchive } from "./fetched-archive.ts";
 import { withNeighbours } from "./neighbours.ts";
 
 export interface OpenedIndex extends AsyncDisposable {
@@ -159,6 +161,8 @@ export interface OpenTreeOptions extends OpenOptions {
   readonly flags: bigint;
   /** What the location is; its name tells otherwise. */
   readonly what?: What;
+  /** Whether parts of an archive are looked into, rather than all of it read. Default false. */
+  readonly parts?: boolean;
 }
 
 /** Opens a directory, a .catar or a .caidx. @throws ConfigError `source-unknown` */
@@ -174,7 +178,7 @@ export async function openTree(
     return { source: opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
   }
   if (kind === "archive" || location === "-") {
-    const opened = await openArchive(location, options, signal);
+    const opened = await openArchive(location, options, signal, options.parts);
     return { source: { archive: opened.archive }, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
   }
   const source: TreeSource = {
@@ -190,14 +194,16 @@ export interface OpenedArchive extends AsyncDisposable {
 }
 
 /**
- * An archive in a file, on standard input, on another machine or on a web server; disposing removes what was
- * fetched.
+ * An archive in a file, on standard input, on another machine, on a web server or a storage service; disposing
+ * removes what was fetched.
+ * @param parts whether parts of it are looked into: then it need not be fetched whole
  * @throws ConfigError `archive-remote`; as fetchArchive()
  */
 export async function openArchive(
   location: string,
   options: NetworkOptions,
   signal: AbortSignal,
+  parts = false,
 ): Promise<OpenedArchive> {
   const access = networkAccess(options);
   if (isSshLocation(location)) {
@@ -206,13 +212,12 @@ export async function openArchive(
     return { archive, [Symbol.asyncDispose]: nothingToClose };
   }
   if (!isRemoteLocation(location)) return { archive: location, [Symbol.asyncDispose]: nothingToClose };
-  if (isHttpUrl(location)) {
-    const fetched = await fetchArchive(location, access, signal);
-    return { archive: fetched.path, [Symbol.asyncDispose]: () => fetched[Symbol.asyncDispose]() };
-  }
-  throw new ConfigError("an archive on a storage service cannot be read in place", {
+  if (isHttpUrl(location) || isStoredFile(location))
+    return (parts ? openRemoteArchive : fetchArchive)(location, access, signal);
+  throw new ConfigError(`no driver reads an archive at ${shownLocation(location)}`, {
     code: "archive-remote",
-    hint: "publish a .caidx, or download the archive first",
+    hint: "give a path, host:path, or a URL that begins with http://, https://, s3://, gs://, azure://, oci://, sftp://, ftp:// or ftps://",
+    data: { found: shownLocation(location) },
   });
 }
 

@@ -71,18 +71,23 @@ export function addTreeArguments(
   return addFeatureOptions(addDiskCacheOptions(addNetworkOptions(addStoreOptions(command))));
 }
 
-/** Opens a tree, or the node at a path inside it. */
+/**
+ * Opens a tree, or the node at a path inside it.
+ * @param skims whether contents of files are passed over
+ */
 export async function openTreeAt(
   location: string,
   path: string | undefined,
   options: TreeOptions,
   progress: Progress,
   signal: AbortSignal,
+  skims = false,
 ): Promise<OpenedTree> {
   const flags = await directoryFlags(options);
+  const parts = skims || path !== undefined;
   await using resources = new AsyncDisposableStack();
   const { source } = resources.use(
-    await openTree(location, { ...options, flags, idShift: idShiftOf(options, location) }, progress, signal),
+    await openTree(location, { ...options, flags, parts, idShift: idShiftOf(options, location) }, progress, signal),
   );
   if (path === undefined) {
     const owned = resources.move();

@@ -17,10 +17,11 @@ import {
   type HttpAnswer,
 } from "./http-client.ts";
 import { statusError } from "./http-errors.ts";
+import { requestRange, type SendRequest } from "./http-range.ts";
 import { factsOf } from "./http.ts";
 import { below, type HttpTarget } from "./http-target.ts";
 import { type HttpObjects, type HttpObjectStore, httpObjectStore } from "./http-object-store.ts";
-import type { ChunkKinds, ObjectFacts } from "./object-store.ts";
+import type { ChunkKinds, ObjectFacts, ObjectRange, RangeReader } from "./object-store.ts";
 import { encodePath } from "./signature-v4.ts";
 
 export interface AzureStoreOptions extends HttpClientOptions {
@@ -40,7 +41,7 @@ export function openAzureStore(location: string, options: AzureStoreOptions = {}
 }
 
 /** The blobs at a location, one by one. @throws as openAzureStore() */
-export function openAzureObjects(location: string, options: AzureStoreOptions = {}): HttpObjects {
+export function openAzureObjects(location: string, options: AzureStoreOptions = {}): HttpObjects & RangeReader {
   return new AzureBlobs(location, options);
 }
 
@@ -48,7 +49,7 @@ const version = "2021-08-06";
 const maxListing = 32 * 1024 ** 2;
 const maxAnswer = 65_536;
 
-class AzureBlobs implements HttpObjects {
+class AzureBlobs implements HttpObjects, RangeReader {
   readonly location: string;
   readonly #place: AzurePlace;
   readonly #pageSize: number;
@@ -81,6 +82,17 @@ class AzureBlobs implements HttpObjects {
 
   async read(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     return (await this.#send(path, { method: "GET", maxBytes, signal }))?.bytes;
+  }
+
+  async readRange(
+    path: string,
+    { version, ...range }: ObjectRange,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const send: SendRequest = (_target, call) => this.#send(path, call);
+    const answer = await requestRange(send, this.#target(path), { ...range, headers: { "if-match": version }, signal });
+    if (answer === undefined || answer === "whole") return undefined;
+    return factsOf(answer.headers).version === version ? answer.bytes : undefined;
   }
 
   async create(path: string, bytes: Uint8Array, replace: boolean, signal?: AbortSignal): Promise<boolean> {

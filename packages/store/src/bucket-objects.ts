@@ -9,8 +9,9 @@ import type { BucketPlace } from "./bucket-location.ts";
 import { type HttpAnswer, HttpClient, type HttpClientOptions, type HttpStatistics } from "./http-client.ts";
 import { statusError } from "./http-errors.ts";
 import { below, type HttpTarget } from "./http-target.ts";
+import { requestRange, type SendRequest } from "./http-range.ts";
 import type { HttpObjects } from "./http-object-store.ts";
-import type { ChunkKinds, ObjectFacts } from "./object-store.ts";
+import type { ChunkKinds, ObjectFacts, ObjectRange, RangeReader } from "./object-store.ts";
 import { parseListing } from "./s3-listing.ts";
 import { encodePath } from "./signature-v4.ts";
 
@@ -22,7 +23,7 @@ export interface BucketDialect {
   readonly headerPrefix: string;
   /** Of a PUT that must not replace. */
   readonly createOnly: Headers;
-  /** Of a DELETE of one version only. */
+  /** Of a GET or DELETE of one version only. */
   readonly onlyVersion: (version: string) => Headers;
   /** What an answer's headers say of the object and its version. */
   readonly factsOf: (headers: HttpAnswer["headers"]) => ObjectFacts;
@@ -37,7 +38,7 @@ export interface BucketOptions extends HttpClientOptions {
 const maxListing = 8 * 1024 ** 2;
 const maxAnswer = 65_536;
 
-export class BucketObjects implements HttpObjects {
+export class BucketObjects implements HttpObjects, RangeReader {
   readonly location: string;
   readonly #place: BucketPlace;
   readonly #dialect: BucketDialect;
@@ -67,6 +68,19 @@ export class BucketObjects implements HttpObjects {
 
   read(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     return this.#client.get(this.#target(path), maxBytes, signal);
+  }
+
+  async readRange(
+    path: string,
+    { version, ...range }: ObjectRange,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const send: SendRequest = (target, call) => this.#client.send(target, call);
+    const headers = this.#dialect.onlyVersion(version);
+    const answer = await requestRange(send, this.#target(path), { ...range, headers, signal });
+    if (answer === undefined || answer === "whole") return undefined;
+    // A server that knows no conditions sends the part all the same.
+    return this.#dialect.factsOf(answer.headers).version === version ? answer.bytes : undefined;
   }
 
   async create(path: string, bytes: Uint8Array, replace: boolean, signal?: AbortSignal): Promise<boolean> {

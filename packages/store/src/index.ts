@@ -62,6 +62,7 @@ export { servePush, type ServePushOptions } from "./remote/serve-push.ts";
 export { sshConnect, type SshOptions } from "./remote/ssh-channel.ts";
 export { isSshLocation, parseSshLocation, sameRemote, type SshLocation } from "./remote/ssh-location.ts";
 export { streamChannel } from "./remote/stream-channel.ts";
+export { openRangedFile, type RangedFile } from "./ranged-file.ts";
 export { RateLimit } from "./rate-limit.ts";
 export type { AzureCredentials } from "./azure-credentials.ts";
 export { type AzureStoreOptions, openAzureStore } from "./azure.ts";
@@ -77,6 +78,7 @@ export { openSftpStore, type SftpStoreOptions } from "./sftp/store.ts";
 export {
   fetchStoredFile,
   isStoredFile,
+  copyStoredFile,
   storedFileBelow,
   type StoredFileOptions,
   writeStoredFile,

@@ -10,7 +10,7 @@ import type { FtpStoreOptions } from "./ftp/store.ts";
 import { isFtpLocation } from "./ftp/location.ts";
 import type { GsStoreOptions } from "./gs.ts";
 import { isBucketLocation } from "./bucket-location.ts";
-import type { ObjectManager } from "./object-store.ts";
+import type { ObjectCopier, ObjectManager, RangeReader } from "./object-store.ts";
 import { isOciLocation } from "./oci/location.ts";
 import type { OciStoreOptions } from "./oci/store.ts";
 import type { S3StoreOptions } from "./s3.ts";
@@ -22,7 +22,8 @@ export interface ObjectStoreOptions
   extends S3StoreOptions, GsStoreOptions, AzureStoreOptions, SftpStoreOptions, FtpStoreOptions, OciStoreOptions {}
 
 /** The object at a location, whose own path is empty. */
-export type ObjectFile = Pick<ObjectManager, "location" | "read" | "create" | "close">;
+export type ObjectFile = Pick<ObjectManager, "location" | "read" | "create" | "close"> &
+  Partial<Pick<RangeReader, "stat" | "readRange"> & ObjectCopier>;
 
 interface ObjectScheme {
   /** What stands before `://`, for messages. */

@@ -27,6 +27,27 @@ interface ObjectReader {
   close(): Promise<void>;
 }
 
+/** Which bytes of an object are read, and of which of its versions. */
+export interface ObjectRange {
+  readonly offset: number;
+  /** At least one, and none behind the object's end. */
+  readonly length: number;
+  /** As stat() has said it. */
+  readonly version: string;
+}
+
+/** Where parts of an object can be read, without others' being mixed in. */
+export interface RangeReader extends Pick<ObjectReader, "location" | "stat" | "close"> {
+  /** Exactly those bytes; undefined when the object is not of the version any more. */
+  readRange(path: string, range: ObjectRange, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+}
+
+/** Where whole objects are copied, of any size. */
+export interface ObjectCopier {
+  /** Writes the object into a new file; false when there is none. */
+  copy(path: string, file: string, signal?: AbortSignal): Promise<boolean>;
+}
+
 export interface ObjectWriter extends ObjectReader {
   /**
    * Writes an object, whole or not at all. Unless `replace`, one that is there already is left alone where

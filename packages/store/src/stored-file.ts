@@ -2,8 +2,10 @@
  * Single files beside stores, such as indexes, wherever a driver of object-schemes.ts reaches.
  * @module
  */
+import { open } from "node:fs/promises";
 import { ConfigError } from "@imgtool/core";
 import { objectScheme, objectSchemeNames, type ObjectFile, type ObjectStoreOptions } from "./object-schemes.ts";
+import { openRangedFile } from "./ranged-file.ts";
 import { withStoreAccess } from "./store-access.ts";
 
 export interface StoredFileOptions extends ObjectStoreOptions {
@@ -33,6 +35,33 @@ export async function fetchStoredFile(
 ): Promise<Uint8Array | undefined> {
   return at(location, options, (objects) => objects.read("", maxBytes, options.signal));
 }
+
+/**
+ * Copies the file at a location, of any size, to a new file here; false when there is none.
+ * @throws ConfigError `store-scheme-unknown`; NotFoundError `source-missing`; NetworkError `file-changed`; what the driver throws
+ */
+export async function copyStoredFile(
+  location: string,
+  file: string,
+  options: StoredFileOptions = {},
+): Promise<boolean> {
+  return at(location, options, async (objects) => {
+    if (objects.copy !== undefined) return objects.copy("", file, options.signal);
+    await using ranged = await openRangedFile(location, options, options.signal);
+    await using output = await open(file, "w");
+    if (ranged === undefined) {
+      const bytes = await objects.read("", Number.MAX_SAFE_INTEGER, options.signal);
+      if (bytes !== undefined) await output.writeFile(bytes);
+      return bytes !== undefined;
+    }
+    for (let offset = 0; offset < ranged.size; offset += copySize)
+      await output.writeFile(await ranged.read(offset, Math.min(copySize, ranged.size - offset)));
+    return true;
+  });
+}
+
+/** Bytes of a file that are asked for at once. */
+const copySize = 8 * 1024 ** 2;
 
 /**
  * Writes the file at a location, whole or not at all; one that is there is replaced.

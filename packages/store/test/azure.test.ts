@@ -26,6 +26,7 @@ import { type AzuriteServer, startAzurite } from "./azurite-server.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
+import { checkRangedFile } from "./ranged-file.ts";
 
 let azurite: Promise<AzuriteServer> | undefined;
 
@@ -148,6 +149,11 @@ describe("Azurite", { timeout: 60_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("parts of a file are of one version", async () => {
+    expect.hasAssertions();
+    await checkRangedFile(await location("container/ranged/a +é.catar"), await options());
   });
 
   test("what is there is listed in pages, and removed unless it was used since", async () => {

@@ -12,6 +12,7 @@ import {
   type FtpStoreOptions,
   openFtpStore,
   openPruneStore,
+  openRangedFile,
   type PruneStore,
   readChunk,
   refreshAge,
@@ -22,6 +23,7 @@ import { ftpCredentials } from "../src/ftp/credentials.ts";
 import { parseFtpLocation } from "../src/ftp/location.ts";
 import { every, layChunk, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { type FtpFault, type FtpProxy, startFtpProxy } from "./ftp-proxy.ts";
+import { checkCopy } from "./ranged-file.ts";
 import { type FtpServer, startProftpd } from "./ftp-server.ts";
 
 let proftpd: Promise<FtpServer> | undefined;
@@ -321,6 +323,10 @@ describe("ProFTPD", { timeout: 60_000 }, () => {
     expect(Buffer.from((await fetchStoredFile(url, 5, quick)) ?? []).toString()).toBe("other");
     expect(await fetchStoredFile(`${url}s`, 100, quick)).toBeUndefined();
     await expect(fetchStoredFile(url, 4, quick)).rejects.toMatchObject({ code: "remote-too-large" });
+    expect(await openRangedFile(url, quick)).toBeUndefined();
+    const large = randomBytes(3_000_000, "copied");
+    await writeStoredFile(url, large, quick);
+    await checkCopy(url, quick, large);
     symlinkSync("nothing", `${place.root}/link`);
     expect(await fetchStoredFile(`${place.url}/link`, 100, quick)).toBeUndefined();
     expect(await fetchStoredFile(place.url, 100, quick)).toBeUndefined();

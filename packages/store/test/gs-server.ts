@@ -78,13 +78,16 @@ export async function startGsServer(): Promise<GsServer> {
       response.writeHead(204).end();
       return;
     }
-    response.writeHead(200, {
-      "content-length": found.bytes.length,
+    const [, first = "0", last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+    const bytes = found.bytes.subarray(Number(first), last === undefined ? undefined : Number(last) + 1);
+    response.writeHead(last === undefined ? 200 : 206, {
+      "content-length": bytes.length,
+      ...(last === undefined ? {} : { "content-range": `bytes ${first}-${last}/${found.bytes.length}` }),
       "last-modified": new Date(found.modified).toUTCString(),
       etag: `"${createHash("md5").update(found.bytes).digest("hex")}"`,
       "x-goog-generation": found.generation,
     });
-    response.end(request.method === "HEAD" ? undefined : found.bytes);
+    response.end(request.method === "HEAD" ? undefined : bytes);
   };
 
   const put = (request: IncomingMessage, response: ServerResponse, key: string, body: Buffer): void => {

@@ -25,6 +25,7 @@ import { every, listFailures, readFailures, storeContract, writeFailures } from 
 import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { type GsServer, startGsServer } from "./gs-server.ts";
 import { mirror, mirrored } from "./mirror.ts";
+import { checkRangedFile } from "./ranged-file.ts";
 
 let server: GsServer;
 
@@ -84,6 +85,11 @@ storeContract("Google Cloud Storage's interface, through a bad network", {
       close: () => proxy.close(),
     };
   },
+});
+
+test("parts of a file are of one version", async () => {
+  expect.hasAssertions();
+  await checkRangedFile(`gs+http://${server.host}/bucket/ranged/a +é.catar`, options());
 });
 
 test("what is there is listed in pages, and removed unless it was used since", async () => {

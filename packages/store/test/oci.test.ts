@@ -13,6 +13,7 @@ import {
   defaultStoreLocation,
   fetchStoredFile,
   openPruneStore,
+  openRangedFile,
   openStore,
   openWriteStore,
   readChunk,
@@ -26,6 +27,7 @@ import { Registry } from "../src/oci/registry.ts";
 import { type OciStoreOptions, openOciStore } from "../src/oci/store.ts";
 import { every, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { failing, startFaultProxy } from "./fault-proxy.ts";
+import { checkCopy } from "./ranged-file.ts";
 import { type RegistryServer, startRegistry } from "./registry-server.ts";
 
 let started: Promise<RegistryServer> | undefined;
@@ -139,6 +141,18 @@ describe("Docker's registry", { timeout: 60_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("parts of a file are of the content that the tag named when it was opened", async () => {
+    const location = `oci+http://${(await server()).host}/ranged/a.catar`;
+    await expect(openRangedFile(location, common)).rejects.toMatchObject({ code: "source-missing" });
+    const [first, second] = [randomBytes(90_000, "first content"), randomBytes(80_000, "second content")];
+    await writeStoredFile(location, first, common);
+    await using file = await openRangedFile(location, common);
+    await writeStoredFile(location, second, common);
+    expect(file?.size).toBe(first.length);
+    expect(Buffer.compare((await file?.read(40_000, 50_000)) ?? Buffer.alloc(0), first.subarray(40_000))).toBe(0);
+    await checkCopy(location, common, second);
   });
 
   test("a publish is a few requests; another machine reads it, and the next one names what it keeps", async () => {

@@ -24,6 +24,7 @@ import { parseS3Location } from "../src/s3-location.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
+import { checkRangedFile } from "./ranged-file.ts";
 import { startSwift, type SwiftServer } from "./swift-server.ts";
 
 /** The one server of this file, with an empty bucket; started when it is first asked for. */
@@ -95,6 +96,13 @@ describe("OpenStack Swift", { timeout: 120_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("parts of a file are of one version", async () => {
+    expect.hasAssertions();
+    const { endpoint, credentials } = await server();
+    const location = `s3+http://${new URL(endpoint).host}/bucket/ranged/a +é.catar`;
+    await checkRangedFile(location, { credentials, proxy: false, retryDelay: 5 });
   });
 
   test("what is there is listed in pages, and removed unless it was used since", async () => {

@@ -1,6 +1,6 @@
 /** The HTTP driver against servers that others wrote: nginx, and Node.js's HTTP/2. */
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { createSecureServer, type ServerHttp2Session } from "node:http2";
 import { createServer as createProxy } from "node:http";
 import { connect, type AddressInfo } from "node:net";
@@ -9,6 +9,7 @@ import { expect, test, vi } from "vitest";
 import { chunkName, fetchBytes, openHttpStore, readChunk, serveDirectory } from "../src/index.ts";
 import { layChunk, none, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { freePort } from "./free-port.ts";
+import { checkParts } from "./ranged-file.ts";
 
 async function startNginx(root: string, tls = ""): Promise<{ url: string; close: () => Promise<void> }> {
   const folder = temporaryFolder();
@@ -57,6 +58,24 @@ if (findProgram("nginx") !== undefined) {
     },
   });
 }
+
+test("nginx: parts of a file are of one version", async (context) => {
+  expect.hasAssertions();
+  needPrograms(context, "nginx");
+  using folder = temporaryFolder();
+  const nginx = await startNginx(folder.path);
+  try {
+    // The same time, so that only the length tells the versions apart.
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      writeFileSync(folder.join("new"), bytes);
+      utimesSync(folder.join("new"), 1_500_000_000, 1_500_000_000);
+      renameSync(folder.join("new"), folder.join("a.catar"));
+    };
+    await checkParts(`${nginx.url}a.catar`, { proxy: false }, write);
+  } finally {
+    await nginx.close();
+  }
+});
 
 test("a server that stops and comes back is waited for", async (context) => {
   needPrograms(context, "nginx");

@@ -16,6 +16,7 @@ import {
 } from "../src/index.ts";
 import { packetType } from "../src/sftp/packets.ts";
 import { every, layChunk, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
+import { checkRangedFile } from "./ranged-file.ts";
 import { faultySftp } from "./sftp-faults.ts";
 
 const server = "/usr/lib/openssh/sftp-server";
@@ -104,6 +105,12 @@ test("a store is listed, and chunks that nobody used lately are removed", async 
   expect(await store.has(chunkName(used))).toBe(true);
   expect(await store.has(chunkName(unused))).toBe(false);
   await store.close();
+});
+
+test("parts of a file are of one version", async () => {
+  expect.hasAssertions();
+  using folder = temporaryFolder();
+  await checkRangedFile(`sftp://host${folder.path}/a%20file`, { ssh: sshTo(folder) });
 });
 
 test("files are written and fetched, missing ones are none, larger ones are refused", async () => {

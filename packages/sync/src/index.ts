@@ -67,6 +67,7 @@ export {
 export { defaultIdRange, type IdShift, shiftOfDirectory } from "./tree/id-shift.ts";
 export { mtreeLines } from "./tree/mtree.ts";
 export { formatStatus, type NodeStatus, statTree } from "./tree/stat.ts";
+export { RangedSource } from "./ranged-source.ts";
 export { ArchiveBrowser, type BrowsedChild, type BrowsedNode, type RandomAccess } from "./tree/browse.ts";
 export type { Place } from "./tree/directory-table.ts";
 export { fileReader } from "./tree/archive-reader.ts";

@@ -20,7 +20,7 @@ export function command(): Command {
   return list.action((location: string, path: string | undefined) =>
     runVerb(list, async ({ reporter, signal }) => {
       const options = list.opts<ListVerbOptions>();
-      await using opened = await openTreeAt(location, path, options, reporter, signal);
+      await using opened = await openTreeAt(location, path, options, reporter, signal, true);
       await printLines(lines(opened.source, options, signal));
     }),
   );

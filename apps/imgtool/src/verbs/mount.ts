@@ -29,7 +29,7 @@ What root mounts is for all users. Other users mount through fusermount3, each f
 
 export function command(): Command {
   const mount = verbCommand("mount", "Mount a published tree, read-only, until Ctrl-C or umount.")
-    .argument("<archive>", ".caidx (path or URL), or .catar, which is fetched whole from an http(s) URL")
+    .argument("<archive>", ".caidx or .catar: a path or URL")
     .argument("<directory>", "where to mount it")
     .option("--mkdir <yes|no>", "make the directory where it is not there, and remove it afterwards", yesNo, true)
     .option("--trusted", "root: let device nodes and set-id bits count, as in a tree that was extracted")
@@ -45,16 +45,17 @@ export function command(): Command {
           hint: "imgtool mkdev opens a .caibx as a block device",
         });
       }
-      const { ArchiveBrowser, fileReader } = await import("@imgtool/sync");
+      const { ArchiveBrowser, fileReader, RangedSource } = await import("@imgtool/sync");
       const { mountArchive } = await import("@imgtool/mount");
       await using resources = new AsyncDisposableStack();
       // the kernel shows everyone what is mounted
       const shown = shownLocation(location);
       let reader: RandomAccess;
       if (kind === "archive") {
-        const { archive } = resources.use(await openArchive(location, options, signal));
-        if (typeof archive !== "string") throw notHere(location);
-        reader = resources.use(await fileReader(archive));
+        const { archive } = resources.use(await openArchive(location, options, signal, true));
+        if (archive instanceof RangedSource) reader = archive;
+        else if (typeof archive === "string") reader = resources.use(await fileReader(archive));
+        else throw notHere(location);
       } else {
         const { image } = resources.use(await openImage(location, options, reporter, signal));
         reader = {

@@ -12,7 +12,7 @@ export function command(): Command {
   return stat.action((location: string, path: string | undefined) =>
     runVerb(stat, async ({ reporter, signal }) => {
       const { formatStatus, statTree } = await import("@imgtool/sync");
-      await using opened = await openTreeAt(location, path, stat.opts<TreeOptions>(), reporter, signal);
+      await using opened = await openTreeAt(location, path, stat.opts<TreeOptions>(), reporter, signal, true);
       const status = await statTree(opened.source, signal);
       const { metadata, content } = status.node;
       const data = {

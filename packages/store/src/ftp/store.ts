@@ -5,12 +5,20 @@
  * way not to. Nothing makes the server flush what it has written.
  * @module
  */
+import { open } from "node:fs/promises";
 import { Readable, Writable } from "node:stream";
+import { callbackify } from "node:util";
 import { FormatError, throwIfAborted } from "@imgtool/core";
 import type { Client } from "basic-ftp";
 import { temporaryNames } from "../local-errors.ts";
-import { type ChunkKinds, type ObjectFacts, type ObjectManager, ObjectPruneStore } from "../object-store.ts";
-import type { RateLimit } from "../rate-limit.ts";
+import {
+  type ChunkKinds,
+  type ObjectFacts,
+  type ObjectCopier,
+  type ObjectManager,
+  ObjectPruneStore,
+} from "../object-store.ts";
+import { paced, type RateLimit } from "../rate-limit.ts";
 import type { PruneStore } from "../store.ts";
 import { FtpConnections, type FtpConnectionOptions } from "./connections.ts";
 import { type FtpCredentials, ftpCredentials } from "./credentials.ts";
@@ -35,7 +43,7 @@ export function openFtpStore(location: string, options: FtpStoreOptions = {}): P
 }
 
 /** The files at a location, one by one. @throws as openFtpStore() */
-export function openFtpFiles(location: string, options: FtpStoreOptions = {}): ObjectManager {
+export function openFtpFiles(location: string, options: FtpStoreOptions = {}): ObjectManager & ObjectCopier {
   return new FtpFiles(parseFtpLocation(location), options);
 }
 
@@ -43,7 +51,7 @@ export function openFtpFiles(location: string, options: FtpStoreOptions = {}): O
 const atOnce = 16;
 const unknownFacts: ObjectFacts = { bytes: undefined, lastUsed: undefined };
 
-class FtpFiles implements ObjectManager {
+class FtpFiles implements ObjectManager, ObjectCopier {
   readonly location: string;
   readonly #place: FtpPlace;
   readonly #connections: FtpConnections;
@@ -71,27 +79,47 @@ class FtpFiles implements ObjectManager {
       if (size === undefined) return undefined;
       if (size > maxBytes) throw this.#tooLarge(path, size, maxBytes);
       const pieces: Buffer[] = [];
-      let length = 0;
-      const sink = new Writable({
-        write: (piece: Buffer, _encoding, done) => {
-          length += piece.length;
-          if (length > maxBytes) return done(this.#tooLarge(path, length, maxBytes));
-          pieces.push(piece);
-          const pause = this.#rateLimit?.take(piece.length) ?? 0;
-          if (pause === 0) done();
-          else setTimeout(done, pause);
-        },
+      const isThere = await this.#download(client, path, size, async (piece, length) => {
+        if (length > maxBytes) throw this.#tooLarge(path, length, maxBytes);
+        pieces.push(piece);
       });
-      try {
-        await client.downloadTo(sink, full);
-      } catch (error) {
-        if (isMissing(error)) return undefined;
-        throw error;
-      }
-      // A server that dies may end the data connection as if it had sent everything.
-      if (length !== size) throw new Error(`expected ${size} bytes, found ${length}`);
-      return Buffer.concat(pieces, length);
+      return isThere ? Buffer.concat(pieces) : undefined;
     });
+  }
+
+  /** Copies a file of any size; false when there is none. */
+  async copy(path: string, file: string, signal?: AbortSignal): Promise<boolean> {
+    return this.#run("read", path, signal, async (client) => {
+      const size = await sizeOf(client, this.#path(path));
+      if (size === undefined) return false;
+      await using output = await open(file, "w");
+      return await this.#download(client, path, size, (piece) => output.writeFile(piece));
+    });
+  }
+
+  /** Takes a file piece by piece, told how long they are together; false when it is gone. */
+  async #download(
+    client: Client,
+    path: string,
+    size: number,
+    take: (piece: Buffer, length: number) => Promise<void>,
+  ): Promise<boolean> {
+    let length = 0;
+    const write = callbackify(async (piece: Buffer): Promise<void> => {
+      length += piece.length;
+      await take(piece, length);
+      await paced(this.#rateLimit, piece.length);
+    });
+    const sink = new Writable({ write: (piece: Buffer, _encoding, done) => write(piece, done) });
+    try {
+      await client.downloadTo(sink, this.#path(path));
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+    // A server that dies may end the data connection as if it had sent everything.
+    if (length !== size) throw new Error(`expected ${size} bytes, found ${length}`);
+    return true;
   }
 
   async create(path: string, bytes: Uint8Array, replace: boolean, signal?: AbortSignal): Promise<boolean> {

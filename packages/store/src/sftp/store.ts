@@ -15,7 +15,14 @@ import {
   throwIfAborted,
 } from "@imgtool/core";
 import { temporaryNames } from "../local-errors.ts";
-import { type ChunkKinds, type ObjectFacts, type ObjectManager, ObjectPruneStore } from "../object-store.ts";
+import {
+  type ChunkKinds,
+  type ObjectFacts,
+  type ObjectManager,
+  ObjectPruneStore,
+  type ObjectRange,
+  type RangeReader,
+} from "../object-store.ts";
 import { sshSubsystem, type SshOptions } from "../remote/ssh-channel.ts";
 import type { SshLocation } from "../remote/ssh-location.ts";
 import type { PruneStore } from "../store.ts";
@@ -36,7 +43,7 @@ export function openSftpStore(location: string, options: SftpStoreOptions = {}):
 }
 
 /** The files at a location, one by one. @throws as openSftpStore() */
-export function openSftpFiles(location: string, options: SftpStoreOptions = {}): ObjectManager {
+export function openSftpFiles(location: string, options: SftpStoreOptions = {}): ObjectManager & RangeReader {
   return new SftpFiles(location, options);
 }
 
@@ -49,7 +56,7 @@ const [typeFile, typeDirectory] = [0o100_000, 0o040_000];
 const fsync = "fsync@openssh.com";
 const replacingRename = "posix-rename@openssh.com";
 
-class SftpFiles implements ObjectManager {
+class SftpFiles implements ObjectManager, RangeReader {
   readonly location: string;
   readonly #place: SshLocation;
   readonly #options: SftpStoreOptions;
@@ -83,6 +90,34 @@ class SftpFiles implements ObjectManager {
         const pieces = Array.from({ length: Math.ceil(size / pieceSize) }, (_, i) => i * pieceSize);
         await Promise.all(pieces.map((at) => this.#readPiece(session, handle, bytes.subarray(at, at + pieceSize), at)));
         return bytes;
+      } finally {
+        await session.request(packetType.close, handle).catch(() => {});
+      }
+    });
+  }
+
+  /** What is in the open file, if size and time of change are as they were. */
+  async readRange(
+    path: string,
+    { offset, length, version }: ObjectRange,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const attributes = await this.#attributes(path, signal);
+    if (attributes === undefined || !isKind(attributes, typeFile)) return undefined;
+    return this.#run("read", path, signal, async (session) => {
+      const handle = await this.#open(session, this.#path(path), openMode.read);
+      if (handle === undefined) return undefined;
+      const isSame = async (): Promise<boolean> =>
+        factsOf((await session.request(packetType.fstat, handle)).attributes()).version === version;
+      try {
+        if (!(await isSame())) return undefined;
+        const bytes = Buffer.alloc(length);
+        const pieces = Array.from({ length: Math.ceil(length / pieceSize) }, (_, i) => i * pieceSize);
+        await Promise.all(
+          pieces.map((at) => this.#readPiece(session, handle, bytes.subarray(at, at + pieceSize), offset + at)),
+        );
+        // Within the file, others may write.
+        return (await isSame()) ? bytes : undefined;
       } finally {
         await session.request(packetType.close, handle).catch(() => {});
       }
@@ -337,7 +372,11 @@ function isKind({ permissions = typeFile }: FileAttributes, type: number): boole
 
 function factsOf({ size, mtime }: FileAttributes): ObjectFacts {
   // Whole seconds: what was used within one was used at its end, so that no prune is too early.
-  return { bytes: size, lastUsed: mtime === undefined ? undefined : mtime * 1000 + 999 };
+  return {
+    bytes: size,
+    lastUsed: mtime === undefined ? undefined : mtime * 1000 + 999,
+    version: size === undefined || mtime === undefined ? undefined : `${size} bytes of ${mtime}`,
+  };
 }
 
 /** Waits for work or the signal. What is under way goes on at the far side; nobody waits for it then. */

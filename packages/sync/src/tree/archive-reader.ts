@@ -6,6 +6,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
 import type { ChunkSource } from "../chunk-source.ts";
+import type { RangedSource } from "../ranged-source.ts";
 import { readStream } from "../read-stream.ts";
 
 export interface ArchiveReader extends AsyncDisposable {
@@ -67,6 +68,19 @@ export function chunkReader(chunks: ChunkSource, name: string, signal?: AbortSig
         at += bytes.length;
       }
     },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+/** Reads an archive elsewhere, which its opener closes. */
+export function rangedReader(source: RangedSource): ArchiveReader {
+  return {
+    name: source.name,
+    size: source.size,
+    isSeekable: true,
+    piece: (offset) => source.piece(offset),
+    read: (offset, length) => source.read(offset, length),
+    stream: (from, to) => source.stream(from, to),
     async [Symbol.asyncDispose]() {},
   };
 }

@@ -7,7 +7,8 @@ import type { CatarEvent } from "@imgtool/catar";
 import { throwIfAborted } from "@imgtool/core";
 import { Breather } from "../breathe.ts";
 import { ChunkSource } from "../chunk-source.ts";
-import { type ArchiveReader, chunkReader, fileReader } from "./archive-reader.ts";
+import { RangedSource } from "../ranged-source.ts";
+import { type ArchiveReader, chunkReader, fileReader, rangedReader } from "./archive-reader.ts";
 import { archiveDecoder, archiveEvents, type TreeSource } from "./tree-source.ts";
 
 export type EntryEvent = Extract<CatarEvent, { readonly type: "entry" }>;
@@ -42,6 +43,7 @@ export async function* skimNodes(source: TreeSource, signal?: AbortSignal): Asyn
 
 async function seekableReader(source: TreeSource, signal?: AbortSignal): Promise<ArchiveReader | undefined> {
   if ("index" in source) return chunkReader(new ChunkSource(source), "the archive", signal);
+  if ("archive" in source && source.archive instanceof RangedSource) return rangedReader(source.archive);
   if (!("archive" in source) || typeof source.archive !== "string" || source.archive === "-") return undefined;
   const reader = await fileReader(source.archive);
   if (reader.isSeekable) return reader;

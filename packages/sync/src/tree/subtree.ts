@@ -8,7 +8,8 @@ import { ConfigError, NotFoundError } from "@imgtool/core";
 import { encodeGoodbye, hashName, type NodeKind } from "@imgtool/catar";
 import { displayPath } from "@imgtool/host";
 import { ChunkSource, type ChunkSourceCounts } from "../chunk-source.ts";
-import { type ArchiveReader, chunkReader, fileReader } from "./archive-reader.ts";
+import { RangedSource } from "../ranged-source.ts";
+import { type ArchiveReader, chunkReader, fileReader, rangedReader } from "./archive-reader.ts";
 import { encodeEnclosure, encodeName, findInTable, type Place, readEntry, readTable } from "./directory-table.ts";
 import type { TreeSource } from "./tree-source.ts";
 
@@ -72,6 +73,7 @@ async function openReader(
   signal: AbortSignal | undefined,
 ): Promise<ArchiveReader> {
   if (chunks !== undefined) return chunkReader(chunks, "the archive", signal);
+  if ("archive" in source && source.archive instanceof RangedSource) return rangedReader(source.archive);
   if ("archive" in source && typeof source.archive === "string" && source.archive !== "-")
     return fileReader(source.archive);
   throw new ConfigError("a path is looked up in an archive file or an index", {
