@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { run } from "@imgtool/testkit";
 
 export interface SourcePackage {
   /** Below the mirror's pool/main/. */
@@ -56,8 +57,8 @@ export const sourcePackages: Readonly<Record<string, SourcePackage>> = {
 export async function fetchProject(name: string, folder: string): Promise<string | undefined> {
   const source = sourcePackages[name];
   if (source === undefined) throw new Error(`no source package ${name}`);
-  const targets = spawnSync("apt-get", ["indextargets", "--format", "$(REPO_URI)"], { encoding: "utf8" });
-  for (const mirror of new Set(targets.stdout?.split("\n").filter((line) => line.startsWith("http")))) {
+  const targets = run("apt-get", ["indextargets", "--format", "$(REPO_URI)"]);
+  for (const mirror of new Set(targets.split("\n").filter((line) => line.startsWith("http")))) {
     const answer = await fetch(new URL(`pool/main/${source.path.replace("+", "%2B")}`, mirror)).catch(() => undefined);
     if (answer?.ok !== true) continue;
     const bytes = Buffer.from(await answer.arrayBuffer());
