@@ -107,6 +107,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     withTests: true,
     profiles: [],
     buildSources: [{ source: directory, target: "/" }],
+    scriptsOfFirstMkosi: false,
     buildSourcesEphemeral: false,
     useGitFiles: true,
     buildDirectory: undefined,

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -403,4 +404,39 @@ test("clean scripts run before the outputs go", async (context) => {
   expect(readFileSync(folder.join("listed"), "utf8")).toContain("thing.build.json");
   expect(existsSync(folder.join("left"))).toBe(false);
   expect(readdirSync(folder.join("out"))).toEqual([]);
+});
+
+test("scripts of the first mkosi run in the image, and are told whether it is the one that is built in", async (context) => {
+  needs(context);
+  needPrograms(context, "busybox");
+  using folder = temporaryFolder();
+  const say = (words: string): string => `echo "${words} $*, $(pwd), $(/usr/bin/busybox cat /etc/name)"`;
+  const config = projectConfig(folder, {
+    format: "directory",
+    scriptsOfFirstMkosi: true,
+    prepareScripts: [script(folder, "mkosi.prepare", `${say("prepare")} >>/log`)],
+    postInstallationScripts: [script(folder, "mkosi.postinst", `${say("postinst")} >>/log`)],
+    buildScripts: [
+      script(
+        folder,
+        "mkosi.build",
+        `${say("build")} >>/log; /usr/bin/busybox cp /log "$DESTDIR/built"; test "$BUILDROOT" = /`,
+      ),
+    ],
+    finalizeScripts: [
+      script(folder, "mkosi.finalize", `echo "finalize $*" >>"$BUILDROOT/log"; test "$BUILDROOT" != /`),
+    ],
+  });
+  mkdirSync(folder.join("skeleton/usr/bin"), { recursive: true });
+  for (const name of ["bin", "lib", "lib64"]) symlinkSync(`usr/${name}`, folder.join("skeleton", name));
+  // statically linked, as Debian's is
+  copyFileSync(run("sh", ["-c", "command -v busybox"]).trim(), folder.join("skeleton/usr/bin/busybox"));
+  symlinkSync("busybox", folder.join("skeleton/usr/bin/sh"));
+  writeFileSync(folder.join("skeleton/etc/name"), "the image");
+  const [made] = (await build(config)).artifacts;
+  const read = (name: string): string => readFileSync(folder.join("out", made?.path ?? "", name), "utf8");
+  expect(read("log")).toBe("prepare final, /work/src, the image\npostinst final, /work/src, the image\nfinalize \n");
+  expect(read("built")).toBe(
+    "prepare final, /work/src, the image\nprepare build, /work/src, the image\npostinst build, /work/src, the image\nbuild , /work/src, the image\n",
+  );
 });

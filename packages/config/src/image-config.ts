@@ -142,6 +142,11 @@ export interface ImageConfig {
   readonly finalizeScripts: readonly string[];
   readonly postOutputScripts: readonly string[];
   readonly cleanScripts: readonly string[];
+  /**
+   * The project has mkosi.default, and its scripts are those of mkosi up to 14: prepare, build and post-installation
+   * scripts run inside the image, and the last in the tree that is built in, too, with the word `build`.
+   */
+  readonly scriptsOfFirstMkosi: boolean;
 
   /** Settings of systemd-nspawn that go with the image. Absolute. */
   readonly nspawnSettings: string | undefined;

@@ -258,6 +258,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
     profiles: strings("Profiles"),
     buildSources: trees("BuildSources"),
     buildSourcesEphemeral: ephemeralSources === "yes",
+    scriptsOfFirstMkosi: state.read.some((path) => /\/mkosi\.default(\.d\/|$)/.test(path)),
     useGitFiles: flag("UseGitFiles"),
     buildDirectory: text("BuildDirectory"),
     hostname: text("Hostname"),

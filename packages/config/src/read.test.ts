@@ -43,6 +43,7 @@ test("a project of the first mkosi", () => {
     output: "old",
     compressOutput: "xz",
     packages: ["vim", "less", "openssh-server", "more"],
+    scriptsOfFirstMkosi: true,
     packageCacheDirectory: "/project/cache",
     checksum: true,
     rootPassword: "secret",
@@ -81,6 +82,7 @@ test("what mkosi brings along is no file of the project", () => {
   expect(errors).toEqual([]);
   expect(config?.files).toEqual(["/project/mkosi.conf"]);
   expect(config?.packages).toContain("linux-image-generic");
+  expect(config?.scriptsOfFirstMkosi).toBe(false);
   const other = resolveProject({ "mkosi.conf": "[Include]\nInclude=mkosi-addon\n" });
   expect(other.config?.format).toBe("addon");
 });

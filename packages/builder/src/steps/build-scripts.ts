@@ -23,6 +23,7 @@ export async function buildProject(context: BuildContext): Promise<void> {
   const overlay = await makeOverlay(workspace, "build", [tree]);
   const build = { ...context, tree: overlay.target };
   await runScripts("prepare", build, { args: ["build"], overlays: [overlay] });
+  if (config.scriptsOfFirstMkosi) await runScripts("postinst", build, { args: ["build"], overlays: [overlay] });
 
   const volatile = await makeOverlay(workspace, "volatile", [overlay.upper, tree]);
   const destination = destinationOf(context);

@@ -58,11 +58,11 @@ export async function runScripts(
   if (scripts.length === 0) return;
   const sources = await sourceMounts(run, point);
   const binds = [...sources.binds, ...(await pointMounts(point, run, options))];
-  const areBeside = point.tree && scripts.some((script) => !isInside(script));
+  const areBeside = point.tree && scripts.some((script) => !isInside(script, point, config));
   const tools = areBeside ? await run.scriptTools?.() : undefined;
   try {
     for (const script of scripts) {
-      const inside = point.tree && isInside(script);
+      const inside = point.tree && isInside(script, point, config);
       using task = progress.start({ label: `run ${basename(script)}` });
       await runInSandbox({
         script,
@@ -100,8 +100,11 @@ function failureOptions(
   return name === "clean" ? {} : { failureHint: "imgtool build --debug-shell opens a shell where the script failed" };
 }
 
-function isInside(script: string): boolean {
-  return script.endsWith(".chroot");
+/** The points whose scripts mkosi up to 14 started in the image itself. */
+const firstInside: readonly ScriptPointName[] = ["prepare", "build", "postinst"];
+
+function isInside(script: string, { name }: ScriptPoint, { scriptsOfFirstMkosi }: ImageConfig): boolean {
+  return script.endsWith(".chroot") || (scriptsOfFirstMkosi && firstInside.includes(name));
 }
 
 async function pointMounts(point: ScriptPoint, run: ScriptRun, options: RunScriptsOptions): Promise<Bind[]> {
