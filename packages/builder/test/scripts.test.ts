@@ -410,17 +410,17 @@ test("scripts of the first mkosi run in the image, and are told whether it is th
   needs(context);
   needPrograms(context, "busybox");
   using folder = temporaryFolder();
-  const say = (words: string): string => `echo "${words} $*, $(pwd), $(/usr/bin/busybox cat /etc/name)"`;
+  const say = 'say() { echo "$*, $(pwd), $(/usr/bin/busybox cat /etc/name)"; }\nsay';
   const config = projectConfig(folder, {
     format: "directory",
     scriptsOfFirstMkosi: true,
-    prepareScripts: [script(folder, "mkosi.prepare", `${say("prepare")} >>/log`)],
-    postInstallationScripts: [script(folder, "mkosi.postinst", `${say("postinst")} >>/log`)],
+    prepareScripts: [script(folder, "mkosi.prepare", `${say} prepare "$@" >>/log`)],
+    postInstallationScripts: [script(folder, "mkosi.postinst", `${say} postinst "$@" >>/log`)],
     buildScripts: [
       script(
         folder,
         "mkosi.build",
-        `${say("build")} >>/log; /usr/bin/busybox cp /log "$DESTDIR/built"; test "$BUILDROOT" = /`,
+        `${say} build "$@" >>/log; /usr/bin/busybox cp /log "$DESTDIR/built"; test "$BUILDROOT" = /`,
       ),
     ],
     finalizeScripts: [
@@ -437,6 +437,6 @@ test("scripts of the first mkosi run in the image, and are told whether it is th
   const read = (name: string): string => readFileSync(folder.join("out", made?.path ?? "", name), "utf8");
   expect(read("log")).toBe("prepare final, /work/src, the image\npostinst final, /work/src, the image\nfinalize \n");
   expect(read("built")).toBe(
-    "prepare final, /work/src, the image\nprepare build, /work/src, the image\npostinst build, /work/src, the image\nbuild , /work/src, the image\n",
+    "prepare final, /work/src, the image\nprepare build, /work/src, the image\npostinst build, /work/src, the image\nbuild, /work/src, the image\n",
   );
 });

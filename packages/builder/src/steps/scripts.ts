@@ -101,10 +101,10 @@ function failureOptions(
 }
 
 /** The points whose scripts mkosi up to 14 started in the image itself. */
-const firstInside: readonly ScriptPointName[] = ["prepare", "build", "postinst"];
+const firstInside: ReadonlySet<ScriptPointName> = new Set(["prepare", "build", "postinst"]);
 
 function isInside(script: string, { name }: ScriptPoint, { scriptsOfFirstMkosi }: ImageConfig): boolean {
-  return script.endsWith(".chroot") || (scriptsOfFirstMkosi && firstInside.includes(name));
+  return script.endsWith(".chroot") || (scriptsOfFirstMkosi && firstInside.has(name));
 }
 
 async function pointMounts(point: ScriptPoint, run: ScriptRun, options: RunScriptsOptions): Promise<Bind[]> {
