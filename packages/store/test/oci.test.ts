@@ -28,6 +28,7 @@ import { type OciStoreOptions, openOciStore } from "../src/oci/store.ts";
 import { every, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { failing, startFaultProxy } from "./fault-proxy.ts";
 import { checkCopy } from "./ranged-file.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { type RegistryServer, startRegistry } from "./registry-server.ts";
 
 let started: Promise<RegistryServer> | undefined;
@@ -141,6 +142,12 @@ describe("Docker's registry", { timeout: 60_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("what is sent is limited", async () => {
+    expect.hasAssertions();
+    await checkSendingRate((rateLimit) => open("limited", { rateLimit }));
+    await checkSendingRate((rateLimit) => open("limited-packs", { rateLimit, packSize: 150_000 }));
   });
 
   test("parts of a file are of the content that the tag named when it was opened", async () => {
