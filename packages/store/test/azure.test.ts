@@ -26,6 +26,7 @@ import { type AzuriteServer, startAzurite } from "./azurite-server.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
 
 let azurite: Promise<AzuriteServer> | undefined;
@@ -149,6 +150,11 @@ describe("Azurite", { timeout: 60_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("what is sent is limited", async () => {
+    expect.hasAssertions();
+    await checkSendingRate((rateLimit) => open("limited", { rateLimit }));
   });
 
   test("parts of a file are of one version", async () => {

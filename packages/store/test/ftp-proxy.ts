@@ -71,6 +71,7 @@ export async function startFtpProxy(upstreamPort: number): Promise<FtpProxy> {
     else if (fault.kind === "lost") {
       upstream.unpipe(client);
       upstream.once("data", () => client.destroy());
+      upstream.resume();
       pass();
     } else if (fault.kind === "reply") client.write(`${fault.text}\r\n`);
     else setTimeout(pass, fault.milliseconds).unref();

@@ -24,6 +24,7 @@ import { parseFtpLocation } from "../src/ftp/location.ts";
 import { every, layChunk, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { type FtpFault, type FtpProxy, startFtpProxy } from "./ftp-proxy.ts";
 import { checkCopy } from "./ranged-file.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { type FtpServer, startProftpd } from "./ftp-server.ts";
 
 let proftpd: Promise<FtpServer> | undefined;
@@ -195,6 +196,12 @@ describe("ProFTPD", { timeout: 60_000 }, () => {
     expect(place.proxy.peak).toBe(4);
     expect(await all(store)).toHaveLength(31);
     await store.close();
+  });
+
+  test("what is sent is limited", async () => {
+    await using place = await behindProxy();
+    expect.hasAssertions();
+    await checkSendingRate((rateLimit) => openFtpStore(place.url, { ...quick, rateLimit }));
   });
 
   test("an empty file in the place of a chunk is replaced, by servers whose rename does not replace, too", async () => {

@@ -25,6 +25,7 @@ import { every, listFailures, readFailures, storeContract, writeFailures } from 
 import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { type GsServer, startGsServer } from "./gs-server.ts";
 import { mirror, mirrored } from "./mirror.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
 
 let server: GsServer;
@@ -85,6 +86,11 @@ storeContract("Google Cloud Storage's interface, through a bad network", {
       close: () => proxy.close(),
     };
   },
+});
+
+test("what is sent is limited", async () => {
+  expect.hasAssertions();
+  await checkSendingRate((rateLimit) => open("limited", { rateLimit }));
 });
 
 test("parts of a file are of one version", async () => {

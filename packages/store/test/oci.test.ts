@@ -28,6 +28,8 @@ import { type OciStoreOptions, openOciStore } from "../src/oci/store.ts";
 import { every, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { failing, startFaultProxy } from "./fault-proxy.ts";
 import { checkCopy } from "./ranged-file.ts";
+import { checkSendingRate } from "./sending-rate.ts";
+import { startTokenServer } from "./token-server.ts";
 import { type RegistryServer, startRegistry } from "./registry-server.ts";
 
 let started: Promise<RegistryServer> | undefined;
@@ -141,6 +143,12 @@ describe("Docker's registry", { timeout: 60_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("what is sent is limited", async () => {
+    expect.hasAssertions();
+    await checkSendingRate((rateLimit) => open("limited", { rateLimit }));
+    await checkSendingRate((rateLimit) => open("limited-packs", { rateLimit, packSize: 150_000 }));
   });
 
   test("parts of a file are of the content that the tag named when it was opened", async () => {
@@ -280,6 +288,91 @@ describe("Docker's registry", { timeout: 60_000 }, () => {
       expect(() => registryCredentials(locked.host, "a", environment)).not.toThrow(/secret/);
     } finally {
       await locked.close();
+    }
+  });
+
+  test("a registry that wants tokens gets them from its service, for what is done, and anew when they end", async () => {
+    const tokens = await startTokenServer("se:cret");
+    const guarded = await startRegistry(tokens);
+    const registryCredentials = { username: "user", password: "se:cret" };
+    const location = `oci+http://${guarded.host}/team/product`;
+    try {
+      const [first, second] = [randomBytes(1000, "first"), randomBytes(1000, "second")];
+      const store = openOciStore(location, { ...common, registryCredentials });
+      await store.put(chunkName(first), compressChunk(first));
+      await store.flush();
+      expect(new Set(tokens.scopes)).toEqual(
+        new Set(["repository:team/product:pull", "repository:team/product:pull,push"]),
+      );
+      const asked = tokens.scopes.length;
+      expect(asked).toBeLessThan(6);
+      const reader = openOciStore(location, { ...common, registryCredentials });
+      expect(await readChunk([reader], chunkName(first), 1000)).toHaveLength(1000);
+      expect(tokens.scopes.slice(asked)).toEqual(["repository:team/product:pull"]);
+      await reader.close();
+      // A token that has ended within a run: the next ones last.
+      tokens.lifetime = 1;
+      const late = openOciStore(location, { ...common, registryCredentials });
+      expect(await late.has(chunkName(first))).toBe(true);
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+      tokens.lifetime = 60;
+      const before = tokens.scopes.length;
+      expect(await readChunk([late], chunkName(first), 1000)).toHaveLength(1000);
+      expect(tokens.scopes).toHaveLength(before + 1);
+      await late.put(chunkName(second), compressChunk(second));
+      await late.flush();
+      await late.close();
+      await store.close();
+      for (const wrong of [undefined, { username: "user", password: "hidden" }]) {
+        const refused = openOciStore(location, { ...common, registryCredentials: wrong });
+        const error: unknown = await refused.get(chunkName(first)).catch((thrown: unknown) => thrown);
+        expect(error).toMatchObject({ code: "registry-unauthorized", exitCode: 8, hint: /login/ });
+        expect(JSON.stringify(error)).not.toContain("hidden");
+        await refused.close();
+      }
+    } finally {
+      await guarded.close();
+      tokens.close();
+    }
+  });
+
+  test("what is pushed are artifacts as the image specification 1.1 has them, of which ORAS writes files", async () => {
+    const { host } = await server();
+    const repository = "manifests";
+    await writeStoredFile(`oci+http://${host}/${repository}/image.caibx`, Buffer.from("index"), common);
+    const store = await openWriteStore(`oci+http://${host}/${repository}`, common);
+    for (const i of [1, 2, 3]) await store.put(chunkName(Buffer.from([i])), compressChunk(Buffer.from([i])));
+    await store.flush();
+    await store.close();
+    const registry = `http://${host}/v2/${repository}`;
+    const { tags } = (await (await fetch(`${registry}/tags/list`)).json()) as { tags: string[] };
+    expect(tags).toHaveLength(2);
+    for (const tag of tags) {
+      const accept = "application/vnd.oci.image.manifest.v1+json";
+      const answer = await fetch(`${registry}/manifests/${tag}`, { headers: { accept } });
+      expect(answer.headers.get("content-type")).toBe(accept);
+      const manifest = (await answer.json()) as { layers: { digest: string }[] };
+      const descriptor = {
+        mediaType: expect.stringMatching(/^application\/vnd\.imgtool\.[a-z.-]+\.v1$/),
+        digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
+        size: expect.any(Number),
+        // A name without folders: ORAS writes the file where it is called.
+        annotations: { "org.opencontainers.image.title": expect.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]*$/) },
+      };
+      expect(manifest).toEqual({
+        schemaVersion: 2,
+        mediaType: accept,
+        artifactType: expect.stringMatching(/^application\/vnd\.imgtool\.[a-z]+\.v1$/),
+        // "Guidance for an empty descriptor"
+        config: {
+          mediaType: "application/vnd.oci.empty.v1+json",
+          digest: "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+          size: 2,
+        },
+        layers: manifest.layers.map(() => descriptor),
+      });
+      expect(manifest.layers.length).toBeGreaterThan(0);
+      for (const { digest } of manifest.layers) expect((await fetch(`${registry}/blobs/${digest}`)).status).toBe(200);
     }
   });
 });

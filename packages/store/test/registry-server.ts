@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { run, temporaryFolder } from "@imgtool/testkit";
+import type { TokenServer } from "./token-server.ts";
 import { freePort } from "./free-port.ts";
 
 export interface RegistryServer {
@@ -11,15 +12,22 @@ export interface RegistryServer {
   close(): Promise<void>;
 }
 
-/** Starts one that keeps everything in a temporary folder; with a password, it lets only `user` in. */
-export async function startRegistry(password?: string): Promise<RegistryServer> {
+/**
+ * Starts one that keeps everything in a temporary folder; with a password, it lets only `user` in, with a token
+ * server those who have its tokens.
+ */
+export async function startRegistry(access?: string | TokenServer): Promise<RegistryServer> {
   const folder = temporaryFolder();
   const host = `127.0.0.1:${await freePort()}`;
   let auth = "";
-  if (password !== undefined) {
-    const hashed = run("python3", ["-c", bcrypt, password]).trim();
+  if (typeof access === "string") {
+    const hashed = run("python3", ["-c", bcrypt, access]).trim();
     writeFileSync(folder.join("users"), `user:${hashed}\n`);
     auth = `auth: {htpasswd: {realm: registry, path: ${folder.join("users")}}}\n`;
+  } else if (access !== undefined) {
+    const { realm, service, issuer, certificate } = access;
+    writeFileSync(folder.join("tokens.pem"), certificate);
+    auth = `auth: {token: {realm: "${realm}", service: "${service}", issuer: "${issuer}", rootcertbundle: ${folder.join("tokens.pem")}}}\n`;
   }
   writeFileSync(
     folder.join("config.yml"),

@@ -24,6 +24,7 @@ import { parseS3Location } from "../src/s3-location.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
 import { startSwift, type SwiftServer } from "./swift-server.ts";
 
@@ -96,6 +97,11 @@ describe("OpenStack Swift", { timeout: 120_000 }, () => {
         close: () => proxy.close(),
       };
     },
+  });
+
+  test("what is sent is limited", async () => {
+    expect.hasAssertions();
+    await checkSendingRate((rateLimit) => open("limited", { rateLimit }));
   });
 
   test("parts of a file are of one version", async () => {

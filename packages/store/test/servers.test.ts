@@ -9,6 +9,7 @@ import { expect, test, vi } from "vitest";
 import { chunkName, fetchBytes, openHttpStore, readChunk, serveDirectory } from "../src/index.ts";
 import { layChunk, none, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { freePort } from "./free-port.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { checkParts } from "./ranged-file.ts";
 
 async function startNginx(root: string, tls = ""): Promise<{ url: string; close: () => Promise<void> }> {
@@ -58,6 +59,18 @@ if (findProgram("nginx") !== undefined) {
     },
   });
 }
+
+test("nginx: what is sent is limited", async (context) => {
+  needPrograms(context, "nginx");
+  using folder = temporaryFolder();
+  const nginx = await startNginx(folder.path);
+  try {
+    expect.hasAssertions();
+    await checkSendingRate((rateLimit) => openHttpStore(nginx.url, { rateLimit, proxy: false }));
+  } finally {
+    await nginx.close();
+  }
+});
 
 test("nginx: parts of a file are of one version", async (context) => {
   expect.hasAssertions();

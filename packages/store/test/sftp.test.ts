@@ -16,6 +16,7 @@ import {
 } from "../src/index.ts";
 import { packetType } from "../src/sftp/packets.ts";
 import { every, layChunk, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
+import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
 import { faultySftp } from "./sftp-faults.ts";
 
@@ -105,6 +106,13 @@ test("a store is listed, and chunks that nobody used lately are removed", async 
   expect(await store.has(chunkName(used))).toBe(true);
   expect(await store.has(chunkName(unused))).toBe(false);
   await store.close();
+});
+
+test("what is sent is limited", async () => {
+  using folder = temporaryFolder();
+  const ssh = sshTo(folder);
+  expect.hasAssertions();
+  await checkSendingRate((rateLimit) => openSftpStore(`sftp://host${folder.join("s")}`, { ssh, rateLimit }));
 });
 
 test("parts of a file are of one version", async () => {

@@ -6,7 +6,7 @@ import { hash } from "node:crypto";
 import { readSync } from "node:fs";
 import { ConfigError, errorMessage, ImgtoolError, toHex } from "@imgtool/core";
 import type { DigestAlgorithm } from "@imgtool/chunker";
-import type { LocalStorePlace } from "@imgtool/store";
+import type { LocalStorePlace, StoredChunk } from "@imgtool/store";
 import {
   decompressChunk,
   isSealedChunk,
@@ -150,27 +150,53 @@ export function checkFolder(
       const found = store.read(chunk, entry.compressed, maxSealedBytes(maxStoredBytes()));
       // gone since the folder was read
       if (found === undefined) continue;
-      const stored = cipher?.openStored(chunk, found, { what: "the chunk", data: { chunk, path } }) ?? found;
-      if (cipher === undefined && isSealedChunk(found.bytes)) throw encryptedStore(job.store.directory);
-      let plain: Uint8Array;
-      try {
-        plain = decompressChunk(stored, usualChunk);
-      } catch (error) {
-        if (!(error instanceof ImgtoolError) || error.code !== "inflates-too-far") throw error;
-        plain = decompressChunk(stored, maxChunkBytes);
-      }
-      bytes += plain.length;
-      const digest = hash("sha512-256", plain, "hex");
-      const nameOf = (name: string): string => cipher?.storedName(name) ?? name;
-      if (nameOf(digest) !== chunk && nameOf(hash("sha256", plain, "hex")) !== chunk) {
-        bad("chunk-altered", `expected content with the digest ${chunk}, found ${nameOf(digest)} (sha512-256)`);
-      }
+      const checked = checkNamed(found, { chunk, path, cipher, store: job.store.directory });
+      bytes += checked.bytes;
+      if (checked.reason !== undefined) bad("chunk-altered", checked.reason);
     } catch (error) {
-      if (!(error instanceof ImgtoolError) || error.exitCode !== 3) throw error;
-      bad(error.code === "store-entry-invalid" ? error.code : "chunk-altered", errorMessage(error));
+      bad(namedProblem(error), errorMessage(error));
     }
   }
   return { chunks, bytes, problems };
+}
+
+export interface NamedChunk {
+  /** What the store calls it. */
+  readonly chunk: string;
+  readonly path: string;
+  readonly cipher: StoreCipher | undefined;
+  readonly store: string;
+}
+
+/**
+ * Checks that a chunk is what its name says.
+ * @returns its plain bytes, and why it is not
+ * @throws ConfigError `store-encrypted`; FormatError for what cannot be decompressed or decrypted
+ */
+export function checkNamed(
+  found: StoredChunk,
+  { chunk, path, cipher, store }: NamedChunk,
+): { readonly bytes: number; readonly reason: string | undefined } {
+  const stored = cipher?.openStored(chunk, found, { what: "the chunk", data: { chunk, path } }) ?? found;
+  if (cipher === undefined && isSealedChunk(found.bytes)) throw encryptedStore(store);
+  let plain: Uint8Array;
+  try {
+    plain = decompressChunk(stored, usualChunk);
+  } catch (error) {
+    if (!(error instanceof ImgtoolError) || error.code !== "inflates-too-far") throw error;
+    plain = decompressChunk(stored, maxChunkBytes);
+  }
+  const digest = hash("sha512-256", plain, "hex");
+  const nameOf = (name: string): string => cipher?.storedName(name) ?? name;
+  const isIt = nameOf(digest) === chunk || nameOf(hash("sha256", plain, "hex")) === chunk;
+  const reason = `expected content with the digest ${chunk}, found ${nameOf(digest)} (sha512-256)`;
+  return { bytes: plain.length, reason: isIt ? undefined : reason };
+}
+
+/** What is wrong with a chunk that could not be read or checked. Errors of the machine are thrown on. */
+export function namedProblem(error: unknown): Problem["code"] {
+  if (!(error instanceof ImgtoolError) || error.exitCode !== 3) throw error;
+  return error.code === "store-entry-invalid" ? error.code : "chunk-altered";
 }
 
 function encryptedStore(store: string): ConfigError {

@@ -88,6 +88,10 @@ test("a chunk that the first store lacks may be in the next", async () => {
   });
 });
 
+function textOf({ code, message }: Problem): string {
+  return `${code} ${message}`;
+}
+
 test("a whole store is checked by the names alone, whichever the digest; strays are reported", async () => {
   using folder = temporaryFolder();
   for (const digest of ["sha512-256", "sha256"] as const) {
@@ -103,6 +107,10 @@ test("a whole store is checked by the names alone, whichever the digest; strays 
       "under way",
     );
     const found = await problemsOf((onProblem) => verifyStore({ store, onProblem }));
+    // As a store elsewhere is, by its listing.
+    const opened = await openLocalStore(store);
+    const listed = await problemsOf((onProblem) => verifyStore({ store: opened, onProblem }));
+    expect(listed.map(textOf).sort(compareText)).toEqual(found.map(textOf).sort(compareText));
     expect(found.map(({ code }) => code).sort(compareText)).toEqual([
       "chunk-altered",
       "chunk-altered",

@@ -6,12 +6,20 @@
 import { open } from "node:fs/promises";
 import { NotFoundError, type Progress, silentProgress, systemErrorCode } from "@imgtool/core";
 import type { ChunkIndex } from "@imgtool/chunker";
-import { type LocalStorePlace, openLocalStore, readChunk, type ReadStore, type StoreKey } from "@imgtool/store";
+import {
+  type ListStore,
+  type LocalStorePlace,
+  openLocalStore,
+  readChunk,
+  type ReadStore,
+  type StoreKey,
+} from "@imgtool/store";
 import { listRoot } from "@imgtool/store/blocking";
 import { concurrently, requestLimit } from "./concurrently.ts";
 import { planExtraction } from "./extract-plan.ts";
 import type { Problem, Verified } from "./verify-problem.ts";
 import type { VerifyReport } from "./verify-items.ts";
+import { verifyListed } from "./verify-listed.ts";
 import { verifyWithThreads } from "./verify-threads.ts";
 import { chunkProblem } from "./verify-work.ts";
 
@@ -105,22 +113,31 @@ export async function verifyChunks(options: VerifyChunksOptions): Promise<Verifi
 }
 
 export interface VerifyStoreOptions extends VerifyOptions {
-  /** Path of a local store. */
-  readonly store: string;
+  /** Path of a local store, or a store elsewhere that can say what it holds: as it lies there, encrypted or not. */
+  readonly store: string | ListStore;
   /** With which it is encrypted. */
   readonly key?: StoreKey | undefined;
 }
 
 /**
- * Checks that the content of every chunk in a local store is what its name says, and reports what does
- * not belong there.
- * @throws as openLocalStore(); ConfigError `store-encrypted`; EnvironmentError; AbortedError
+ * Checks that the content of every chunk in a store is what its name says, and reports what does not belong
+ * there. Of a store elsewhere, a chunk that is there compressed and plain is read in one of the forms.
+ * @throws as openLocalStore(); what the store throws; ConfigError `store-encrypted`; EnvironmentError; AbortedError
  */
 export async function verifyStore(options: VerifyStoreOptions): Promise<Verified> {
-  const { progress = silentProgress, signal } = options;
+  const { progress = silentProgress, signal, store, key } = options;
   const count = new VerifyCount(options);
-  await (await openLocalStore(options.store)).close();
-  const { folders, strays } = listRoot(options.store);
+  if (typeof store !== "string") {
+    using task = progress.start({ label: "verify store" });
+    for await (const { chunks, bytes, problems } of verifyListed(store, key, signal)) {
+      count.add(chunks, bytes, problems);
+      task.advance(chunks);
+    }
+    task.done(count.summary);
+    return count.result;
+  }
+  await (await openLocalStore(store)).close();
+  const { folders, strays } = listRoot(store);
   for (const { path, reason } of strays) {
     count.add(0, 0, [{ code: "stray", message: `${path} does not belong here: ${reason}`, path }]);
   }
@@ -129,11 +146,7 @@ export async function verifyStore(options: VerifyStoreOptions): Promise<Verified
     count.add(report.chunks, report.bytes, report.problems);
     task.advance(report.items);
   };
-  await verifyWithThreads(
-    { kind: "store", store: { directory: options.store, key: options.key }, folders },
-    onReport,
-    signal,
-  );
+  await verifyWithThreads({ kind: "store", store: { directory: store, key }, folders }, onReport, signal);
   task.done(count.summary);
   return count.result;
 }

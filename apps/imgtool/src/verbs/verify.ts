@@ -4,7 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError, formatSize, IntegrityError } from "@imgtool/core";
-import { isRemoteLocation, shownLocation } from "@imgtool/store";
+import { isRemoteLocation, type ListStore, shownLocation } from "@imgtool/store";
 import type { Problem, Verified } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
@@ -26,6 +26,7 @@ Examples:
   imgtool verify image.caibx                 every chunk of the index: there, whole, of the right length
   imgtool verify --index-only image.caibx    the index alone
   imgtool verify default.castr               a whole store: every chunk is what its name says
+  imgtool verify s3://bucket/default.castr   the same; gs, azure, sftp and ftp stores can be listed, too
   imgtool verify image.caibx image.raw       a file or block device against an index
   imgtool verify tree.caidx /srv/tree        a directory against an index
 
@@ -47,7 +48,10 @@ interface VerifyTask extends VerbContext {
 
 export function command(): Command {
   const verify = verbCommand("verify", "Check an index, a store, or a file or directory against an index.")
-    .argument("<source>", ".caibx or .caidx (path or URL), or the directory of a store")
+    .argument(
+      "<source>",
+      ".caibx or .caidx (path or URL), or a store: its directory, or its URL where it can be listed",
+    )
     .argument("[content]", "file, block device or directory to compare with the index")
     .option("--index-only", "check only the form of the index")
     .addHelpText("after", examples);
@@ -110,15 +114,37 @@ async function verifyIndex({ source, options, reporter, signal, onProblem }: Ver
 
 /** A store without an index. */
 async function verifyDirectory({ source, options, reporter, signal, onProblem }: VerifyTask): Promise<Verified> {
+  const { verifyStore } = await import("@imgtool/sync");
+  const shared = { key: storeKey(options, []), progress: reporter, signal, onProblem };
   if (isRemoteLocation(source)) {
-    throw new ConfigError("a store that is not on this machine is verified by its indexes", {
-      code: "store-not-listable",
-      hint: "verify an index against it: imgtool verify --store=URL INDEX",
-    });
+    const store = await openListed(source, options);
+    try {
+      return await verifyStore({ ...shared, store });
+    } finally {
+      await store.close();
+    }
   }
   if (statSync(source, { throwIfNoEntry: false })?.isFile() === true) throw notAnIndex(source);
-  const { verifyStore } = await import("@imgtool/sync");
-  return verifyStore({ store: source, key: storeKey(options, []), progress: reporter, signal, onProblem });
+  return verifyStore({ ...shared, store: source });
+}
+
+/** @throws ConfigError `store-not-listable` where the store cannot say what it holds */
+async function openListed(location: string, options: NetworkOptions): Promise<ListStore> {
+  const { openPruneStore } = await import("@imgtool/store");
+  try {
+    return await openPruneStore(location, networkAccess(options));
+  } catch (error) {
+    if (!(error instanceof ConfigError) || error.code !== "store-read-only") throw error;
+    throw new ConfigError(
+      `${shownLocation(location)} cannot say what it holds: web servers, registries, ssh and groups have no listing`,
+      {
+        code: "store-not-listable",
+        hint: "verify an index against it: imgtool verify --store=URL INDEX",
+        data: { store: shownLocation(location) },
+        cause: error,
+      },
+    );
+  }
 }
 
 /** A file or directory against an index. */

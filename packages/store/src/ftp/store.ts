@@ -30,7 +30,7 @@ export interface FtpStoreOptions extends FtpConnectionOptions {
   readonly chunks?: ChunkKinds;
   /** Default: see ftpCredentials(). */
   readonly ftpCredentials?: FtpCredentials | undefined;
-  /** A limit of what is received, which several clients may share. */
+  /** A limit of what is received and sent, which several clients may share. */
   readonly rateLimit?: RateLimit | undefined;
 }
 
@@ -130,7 +130,7 @@ class FtpFiles implements ObjectManager, ObjectCopier {
       if (path !== "") await this.#makeFolders(client, folder);
       const temporary = `${folder}${this.#nextTemporary()}`;
       try {
-        await client.uploadFrom(Readable.from([bytes], { objectMode: false }), temporary);
+        await client.uploadFrom(Readable.from(this.#paced(bytes), { objectMode: false }), temporary);
         await client.send(`RNFR ${temporary}`);
         await client.send(`RNTO ${full}`).catch(async (error: unknown) => {
           // Not every server's rename replaces.
@@ -146,6 +146,20 @@ class FtpFiles implements ObjectManager, ObjectCopier {
         throw error;
       }
     });
+  }
+
+  /**
+   * The bytes, no faster than the limit. In pieces of at most a second: what says nothing for longer is taken
+   * for broken.
+   */
+  async *#paced(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+    const limit = this.#rateLimit;
+    const size = limit === undefined ? bytes.length : Math.min(Math.ceil(limit.bytesPerSecond), 64 * 1024);
+    for (let at = 0; at < bytes.length; at += size) {
+      const piece = bytes.subarray(at, at + size);
+      await paced(limit, piece.length);
+      yield piece;
+    }
   }
 
   /** Where the server sets no times, the file is written again. */

@@ -232,21 +232,17 @@ export class Registry {
     const accept = [...(options.accept ?? []), 401];
     const answer = await this.#client.send(target, { ...options, accept });
     if (answer?.status !== 401) return answer;
-    await this.#authorize(target, answer.headers["www-authenticate"], options.signal);
+    await this.#authorize(target, options, answer.headers["www-authenticate"]);
     const again = await this.#client.send(target, { ...options, accept });
     if (again?.status !== 401) return again;
-    throw new NetworkError(`the registry lets nobody with these credentials ${options.method} ${target.shown}`, {
-      code: "registry-unauthorized",
-      hint: `log in with podman login, skopeo login or docker login ${new URL(target.origin).host}`,
-      data: { url: target.shown, found: 401 },
-    });
+    throw unauthorized(target, options.method);
   }
 
   /**
    * What the registry asks for: the user's name and password, or a token that its service gives for them
    * (distribution project, "Token authentication specification").
    */
-  async #authorize(target: HttpTarget, challenge: unknown, signal: AbortSignal | undefined): Promise<void> {
+  async #authorize(target: HttpTarget, { method, signal }: SendOptions, challenge: unknown): Promise<void> {
     const text = typeof challenge === "string" ? challenge : "";
     const basic =
       this.#credentials &&
@@ -270,9 +266,12 @@ export class Registry {
     const answer = await this.#tokens.send(parseHttpUrl(url), {
       method: "GET",
       headers: basic === undefined ? {} : { authorization: basic },
+      accept: [401, 403],
       maxBytes: maxAnswer,
       signal,
     });
+    // Name or password are wrong, or nobody without them gets a token.
+    if (answer?.status === 401 || answer?.status === 403) throw unauthorized(target, method);
     const { token, access_token: accessToken } = this.#parse(answer?.bytes ?? new Uint8Array(0), target) as {
       token?: unknown;
       access_token?: unknown;
@@ -299,6 +298,14 @@ export class Registry {
       data: { url: target.shown, expected },
     });
   }
+}
+
+function unauthorized(target: HttpTarget, method: string): NetworkError {
+  return new NetworkError(`the registry lets nobody with these credentials ${method} ${target.shown}`, {
+    code: "registry-unauthorized",
+    hint: `log in with podman login, skopeo login or docker login ${new URL(target.origin).host}`,
+    data: { url: target.shown, found: 401 },
+  });
 }
 
 function isDescriptor(value: unknown): value is Descriptor {
