@@ -12,12 +12,14 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { driveConsole, type Guest } from "@imgtool/machine";
+import { serveDirectory } from "@imgtool/store";
 import { needPrograms, needRoot, run, temporaryFolder, tryRun, type TemporaryFolder } from "@imgtool/testkit";
 import { afterAll, expect, test, type TestContext } from "vitest";
 import { checkout, imgtool } from "./cli.ts";
@@ -267,6 +269,53 @@ test(
     const state = await guest.run("systemctl is-system-running --wait || systemctl --failed --no-legend --plain");
     expect(state.output).toBe("running\n");
     await guest.powerOff();
+  },
+);
+
+test(
+  "a published disk boots from a web server, off a block device whose chunks are fetched as they are read",
+  { tags: ["boot"] },
+  async (context) => {
+    needs(context);
+    using folder = temporaryFolder();
+    const { image } = buildExample(folder, "bootable");
+    mkdirSync(folder.join("www"));
+    run(imgtool, ["make", "--durable=no", folder.join("www/disk.caibx"), image]);
+    const server = await serveDirectory(folder.join("www"));
+    const device = spawn(imgtool, ["mkdev", `${server.url}disk.caibx`], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const deviceEnded = once(device, "close");
+    try {
+      // The line that says where it is: from then on it answers.
+      const [line] = (await once(device.stdout, "data")) as [Buffer];
+      const uri = line.toString("utf8").trim();
+      expect(uri).toMatch(/^nbd\+unix:/);
+      const hardware = "-machine q35 -cpu max,-cx16 -smp 2 -m 1G -no-reboot -device virtio-rng-pci -nic none";
+      const consoles = "-bios /usr/share/ovmf/OVMF.fd -nographic -serial stdio -monitor none";
+      const drive = `file=${uri},format=raw,if=virtio,snapshot=on`;
+      const machine = spawn("qemu-system-x86_64", [...hardware.split(" "), ...consoles.split(" "), "-drive", drive], {
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      const ended = once(machine, "close").then(([code]) => Number(code));
+      await using guest = driveConsole({
+        input: machine.stdin,
+        output: machine.stdout,
+        ended,
+        kill: () => machine.kill("SIGKILL"),
+      });
+      await guest.login("root", "secret");
+      const root = await guest.run("findmnt --noheadings --output FSTYPE /");
+      expect(root.output).toBe("ext4\n");
+      await guest.powerOff();
+      // What the system has not looked at was never fetched.
+      expect(server.statistics.requests).toBeGreaterThan(100);
+      expect(server.statistics.bytes).toBeLessThan(statSync(image).size / 2);
+    } finally {
+      device.kill("SIGTERM");
+      await deviceEnded;
+      await server.close();
+    }
   },
 );
 
