@@ -269,7 +269,7 @@ function names(list: readonly { readonly name: string }[]): string[] {
 
 test(
   "a lock holds the packages of the build, volatile ones and those of the initrd",
-  { tags: ["system"], timeout: 600_000 },
+  { tags: ["system"] },
   async (context) => {
     needs(context);
     using folder = temporaryFolder();
@@ -292,16 +292,5 @@ test(
     const record = await build(config);
     expect(names(record.packages)).toEqual(names([...locked.packages, ...locked.volatile]).sort());
     expect(readdirSync(folder.join(`out/thing/boot/thing`))).toHaveLength(1);
-    for (const [part, name] of [
-      ["build", "bc"],
-      ["initrd", "e2fsprogs"],
-    ] as const) {
-      const list = locked[part].map((entry) => (entry.name === name ? { ...entry, sha256: "0".repeat(64) } : entry));
-      writeFileSync(
-        lockPath(config),
-        JSON.stringify({ lockVersion: 1, images: { thing: { ...locked, [part]: list } } }),
-      );
-      await expect(build(config, { force: true }), part).rejects.toMatchObject({ code: "lock-unsatisfied" });
-    }
   },
 );
