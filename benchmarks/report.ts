@@ -25,7 +25,7 @@ export interface Results {
   readonly rounds: number;
   readonly inputBytes: number;
   readonly cases: readonly Median[];
-  readonly limits: readonly Limit[];
+  readonly limits?: readonly Limit[] | undefined;
   readonly demo: DemoResults | undefined;
   readonly builds?: BuildResults | undefined;
   readonly verity?: VerityResults | undefined;
@@ -73,7 +73,7 @@ function buildLines({ machine, rounds, distribution, mkosi, cases }: BuildResult
   ];
 }
 
-function limitLines({ machine, limits }: Results): string[] {
+function limitLines(machine: Results["machine"], limits: readonly Limit[]): string[] {
   const least = (of: "make" | "extract"): string => {
     const seconds = limits.filter((limit) => limit[of]).reduce((sum, limit) => sum + limit.secondsPerGibibyte, 0);
     return `${seconds.toFixed(2)} CPU seconds, so that ${machine.cpus} processors take ${(seconds / machine.cpus).toFixed(2)} s at least`;
@@ -123,7 +123,7 @@ export function report(results: Results): string {
     `The tar of /usr is cut to ${formatSize(results.inputBytes)}; the image has that size, too. The second version has one file in 12 changed from a third on, one in 60 removed and one in 60 added. casync's TMPDIR is on tmpfs, which is kind to it. imgtool is run as it is published, a bundle; Node.js and its modules take 0.1 s of every run, which is most of what a listing takes.`,
     ...[...Map.groupBy(results.cases, (row) => row.group)].flatMap(([group, rows]) => table(group, rows)),
   ];
-  lines.push(...limitLines(results));
+  if (results.limits !== undefined) lines.push(...limitLines(machine, results.limits));
   if (results.verity !== undefined) lines.push(...verityLines(results.verity));
   if (results.builds !== undefined) lines.push(...buildLines(results.builds));
   if (results.demo !== undefined) {
