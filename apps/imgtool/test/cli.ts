@@ -22,26 +22,26 @@ export interface CliOptions {
 
 const maxBuffer = 256 * 1024 ** 2;
 
-/** Runs imgtool to its end; one that has not ended after a minute is killed and fails the test. */
+/** Runs imgtool to its end; one that has not ended after three minutes is killed and fails the test. */
 export function cli(args: readonly string[], { cwd, env }: CliOptions = {}): CliRun {
   const result = spawnSync(imgtool, args, {
     cwd,
     env: { ...process.env, CASYNC_STORE: "", ...env },
     encoding: "utf8",
     maxBuffer,
-    timeout: 60_000,
+    timeout: 180_000,
   });
   expect(result.error, `imgtool ${args.join(" ")}`).toBeUndefined();
   return { exitCode: result.status ?? 128, stdout: result.stdout, stderr: result.stderr };
 }
 
-/** Runs imgtool without blocking this process, which may be serving it; killed after a minute. */
+/** Runs imgtool without blocking this process, which may be serving it; killed after three minutes. */
 export async function cliAsync(args: readonly string[], { cwd, env }: CliOptions = {}): Promise<CliRun> {
   const child = spawn(imgtool, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 60_000,
+    timeout: 180_000,
   });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (part: Buffer) => (stdout += part.toString("utf8")));
