@@ -1,6 +1,6 @@
 /**
  * `npm test`: runs every test of the workspace, unit tests first, then system tests one at a time with the
- * boot tests beside them, prints why tests were skipped, and ends with `N passed, N failed`.
+ * boot tests and those of distributions beside them, prints why tests were skipped, and ends with `N passed, N failed`.
  * @module
  */
 import { spawn } from "node:child_process";
@@ -32,29 +32,37 @@ interface Phase {
 
 // System tests bootstrap distributions and start servers: on two cores one file at a time. They depend on
 // processes and kernels under load: one failure is tried again, and named at the end.
-const phases: Readonly<Record<"unit" | "system" | "boot", Phase>> = {
+const phases: Readonly<Record<"unit" | "system" | "boot" | "distribution", Phase>> = {
   unit: { name: "unit tests", tagsFilter: ["!system && !boot"], fileParallelism: true, retry: 0 },
-  system: { name: "system tests", tagsFilter: ["system"], fileParallelism: false, retry: 1 },
+  system: { name: "system tests", tagsFilter: ["system && !distribution"], fileParallelism: false, retry: 1 },
   boot: { name: "boot tests", tagsFilter: ["boot"], fileParallelism: false, retry: 1 },
+  distribution: { name: "tests of distributions", tagsFilter: ["distribution"], fileParallelism: false, retry: 1 },
 };
 
 const extra = process.argv.slice(2);
 const countsOfPhase = process.env["IMGTOOL_TEST_PHASE_COUNTS"];
 if (countsOfPhase !== undefined) {
-  writeFileSync(countsOfPhase, JSON.stringify(await runPhase(phases.boot)));
+  writeFileSync(
+    countsOfPhase,
+    JSON.stringify(joined([await runPhase(phases.boot), await runPhase(phases.distribution)])),
+  );
   process.exit(0);
 }
 
 const all = [await runPhase(phases.unit)];
 // A guest under software emulation takes one processor, most system tests the other: a process of its own boots
-// beside them, and what it prints comes behind theirs.
+// beside them, and what it prints comes behind theirs. It is through first, and goes on with the distributions.
 all.push(...(await Promise.all([runPhase(phases.system), runBeside()])));
-const counts: Counts = {
-  passed: all.reduce((sum, { passed }) => sum + passed, 0),
-  failed: all.flatMap(({ failed }) => failed),
-  skipped: all.flatMap(({ skipped }) => skipped),
-  flaky: all.flatMap(({ flaky }) => flaky),
-};
+const counts = joined(all);
+
+function joined(parts: readonly Counts[]): Counts {
+  return {
+    passed: parts.reduce((sum, { passed }) => sum + passed, 0),
+    failed: parts.flatMap(({ failed }) => failed),
+    skipped: parts.flatMap(({ skipped }) => skipped),
+    flaky: parts.flatMap(({ flaky }) => flaky),
+  };
+}
 
 async function runPhase(phase: Phase): Promise<Counts> {
   const counts: Counts = { passed: 0, failed: [], skipped: [], flaky: [] };
@@ -80,7 +88,7 @@ async function runPhase(phase: Phase): Promise<Counts> {
   return counts;
 }
 
-/** The boot tests in a process of their own. */
+/** The boot tests, and those of distributions behind them, in a process of their own. */
 async function runBeside(): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), "imgtool-test-"));
   const [output, file] = [join(folder, "output"), join(folder, "counts")];
@@ -94,7 +102,12 @@ async function runBeside(): Promise<Counts> {
     const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
     process.stdout.write(readFileSync(output));
     if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as Counts;
-    return { passed: 0, failed: [`the boot tests ended with ${code}`], skipped: [], flaky: [] };
+    return {
+      passed: 0,
+      failed: [`the boot tests and those of distributions ended with ${code}`],
+      skipped: [],
+      flaky: [],
+    };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -52,7 +52,7 @@ const seconds = 1_700_000_000;
 export function distributionContract(subject: DistributionCase): void {
   const { distribution } = subject;
   const at = (url: string): Partial<InstallOptions> => ({ [subject.mirrorSetting ?? "mirror"]: url });
-  describe(`the distribution ${distribution.name}`, { tags: ["system"] }, () => {
+  describe(`the distribution ${distribution.name}`, { tags: ["system", "distribution"] }, () => {
     let folder: TemporaryFolder;
     let server: FileServer;
     let key: SigningKey;

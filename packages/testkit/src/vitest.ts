@@ -27,6 +27,11 @@ const config: ViteUserConfig = defineConfig({
         timeout: 1_200_000,
       },
       {
+        name: "distribution",
+        description: "a system test of package managers: minutes, mostly of programs that wait for each other",
+        timeout: 1_200_000,
+      },
+      {
         name: "boot",
         description: "boots whole images in QEMU, mostly under software emulation",
         timeout: 2_400_000,
