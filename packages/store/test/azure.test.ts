@@ -23,8 +23,9 @@ import { HttpClient } from "../src/http-client.ts";
 import { parseHttpUrl } from "../src/http-target.ts";
 import { refreshAge } from "../src/local-refresh.ts";
 import { type AzuriteServer, startAzurite } from "./azurite-server.ts";
+import { behindProxy } from "./behind-proxy.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
-import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
+import { type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
 import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
@@ -136,19 +137,7 @@ describe("Azurite", { timeout: 60_000 }, () => {
         opened,
         mirror(root, (path, bytes) => send(to, "PUT", `/container/${basename(root)}/${path}`, headers, bytes)),
       );
-      return {
-        store,
-        writable: store,
-        prunable: store,
-        fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(name))),
-        failWrites(name, failure) {
-          proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(name));
-        },
-        failListings(failure) {
-          proxy.decide = failing(failure, afterFirst(isListing));
-        },
-        close: () => proxy.close(),
-      };
+      return behindProxy(proxy, store, isListing);
     },
   });
 

@@ -21,8 +21,9 @@ import {
 } from "../src/index.ts";
 import { googleCredentials } from "../src/google-credentials.ts";
 import { openGsObjects } from "../src/gs.ts";
+import { behindProxy } from "./behind-proxy.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
-import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
+import { type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { type GsServer, startGsServer } from "./gs-server.ts";
 import { mirror, mirrored } from "./mirror.ts";
 import { checkSendingRate } from "./sending-rate.ts";
@@ -72,19 +73,7 @@ storeContract("Google Cloud Storage's interface, through a bad network", {
     const put = async (path: string, bytes: Uint8Array): Promise<void> =>
       server.put(`${basename(root)}/${path}`, bytes);
     const store = mirrored(opened, mirror(root, put));
-    return {
-      store,
-      writable: store,
-      prunable: store,
-      fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(name))),
-      failWrites(name, failure) {
-        proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(name));
-      },
-      failListings(failure) {
-        proxy.decide = failing(failure, afterFirst(isListing));
-      },
-      close: () => proxy.close(),
-    };
+    return behindProxy(proxy, store, isListing);
   },
 });
 

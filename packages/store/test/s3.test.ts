@@ -21,8 +21,9 @@ import { refreshAge } from "../src/local-refresh.ts";
 import { amazonWords, signerV4 } from "../src/signature-v4.ts";
 import { parseListing } from "../src/s3-listing.ts";
 import { parseS3Location } from "../src/s3-location.ts";
+import { behindProxy } from "./behind-proxy.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
-import { afterFirst, failing, type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
+import { type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
 import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
@@ -83,19 +84,7 @@ describe("OpenStack Swift", { timeout: 120_000 }, () => {
       const proxy = await startFaultProxy(`${(await server()).endpoint}/`);
       const opened = await open(basename(root), { retries: 3, pageSize: 3 }, proxy.url);
       const store = mirrored(opened, mirror(root, await toBucket(basename(root))));
-      return {
-        store,
-        writable: store,
-        prunable: store,
-        fail: (name, failure) => void (proxy.decide = failing(failure, ({ url }) => url.includes(name))),
-        failWrites(name, failure) {
-          proxy.decide = failing(failure, ({ method, url }) => method === "PUT" && url.includes(name));
-        },
-        failListings(failure) {
-          proxy.decide = failing(failure, afterFirst(isListing));
-        },
-        close: () => proxy.close(),
-      };
+      return behindProxy(proxy, store, isListing);
     },
   });
 
