@@ -42,8 +42,3 @@ export async function lockByInstalling(
   }
   return locked;
 }
-
-/** Text as the pattern that finds it. */
-export function literally(text: string): string {
-  return text.replaceAll(/[^\w]/g, String.raw`\$&`);
-}

@@ -4,7 +4,6 @@
  * @module
  */
 import { basename, join } from "node:path";
-import { literally } from "./lock-by-installing.ts";
 import { makePacmanRepository } from "./local-packages.ts";
 import { checkGathered, gatherLocked, isOwn, type PackagePlace } from "./locked-files.ts";
 import { lockError } from "./locked.ts";
@@ -49,5 +48,7 @@ export function pacmanPlaces(options: InstallOptions, name: string, cache: strin
 
 /** The name of a package's file, however it is compressed. */
 export function pacmanFileName({ name, version, architecture }: InstalledPackage): RegExp {
-  return new RegExp(String.raw`^${literally(`${name}-${version}-${architecture}`)}\.pkg\.tar(?:\.(?:zst|xz|gz|bz2))?$`);
+  return new RegExp(
+    String.raw`^${RegExp.escape(`${name}-${version}-${architecture}`)}\.pkg\.tar(?:\.(?:zst|xz|gz|bz2))?$`,
+  );
 }

@@ -5,12 +5,19 @@
 import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ConfigError, silentProgress } from "@imgtool/core";
+import { ConfigError, silentProgress, type Progress } from "@imgtool/core";
 import { requireTool, runTool } from "@imgtool/host";
 import { proxyEnvironment } from "./apt.ts";
 import type { PacmanFamily, PacmanRepository } from "./arch.ts";
 import { checkPackageNames } from "./check-names.ts";
-import type { Distribution, InstallOptions, InstallResult, RemoveOptions, ScriptTools } from "./distribution.ts";
+import type {
+  Distribution,
+  InstallOptions,
+  InstallResult,
+  RemoveOptions,
+  ScriptTools,
+  LockedPackage,
+} from "./distribution.ts";
 import type { FailureWords } from "./package-error.ts";
 import { localRepositoryName, makePacmanRepository } from "./local-packages.ts";
 import { mirrorUri } from "./mirror-uri.ts";
@@ -97,49 +104,10 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
   const had = new Set(before.map(({ name }) => name));
   const isMissing = (name: string): boolean => !had.has(name.split("=")[0] ?? name);
   const [base, further] = [family.basePackages.filter(isMissing), packages.filter(isMissing)];
-  const all = [...base, ...further];
-  let downloaded: Downloaded;
-  let run: RunPackages;
-  if (locked === undefined) {
-    const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), signal);
-    // Another build may have left other bytes under their names.
-    for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
-    run = await preparePacman(family, { ...common, ownRepository: own?.section });
-    const refresh = await readLists({ tree, cache, own: own === undefined ? undefined : join(folder, "own"), options });
-    downloaded = await download(run, all, refresh, progress);
-    if (refresh) await keepLists(tree, cache);
-  } else {
-    const wanted = notInstalled(locked, before);
-    let fetched: Downloaded | undefined;
-    const ownRepository = await lockedPacmanRepository({
-      locked: wanted,
-      folder: join(folder, "locked"),
-      places: pacmanPlaces(options, family.name, cache),
-      async fetch(section, own) {
-        const fetcher = await preparePacman(family, { ...common, ownRepository: section });
-        const refresh = await readLists({ tree, cache, own: section === undefined ? undefined : own, options });
-        fetched = await download(
-          fetcher,
-          wanted.map(({ name, version }) => `${name}=${version}`),
-          refresh,
-          progress,
-        );
-        if (refresh) await keepLists(tree, cache);
-      },
-      signal,
-    });
-    // All of it is here.
-    const here = { cache: join(folder, "locked-cache"), repositories: [], cacheOnly: "nothing" } as const;
-    run = await preparePacman(family, { ...common, ...here, ownRepository });
-    const none = { files: 0, bytes: 0, count: 0 };
-    const { count } =
-      all.length === 0
-        ? none
-        : await download(run, all, true, progress).catch((error: unknown) => {
-            throw staleLockError(error);
-          });
-    downloaded = { ...none, ...fetched, count };
-  }
+  const places = { family, options, common };
+  const { run, downloaded } = await (locked === undefined
+    ? prepareChosen(places, [...base, ...further], progress)
+    : prepareLocked(places, notInstalled(locked, before), [...base, ...further], progress));
   await installDownloaded({
     run,
     install: ["--sync", "--needed"],
@@ -164,6 +132,74 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
     })),
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
+}
+
+interface PacmanPlaces {
+  readonly family: PacmanFamily;
+  readonly options: InstallOptions;
+  /** What every run of pacman has. */
+  readonly common: Omit<PacmanOptions, "ownRepository">;
+}
+
+/** A run of pacman, and what it needs downloaded. */
+interface PreparedPacman {
+  readonly run: RunPackages;
+  readonly downloaded: Downloaded;
+}
+
+/** Downloads what pacman chooses for these packages. */
+async function prepareChosen(
+  { family, options, common }: PacmanPlaces,
+  packages: readonly string[],
+  progress: Progress,
+): Promise<PreparedPacman> {
+  const { tree, folder, cache } = common;
+  const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), options.signal);
+  // Another build may have left other bytes under their names.
+  for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
+  const run = await preparePacman(family, { ...common, ownRepository: own?.section });
+  const refresh = await readLists({ tree, cache, own: own === undefined ? undefined : join(folder, "own"), options });
+  const downloaded = await download(run, packages, refresh, progress);
+  if (refresh) await keepLists(tree, cache);
+  return { run, downloaded };
+}
+
+/**
+ * Downloads what is locked and not here; the run knows these packages and no others.
+ * @throws NotFoundError `lock-unsatisfied`, `lock-stale`
+ */
+async function prepareLocked(
+  { family, options, common }: PacmanPlaces,
+  locked: readonly LockedPackage[],
+  packages: readonly string[],
+  progress: Progress,
+): Promise<PreparedPacman> {
+  const { tree, folder, cache } = common;
+  const none = { files: 0, bytes: 0, count: 0 };
+  let fetched: Downloaded = none;
+  const ownRepository = await lockedPacmanRepository({
+    locked,
+    folder: join(folder, "locked"),
+    places: pacmanPlaces(options, family.name, cache),
+    async fetch(section, own) {
+      const fetcher = await preparePacman(family, { ...common, ownRepository: section });
+      const refresh = await readLists({ tree, cache, own: section === undefined ? undefined : own, options });
+      const exactly = locked.map(({ name, version }) => `${name}=${version}`);
+      fetched = await download(fetcher, exactly, refresh, progress);
+      if (refresh) await keepLists(tree, cache);
+    },
+    signal: options.signal,
+  });
+  // All of it is here.
+  const here = { cache: join(folder, "locked-cache"), repositories: [], cacheOnly: "nothing" } as const;
+  const run = await preparePacman(family, { ...common, ...here, ownRepository });
+  const { count } =
+    packages.length === 0
+      ? none
+      : await download(run, packages, true, progress).catch((error: unknown) => {
+          throw staleLockError(error);
+        });
+  return { run, downloaded: { ...fetched, count } };
 }
 
 /**

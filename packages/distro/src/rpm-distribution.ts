@@ -18,7 +18,7 @@ import type {
   ScriptTools,
 } from "./distribution.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
-import { literally, lockByInstalling } from "./lock-by-installing.ts";
+import { lockByInstalling } from "./lock-by-installing.ts";
 import type { PackagePlace } from "./locked-files.ts";
 import { checkLockedTree, notInstalled, staleLockError, withDigests } from "./locked.ts";
 import { namedArchitecture } from "./named-architecture.ts";
@@ -242,7 +242,7 @@ async function places(
 
 /** rpm's files carry no epoch. */
 function fileName({ name, version, architecture }: InstalledPackage): RegExp {
-  return new RegExp(`^${literally(`${name}-${version.replace(/^\d+:/, "")}.${architecture}.rpm`)}$`);
+  return new RegExp(`^${RegExp.escape(`${name}-${version.replace(/^\d+:/, "")}.${architecture}.rpm`)}$`);
 }
 
 async function rpmScriptTools(
