@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { systemErrorCode } from "@imgtool/core";
+import { isRunningProcess } from "@imgtool/host";
 import { makeTreeRoot } from "./subvolumes.ts";
 
 export interface Workspace extends AsyncDisposable {
@@ -52,7 +53,7 @@ export async function abandonedWorkspaces(config: ImageConfig): Promise<string[]
     for (const name of await names(folder)) {
       if (!name.startsWith(prefix)) continue;
       const pid = /^(\d+)-\w{6}$/.exec(name.slice(prefix.length))?.[1];
-      if (pid !== undefined && !isRunning(Number(pid))) found.push(join(folder, name));
+      if (pid !== undefined && !isRunningProcess(Number(pid))) found.push(join(folder, name));
     }
   }
   return found;
@@ -60,15 +61,6 @@ export async function abandonedWorkspaces(config: ImageConfig): Promise<string[]
 
 function workspacePrefix(config: ImageConfig): string {
   return `.${config.output}.build-`;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemErrorCode(error) === "EPERM";
-  }
 }
 
 async function names(folder: string): Promise<string[]> {

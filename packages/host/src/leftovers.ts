@@ -43,13 +43,13 @@ export async function removeLeftovers(path: string): Promise<void> {
   for (const name of names) {
     if (!name.startsWith(prefix)) continue;
     const found = /^(\d{1,10})-[0-9a-f]{12}$/.exec(name.slice(prefix.length));
-    if (found === null || isRunning(Number(found[1]))) continue;
+    if (found === null || isRunningProcess(Number(found[1]))) continue;
     await rm(join(dirname(path), name), { recursive: true, force: true }).catch(() => {});
   }
 }
 
 /** Whether there is a process of this id, whoever's it is. */
-function isRunning(id: number): boolean {
+export function isRunningProcess(id: number): boolean {
   try {
     process.kill(id, 0);
     return true;
