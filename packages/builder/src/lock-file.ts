@@ -2,13 +2,13 @@
  * imgtool.lock: the very packages of the project's images. Builds take these and no others.
  * @module
  */
-import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, errorMessage, FormatError, systemErrorCode } from "@imgtool/core";
 import type { LockedPackage } from "@imgtool/distro";
 import { makeAtomically } from "@imgtool/host";
+import { digestText } from "./incremental/digests.ts";
 
 /** Counts up when a reader of the older form could misread the newer. */
 const lockVersion = 1;
@@ -102,7 +102,7 @@ export function withLocked(
 /** SHA-256 of what is locked of an image, whatever is locked of others; undefined where nothing is. */
 export async function lockDigest(config: ImageConfig): Promise<string | undefined> {
   const image = (await readLockFile(config))?.images[keyOf(config)];
-  return image === undefined ? undefined : createHash("sha256").update(JSON.stringify(image)).digest("hex");
+  return image === undefined ? undefined : digestText(JSON.stringify(image));
 }
 
 async function readLockFile(config: ImageConfig): Promise<LockFile | undefined> {
