@@ -44,7 +44,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
   const strings = (name: string): string[] => stringsOf(get(name).value);
   const trees = (name: string): TreeSource[] => treesOf(get(name).value);
   const fail = (name: string, code: string, message: string, hint: string): void =>
-    state.problems.error({ ...get(name).origins[0], code, message: `${name}=: ${message}`, hint });
+    state.problems.error({ ...get(name).origins[0], code, message: `${name}=: ${message}`, hint, onlyForBuilds: true });
 
   const formatText = text("Format") ?? "disk";
   const format = formatName(formatText);

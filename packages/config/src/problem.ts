@@ -19,6 +19,8 @@ export interface Problem extends Origin {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
+  /** The configuration is known all the same: a build ends here. */
+  readonly onlyForBuilds?: true;
 }
 
 /** Collects the problems of one run. The same problem at the same place is kept once. */

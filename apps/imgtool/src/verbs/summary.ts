@@ -18,11 +18,6 @@ interface SummaryOptions {
   readonly debug?: boolean;
 }
 
-/** Whether a problem keeps a build from going on and leaves nothing of the configuration unknown. */
-function buildsOnly(code: string): boolean {
-  return code.endsWith("-key-missing") || (code.endsWith("-unsupported") && code !== "include-unsupported");
-}
-
 export function command(): Command {
   const project = projectCommand("summary", "Show the resolved configuration and where each value is written.");
   const { command: summary } = project;
@@ -35,7 +30,7 @@ export function command(): Command {
       const said = json ? lineReporter(process.stderr, { json, quiet, verbose, debug }) : reporter;
       const resolution = readProject(project, said);
       const directory = resolve(options.directory);
-      const mistakes = resolution.errors.filter(({ code }) => !buildsOnly(code));
+      const mistakes = resolution.errors.filter(({ onlyForBuilds }) => onlyForBuilds !== true);
       if (mistakes.length > 0) throw problemsError(mistakes, directory);
       for (const problem of resolution.errors)
         said.log("warning", `${formatProblem(problem, directory)}; a build ends here`, problem.hint);
