@@ -5,6 +5,7 @@
 import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
 import { describeDefinition, formatOf, verityBlocksOf, type PartitionDefinition } from "./definitions.ts";
+import { checkCompression } from "./filesystems/compression.ts";
 import { findFilesystem } from "./filesystems/index.ts";
 import { identifyPartitions } from "./identify.ts";
 import { findPartitionType } from "./partition-types.ts";
@@ -44,7 +45,10 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[], op
     }, place);
     problems.attempt(() => {
       const format = formatOf(definition);
-      if (format !== undefined && format !== "empty") findFilesystem(format);
+      if (format === undefined || format === "empty") return;
+      findFilesystem(format);
+      const { compression: algorithm, compressionLevel: level } = definition;
+      if (algorithm !== undefined) checkCompression(format, { algorithm, level }, place);
     }, place);
     problems.attempt(() => checkDefinition(definitions, definition, index, options.sectorSize));
   }
@@ -65,8 +69,7 @@ function checkDefinition(
       data: { index, type: definition.type, origin: definition.origin },
     });
   };
-  const { sizeMin, sizeMax, verity, compression } = definition;
-  if (compression !== undefined && definition.format === "squashfs") checkCompression(definition, refuse);
+  const { sizeMin, sizeMax, verity } = definition;
   if (sizeMin !== undefined && sizeMax !== undefined && sizeMin > sizeMax)
     refuse(`SizeMinBytes=${sizeMin} is larger than SizeMaxBytes=${sizeMax}`);
   const { paddingMin = 0, paddingMax = Infinity, minimize = "off" } = definition;
@@ -141,30 +144,6 @@ function checkHashSize(
       `the hash tree of a partition of ${data.sizeMin} bytes needs ${needed} bytes, ${needed - hash.sizeMax} more than SizeMaxBytes=${hash.sizeMax}`,
       "raise SizeMaxBytes=, or leave both sizes out: they follow from SizeMaxBytes= of the data partition",
     );
-}
-
-/** What mksquashfs knows, with its range of levels where it has one. */
-const squashfsLevels: Readonly<Record<string, number | undefined>> = {
-  gzip: 9,
-  lzo: 9,
-  zstd: 22,
-  lz4: undefined,
-  xz: undefined,
-  lzma: undefined,
-};
-
-function checkCompression(definition: PartitionDefinition, refuse: (message: string, hint?: string) => never): void {
-  const { compression = "", compressionLevel: level } = definition;
-  if (!Object.hasOwn(squashfsLevels, compression))
-    refuse(
-      `Compression=${compression}: squashfs does not know it`,
-      `use one of ${Object.keys(squashfsLevels).join(", ")}`,
-    );
-  const highest = squashfsLevels[compression];
-  if (level === undefined) return;
-  if (highest === undefined) refuse(`CompressionLevel=${level}: squashfs has no levels of ${compression}`);
-  else if (level < 1 || level > highest)
-    refuse(`CompressionLevel=${level}: ${compression} has levels from 1 to ${highest}`);
 }
 
 function fieldName(field: string): string {

@@ -10,11 +10,17 @@ export interface CompressionChoice {
   readonly level: number | undefined;
 }
 
-/** What the kernel reads of btrfs, with the highest level that mkfs.btrfs takes; lzo is not written here. */
-const btrfsLevels: Readonly<Record<string, number>> = { zlib: 9, zstd: 15 };
+/**
+ * What each file system can be compressed with, and the highest level where there are levels: of squashfs what mksquashfs
+ * knows, of btrfs what the kernel reads and mkfs.btrfs takes; lzo is not written here.
+ */
+const algorithms: Readonly<Record<string, Readonly<Record<string, number | undefined>>>> = {
+  squashfs: { gzip: 9, lzo: 9, zstd: 22, lz4: undefined, xz: undefined, lzma: undefined },
+  btrfs: { zlib: 9, zstd: 15 },
+};
 
 /**
- * Checks the compression of the file systems that imgtool writes itself.
+ * Checks a compression against what the file system can.
  * @param name of the partition, for messages
  * @throws ConfigError `compression-unsupported`
  */
@@ -31,16 +37,20 @@ export function checkCompression(format: string, { algorithm, level }: Compressi
       `Compression=${algorithm}: imgtool writes erofs without compression`,
       "set Format=squashfs, which compresses, or remove Compression=",
     );
-  if (format !== "btrfs") return;
-  const highest = Object.hasOwn(btrfsLevels, algorithm) ? btrfsLevels[algorithm] : undefined;
-  if (highest === undefined) {
+  const known = algorithms[format];
+  if (known === undefined) return;
+  if (!Object.hasOwn(known, algorithm))
     refuse(
-      `Compression=${algorithm}: ${algorithm === "lzo" ? "imgtool cannot write lzo in btrfs" : "btrfs does not know it"}`,
-      `use one of ${Object.keys(btrfsLevels).join(", ")}`,
+      `Compression=${algorithm}: ${format === "btrfs" && algorithm === "lzo" ? "imgtool cannot write lzo in btrfs" : `${format} does not know it`}`,
+      `use one of ${Object.keys(known).join(", ")}`,
     );
-  } else if (level !== undefined && (level < 1 || level > highest))
+  if (level === undefined) return;
+  const highest = known[algorithm];
+  if (highest === undefined)
+    refuse(`CompressionLevel=${level}: ${format} has no levels of ${algorithm}`, "remove CompressionLevel=");
+  else if (level < 1 || level > highest)
     refuse(
-      `CompressionLevel=${level}: with btrfs, ${algorithm} has levels from 1 to ${highest}`,
+      `CompressionLevel=${level}: with ${format}, ${algorithm} has levels from 1 to ${highest}`,
       "choose one of these",
     );
 }
