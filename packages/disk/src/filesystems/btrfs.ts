@@ -6,7 +6,7 @@
  * Content is compressed where that is asked for.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -18,7 +18,7 @@ import { compressTree } from "./btrfs/compress.ts";
 import { largestInline, type Copy } from "./btrfs/files.ts";
 import { planBtrfs, type BtrfsPlan } from "./btrfs/plan.ts";
 import { alignUp, dataStart, superblocks } from "./btrfs/space.ts";
-import { readRun, treeChanged } from "./data-runs.ts";
+import { openContent, readRun } from "./data-runs.ts";
 import { doesNotFit, sizeWithRoom, type FilesystemDriver, type FilesystemOptions } from "./filesystem.ts";
 
 const minimumSize: number = 256 * 1024 ** 2;
@@ -78,12 +78,7 @@ async function write(plan: BtrfsPlan, options: FilesystemOptions, target: BlockW
 
 /** Copies a piece of a file, the rest of its last sector zero, and notes the checksum of each sector. */
 function copyData({ source, offset, length, address }: Copy, csums: Uint32Array, target: BlockWriter): void {
-  let file: number;
-  try {
-    file = openSync(source, "r");
-  } catch (error) {
-    throw treeChanged(source, error);
-  }
+  const file = openContent(source);
   try {
     for (let at = 0; at < length; at += buffer.length) {
       const wanted = Math.min(buffer.length, length - at);

@@ -20,7 +20,7 @@ export interface DataRun {
 }
 
 /** The error for a file that is not what it was when the tree was scanned. */
-export function treeChanged(path: Buffer, cause?: unknown): EnvironmentError {
+function treeChanged(path: Buffer, cause?: unknown): EnvironmentError {
   const reason = cause === undefined ? "it became shorter" : errorMessage(cause);
   return new EnvironmentError(`the tree changed while it was read: ${path.toString()}: ${reason}`, {
     code: "tree-changed",
@@ -29,11 +29,20 @@ export function treeChanged(path: Buffer, cause?: unknown): EnvironmentError {
   });
 }
 
+/** Opens a file of the tree. @throws EnvironmentError `tree-changed` when it cannot be, as it could when it was scanned */
+export function openContent(path: Buffer): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    throw treeChanged(path, error);
+  }
+}
+
 /** The runs of a file, on a grain of 64 KiB. Files under 1 MiB are one run and are not read. */
 export function findDataRuns(path: Buffer, size: number, signal?: AbortSignal): DataRun[] {
   if (size < window) return size === 0 ? [] : [{ offset: 0, length: size }];
   const runs: { offset: number; length: number }[] = [];
-  const file = openSync(path, "r");
+  const file = openContent(path);
   try {
     for (let offset = 0; offset < size; offset += window) {
       throwIfAborted(signal);
@@ -85,12 +94,7 @@ export function copyExtents(
   blockSize: number,
   target: BlockWriter,
 ): void {
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    throw treeChanged(path, error);
-  }
+  const file = openContent(path);
   try {
     for (const { logical, start, count } of extents) {
       const offset = logical * blockSize;

@@ -6,12 +6,12 @@
  * Inodes stand together at the front, each with its attributes and, where it fits, the end of its file.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { throwIfAborted } from "@imgtool/core";
 import type { BlockWriter } from "../sparse-file.ts";
 import { walk, type TreeNode } from "../tree/node.ts";
-import { readRun, treeChanged } from "./data-runs.ts";
+import { openContent, readRun } from "./data-runs.ts";
 import {
   blockSize,
   directorySize,
@@ -105,12 +105,7 @@ function writeRange(
     }
   } else if (node.target !== undefined) file.write(position, node.target);
   else if (path !== undefined) {
-    let source: number;
-    try {
-      source = openSync(path, "r");
-    } catch (error) {
-      throw treeChanged(path, error);
-    }
+    const source = openContent(path);
     try {
       readRun(source, path, { offset: from, length }, (at, wanted) => file.room(position + at - from, wanted));
     } finally {

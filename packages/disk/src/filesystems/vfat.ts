@@ -5,12 +5,12 @@
  * copy; symbolic links, device nodes, pipes and sockets are left out with a warning.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { throwIfAborted } from "@imgtool/core";
 import { fatSerial } from "../identifiers.ts";
 import type { BlockWriter } from "../sparse-file.ts";
-import { readRun, treeChanged } from "./data-runs.ts";
+import { openContent, readRun } from "./data-runs.ts";
 import type { FilesystemDriver, FilesystemOptions } from "./filesystem.ts";
 import { attributes, encodeEntry, encodeReserved, encodeTable, rootCluster } from "./vfat/format.ts";
 import { encodeLongName } from "./vfat/names.ts";
@@ -106,12 +106,7 @@ function* encodeChildren({ entries = [] }: PlannedEntry): Generator<Uint8Array> 
 function copy({ node, size }: PlannedEntry, position: number, target: BlockWriter): void {
   const path = node.source;
   if (path === undefined) return;
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    throw treeChanged(path, error);
-  }
+  const file = openContent(path);
   try {
     readRun(file, path, { offset: 0, length: size }, (at, wanted) => target.room(position + at, wanted));
   } finally {

@@ -4,8 +4,8 @@
  * entry for the root, refuses times before 1970 and has no place for ACLs, so none of these is written.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
-import { readRun, treeChanged } from "../filesystems/data-runs.ts";
+import { closeSync } from "node:fs";
+import { openContent, readRun } from "../filesystems/data-runs.ts";
 import { walk, type NodeKind, type TreeNode } from "./node.ts";
 
 const typeFlags: Readonly<Record<Exclude<NodeKind, "socket">, string>> = {
@@ -38,12 +38,7 @@ export function* tarStream(root: TreeNode): Generator<Buffer> {
 }
 
 function* content(path: Buffer, size: number): Generator<Buffer> {
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    throw treeChanged(path, error);
-  }
+  const file = openContent(path);
   try {
     for (let offset = 0; offset < size; offset += pieceSize) {
       const length = Math.min(pieceSize, size - offset);

@@ -4,7 +4,7 @@
  * since what they need decides where everything is, and wait in a file of their own.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
 import { constants, deflate, zstdCompress } from "node:zlib";
@@ -12,7 +12,7 @@ import { throwIfAborted } from "@imgtool/core";
 import { writeError } from "../../sparse-file.ts";
 import { walk, type TreeNode } from "../../tree/node.ts";
 import type { CompressionChoice } from "../compression.ts";
-import { findDataRuns, readRun, treeChanged } from "../data-runs.ts";
+import { findDataRuns, openContent, readRun } from "../data-runs.ts";
 import { sectorSize } from "./format.ts";
 import { alignUp } from "./space.ts";
 
@@ -127,12 +127,7 @@ function addPlain(pieces: Piece[], { offset, length }: Pick<Piece, "offset" | "l
 
 function readPiece(source: Buffer, run: { readonly offset: number; readonly length: number }, room: number): Buffer {
   const bytes = Buffer.alloc(room);
-  let file: number;
-  try {
-    file = openSync(source, "r");
-  } catch (error) {
-    throw treeChanged(source, error);
-  }
+  const file = openContent(source);
   try {
     readRun(file, source, run, (at, length) => bytes.subarray(at - run.offset, at - run.offset + length));
   } finally {

@@ -3,12 +3,12 @@
  * preorder, so that they say nothing about the machine.
  * @module
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
 import { displayPath } from "@imgtool/host";
 import { crc32c } from "../../crc32.ts";
 import { fileTypeBits, type NodeKind, type TreeNode } from "../../tree/node.ts";
-import { findDataRuns, readRun, treeChanged, type DataRun } from "../data-runs.ts";
+import { findDataRuns, openContent, readRun, type DataRun } from "../data-runs.ts";
 import type { CompressedTree, Piece } from "./compress.ts";
 import { encodeInode, Fields, inodeItemSize, largestItem, objects, sectorSize, types, type Item } from "./format.ts";
 import { alignUp, type DataSpace } from "./space.ts";
@@ -294,12 +294,7 @@ function extentItem(
 function readWhole(path: Buffer | undefined, size: number): Buffer {
   const bytes = Buffer.alloc(size);
   if (path === undefined) return bytes;
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    throw treeChanged(path, error);
-  }
+  const file = openContent(path);
   try {
     readRun(file, path, { offset: 0, length: size }, (at, length) => bytes.subarray(at, at + length));
   } finally {
