@@ -17,7 +17,10 @@ import { placeFile } from "./place-file.ts";
 import type { BootPlan } from "./plan.ts";
 import { installShim } from "./shim.ts";
 
-/** Makes the folders that become the ESP, and puts the boot loader there, signed where there is a key and the distribution has not. */
+/**
+ * Makes the folders that become the ESP, and puts the boot loader there, signed where there is a key and the
+ * distribution has not signed it.
+ */
 export async function installLoader(
   tree: string,
   plan: BootPlan,

@@ -60,15 +60,13 @@ export function checkBootable(config: ImageConfig): void {
       hint: "set Bootable=no",
       data: { architecture: config.architecture },
     });
-  if (config.biosBootloader === "grub" && config.format === "disk" && (config.sectorSize ?? 512) !== 512)
-    throw new ConfigError(
-      `BiosBootloader=grub: a BIOS reads sectors of 512 bytes, not of ${config.sectorSize ?? 512}`,
-      {
-        code: "not-bootable",
-        hint: "leave SectorSize= out",
-        data: { sectorSize: config.sectorSize },
-      },
-    );
+  const { sectorSize = 512 } = config;
+  if (config.biosBootloader === "grub" && config.format === "disk" && sectorSize !== 512)
+    throw new ConfigError(`BiosBootloader=grub: a BIOS reads sectors of 512 bytes, not of ${sectorSize}`, {
+      code: "not-bootable",
+      hint: "leave SectorSize= out",
+      data: { sectorSize },
+    });
   if (config.distribution === "custom" && config.initrds.length === 0 && !isProgram && !wantsPrebuilt(config))
     throw new ConfigError("Bootable=yes: no initrd can be built for Distribution=custom", {
       code: "not-bootable",
