@@ -1,5 +1,6 @@
 /** Every feature by its name, subvolumes, and what casync writes but cannot read. */
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { CatarEncoder, features, featureSets, parseWith } from "@imgtool/catar";
 import { needPrograms, needRoot, run, temporaryFolder, tryRun, mountFileSystem } from "@imgtool/testkit";
 import { expect, test } from "vitest";
@@ -72,6 +73,21 @@ test("what is restored can be chosen, by casync's names", { tags: ["system"] }, 
     run("casync", ["extract", ...args, archive, casyncs]);
     expect([request, factsOf(ours)]).toEqual([request, factsOf(casyncs)]);
   }
+});
+
+test("SELinux labels end at their NUL, or without one", { tags: ["system"] }, async (context) => {
+  needPrograms(context, "casync", "setfattr");
+  needRoot(context);
+  using folder = temporaryFolder();
+  const tree = folder.join("tree");
+  mkdirSync(tree);
+  for (const [name, value] of Object.entries({ plain: "a:b:c", ended: "0x613a623a6300", early: "0x613a620063" })) {
+    writeFileSync(join(tree, name), name);
+    run("setfattr", ["-n", "security.selinux", "-v", value, join(tree, name)]);
+  }
+  const flags = parseWith({ with: ["selinux", "permissions"] });
+  const digest = run("casync", ["digest", "--with=selinux", "--with=permissions", tree]).trim();
+  expect(await digestTree({ directory: tree, flags })).toBe(digest);
 });
 
 test("user names with a dot, which casync writes but cannot read, are read", { tags: ["system"] }, async (context) => {

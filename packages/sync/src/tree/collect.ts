@@ -99,7 +99,7 @@ function collectXattrs(
   const acl = aclValue === undefined ? undefined : parseAccessAcl(aclValue, ownerNames(flags));
   const defaultValue = kind === "directory" && has(features.acl) ? value("system.posix_acl_default") : undefined;
   const defaultAcl = defaultValue === undefined ? undefined : parseDefaultAcl(defaultValue, ownerNames(flags));
-  const label = has(features.selinux) ? value("security.selinux") : undefined;
+  const label = has(features.selinux) ? upToNul(value("security.selinux")) : undefined;
   const capability = kind === "file" && has(features.fcaps) ? value("security.capability") : undefined;
   const xattrs =
     takesAttributes(kind) && has(features.xattrs)
@@ -115,7 +115,7 @@ function collectXattrs(
     ...(xattrs.length === 0 ? {} : { xattrs }),
     ...(acl === undefined ? {} : { acl }),
     ...(defaultAcl === undefined ? {} : { defaultAcl }),
-    ...(label === undefined || label.length === 0 ? {} : { selinux: withoutNul(label) }),
+    ...(label === undefined || label.length === 0 ? {} : { selinux: label }),
     ...(capability === undefined ? {} : { capability }),
   };
 }
@@ -125,6 +125,8 @@ export function xattrTarget(place: Pick<NodePlace, "descriptor" | "directory" | 
   return place.descriptor ?? Buffer.concat([Buffer.from(`/proc/self/fd/${place.directory}/`), place.name]);
 }
 
-function withoutNul(label: Buffer): Buffer {
-  return label.at(-1) === 0 ? label.subarray(0, -1) : label;
+/** A label as casync reads it: a C string, whose NUL some have and some have not. */
+function upToNul(label: Buffer | undefined): Buffer | undefined {
+  const end = label?.indexOf(0) ?? -1;
+  return end < 0 ? label : label?.subarray(0, end);
 }
