@@ -9,6 +9,8 @@ import { digestTree } from "./digest-tree.ts";
 import { extractTree } from "./extract-tree.ts";
 import { type IdShift, shiftDown, shiftOfDirectory, shiftUp } from "./id-shift.ts";
 import { makeArchive } from "./make-tree.ts";
+import { mtreeLines } from "./mtree.ts";
+import { formatStatus, statTree } from "./stat.ts";
 
 const metadata = { mode: 0o100_644, uid: 65_537, gid: 131_071, mtime: 0n };
 
@@ -59,6 +61,16 @@ test("archives and trees of containers are casync's", async (context) => {
   for (const [options, idShift] of shifts) {
     const ours = await digestTree({ directory: tree, flags: defaultArchiveFlags, idShift });
     expect([options, ours]).toEqual([options, run("casync", [...options, "digest", tree]).trim()]);
+    const shifted = { directory: tree, flags: defaultArchiveFlags, idShift };
+    const status = `${formatStatus(await statTree(shifted))}\n`;
+    expect([options, status]).toEqual([options, run("casync", [...options, "stat", tree])]);
+    const lines: string[] = [];
+    for await (const line of mtreeLines(shifted)) lines.push(`${line}\n`);
+    expect([options, lines.join("").replaceAll(/ (flags|time)=.*/g, "")]).toEqual([
+      options,
+      // casync calls every attribute of links and special nodes set: manifest.test.ts has them.
+      run("casync", [...options, "mtree", tree]).replaceAll(/ (flags|time)=.*/g, ""),
+    ]);
   }
   const below = { directory: tree, idShift: { shift: 65_537, range: 65_536 } };
   await expect(digestTree(below)).rejects.toThrow(expect.objectContaining({ code: "id-below-shift" }));

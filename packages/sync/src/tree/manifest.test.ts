@@ -91,4 +91,8 @@ test("status is what casync prints", async (context) => {
   }
   expect(`${formatStatus(await statTree({ directory: source }))}\n`).toBe(run("casync", ["stat", source]));
   expect(`${formatStatus(await statTree({ archive }))}\n`).toBe(run("casync", ["stat", archive]));
+  using elsewhere = temporaryFolder("memory");
+  // Every directory has one there, whatever the file system.
+  const plain = { directory: elsewhere.path };
+  expect(`${formatStatus(await statTree(plain))}\n`).toBe(run("casync", ["stat", elsewhere.path]));
 });

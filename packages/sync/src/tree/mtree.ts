@@ -5,7 +5,15 @@
  * @module
  */
 import { createHash, type Hash } from "node:crypto";
-import { type CatarNode, defaultArchiveFlags, features, type NodeKind, reduceMetadata, timeMask } from "@imgtool/catar";
+import {
+  type CatarNode,
+  defaultArchiveFlags,
+  features,
+  type NodeKind,
+  type NodeMetadata,
+  reduceMetadata,
+  timeMask,
+} from "@imgtool/catar";
 import { digestOfFlags } from "@imgtool/chunker";
 import { FileDigests } from "./file-digests.ts";
 import { escapePath, PathTracker } from "./list-tree.ts";
@@ -87,7 +95,10 @@ async function* directoryLines(
     const { content } = walked.node;
     const node: CatarNode = { metadata: reduceMetadata(walked.node, flags), content };
     const digest = walked.content === undefined ? ofNothing : digests.digest(walked.content);
-    ahead.push({ line: nodeLine(path, node, flags), digest: content.kind === "file" ? digest : undefined });
+    ahead.push({
+      line: nodeLine(path, node, flags, walked.host),
+      digest: content.kind === "file" ? digest : undefined,
+    });
     while (ahead.length > 0 && (ahead.length >= linesAhead || typeof ahead[0]?.digest !== "object")) yield await next();
   }
   while (ahead.length > 0) yield await next();
@@ -97,11 +108,11 @@ function digestKeyword(flags: bigint): string {
   return digestOfFlags(flags) === "sha256" ? "sha256digest" : "sha512256digest";
 }
 
-function nodeLine(path: Buffer, node: CatarNode, flags: bigint): string {
-  return `${escapePath(path)} ${keywords(node, flags)}`;
+function nodeLine(path: Buffer, node: CatarNode, flags: bigint, host?: HostOwners): string {
+  return `${escapePath(path)} ${keywords(node, flags, host)}`;
 }
 
-function keywords(node: CatarNode, flags: bigint): string {
+function keywords(node: CatarNode, flags: bigint, host: HostOwners | undefined): string {
   const { metadata, content } = node;
   const has = (bits: bigint): boolean => (flags & bits) !== 0n;
   const words = [`type=${typeNames[content.kind]}`, `mode=${(metadata.mode & 0o7777).toString(8).padStart(4, "0")}`];
@@ -110,7 +121,7 @@ function keywords(node: CatarNode, flags: bigint): string {
   if (content.kind === "block" || content.kind === "character")
     words.push(`device=linux,${content.major},${content.minor}`);
   if (has(uidFeatures)) words.push(`uid=${metadata.uid}`, `gid=${metadata.gid}`);
-  const { user, group } = ownersOf(node, flags);
+  const { user, group } = ownersOf(node, flags, host);
   if (user !== undefined) words.push(`uname=${escapeText(user)}`);
   if (group !== undefined) words.push(`gname=${escapeText(group)}`);
   const attributes = attributeNames
@@ -127,11 +138,21 @@ function attributeWord(name: string, isSet: boolean): string {
   return isSet ? name : `no${name}`;
 }
 
-/** The names of the owners, where the archive records names; root has one everywhere. */
-export function ownersOf({ metadata }: CatarNode, flags: bigint): { readonly user?: string; readonly group?: string } {
+/** The host's ids of a node's owners. */
+export type HostOwners = Pick<NodeMetadata, "uid" | "gid">;
+
+/**
+ * The names of the owners, where the archive records names; the host's root has one everywhere.
+ * @param host of owners that the archive calls otherwise
+ */
+export function ownersOf(
+  { metadata }: CatarNode,
+  flags: bigint,
+  host: HostOwners = metadata,
+): { readonly user?: string; readonly group?: string } {
   if ((flags & features["user-names"]) === 0n) return {};
-  const user = metadata.user ?? (metadata.uid === 0 ? "root" : undefined);
-  const group = metadata.group ?? (metadata.gid === 0 ? "root" : undefined);
+  const user = metadata.user ?? (host.uid === 0 ? "root" : undefined);
+  const group = metadata.group ?? (host.gid === 0 ? "root" : undefined);
   return { ...(user === undefined ? {} : { user }), ...(group === undefined ? {} : { group }) };
 }
 

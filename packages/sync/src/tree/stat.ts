@@ -6,11 +6,11 @@ import { createHash } from "node:crypto";
 import { closeSync } from "node:fs";
 import { type CatarEvent, type CatarNode, features, kindOfMode, timeMask } from "@imgtool/catar";
 import { digestOfFlags } from "@imgtool/chunker";
-import { AT_FDCWD, fileSystemType, getProjectId, openat, openFlags } from "@imgtool/host";
+import { AT_FDCWD, fileSystemType, getProjectId, openat, openFlags, statx } from "@imgtool/host";
 import { orNone } from "./attributes.ts";
 import { quotaTypes } from "./collect.ts";
 import { escapePath, formatMode, PathTracker } from "./list-tree.ts";
-import { ownersOf } from "./mtree.ts";
+import { type HostOwners, ownersOf } from "./mtree.ts";
 import { archiveEvents, type TreeSource } from "./tree-source.ts";
 
 export interface NodeStatus {
@@ -19,6 +19,8 @@ export interface NodeStatus {
   readonly node: CatarNode;
   /** The archive's feature flags. */
   readonly flags: bigint;
+  /** The host's ids of the owners of a directory that is there, which the node has as an archive calls them. */
+  readonly host?: HostOwners;
   /** Offset of the node's ENTRY in the archive. */
   readonly offset: number;
   /** Digest of the content of a file, hexadecimal. */
@@ -35,8 +37,8 @@ export async function statTree(source: TreeSource, signal?: AbortSignal): Promis
   const { event, flags, path } = await firstNode(source, signal);
   const status = {
     path,
-    node: "directory" in source ? withProjectId(event.node, source.directory) : event.node,
     flags,
+    ...("directory" in source ? statDirectory(event.node, flags, source.directory) : { node: event.node }),
   };
   if (!("subtree" in source) || source.subtree.kind === "directory")
     return { ...status, offset: "subtree" in source ? source.subtree.offset : event.offset };
@@ -58,11 +60,14 @@ export async function statTree(source: TreeSource, signal?: AbortSignal): Promis
 }
 
 /** A directory that is there has a project id even where that is 0, which no archive records. */
-function withProjectId(node: CatarNode, directory: string): CatarNode {
+function statDirectory(node: CatarNode, flags: bigint, directory: string): Pick<NodeStatus, "node" | "host"> {
   const descriptor = openat(AT_FDCWD, directory, openFlags.read | openFlags.directory);
   try {
-    if (!quotaTypes.has(fileSystemType(descriptor))) return node;
-    return { ...node, metadata: { ...node.metadata, projectId: orNone(() => getProjectId(descriptor)) } };
+    const { uid, gid } = statx(descriptor, "");
+    const host = { uid, gid };
+    if ((flags & features["quota-projid"]) === 0n) return { node, host };
+    const projectId = quotaTypes.has(fileSystemType(descriptor)) ? orNone(() => getProjectId(descriptor)) : 0;
+    return { node: { ...node, metadata: { ...node.metadata, projectId } }, host };
   } finally {
     closeSync(descriptor);
   }
@@ -120,7 +125,7 @@ export function formatStatus(status: NodeStatus): string {
     lines.push(["FileAttr", letters(attributeLetters, metadata.attributes)]);
     lines.push(["FATAttr", letters(fatLetters, metadata.attributes)]);
   }
-  const { user, group } = ownersOf(node, flags);
+  const { user, group } = ownersOf(node, flags, status.host);
   lines.push(
     ["Offset", String(status.offset)],
     ["Time", (flags & timeMask) === 0n ? undefined : localTime(metadata.mtime)],

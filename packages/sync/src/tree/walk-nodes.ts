@@ -47,6 +47,8 @@ export type WalkedNode =
       /** The names from the walked directory to the node; as long as no further step is taken. */
       readonly names: readonly Buffer[];
       readonly node: CatarNode;
+      /** The host's ids of its owners, which the node has as the archive calls them. */
+      readonly host: Pick<FileStatus, "uid" | "gid">;
       /** Of a file that has any: to be read before the next step is taken, or with keep() later. */
       readonly content?: FileContent;
     }
@@ -236,7 +238,14 @@ class Walker {
 
   #entry(name: Buffer | undefined, place: NodePlace, content?: FileContent): WalkedNode {
     const node = collectNode(place, this.#collected, this.#idShift);
-    const entry = { type: "entry", name, depth: this.#path.length, names: this.#path, node } as const;
+    const entry = {
+      type: "entry",
+      name,
+      depth: this.#path.length,
+      names: this.#path,
+      node,
+      host: place.status,
+    } as const;
     return content === undefined ? entry : { ...entry, content };
   }
 
