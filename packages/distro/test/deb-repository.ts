@@ -60,6 +60,18 @@ export async function makeDebRepository(options: DebRepositoryOptions): Promise<
   );
 }
 
+/**
+ * Those of them that dpkg and the scripts of packages run, and what these need: a tree of them takes half the time
+ * of one with all (25 packages of 61).
+ */
+const small = new Set(
+  [
+    "base-files base-passwd coreutils dash debianutils diffutils dpkg findutils grep libc-bin mawk sed tar",
+    "gcc-12-base libacl1 libattr1 libbz2-1.0 libc6 libcrypt1 libdebconfclient0 libgcc-s1 libgmp10 liblzma5 libmd0",
+    "libpcre2-8-0 libselinux1 libssl3 libzstd1 zlib1g",
+  ].flatMap((names) => names.split(" ")),
+);
+
 /** From the mirror of this machine, or Debian's own. */
 async function copyEssentialPackages(pool: string, root: string): Promise<void> {
   const apt = new AptRoot({
@@ -85,7 +97,8 @@ async function copyEssentialPackages(pool: string, root: string): Promise<void> 
   await apt.update();
   await apt.download(await apt.plan([]));
   for (const name of readdirSync(apt.archives))
-    if (name.endsWith(".deb")) copyFileSync(join(apt.archives, name), join(pool, name));
+    if (name.endsWith(".deb") && small.has(name.slice(0, name.indexOf("_"))))
+      copyFileSync(join(apt.archives, name), join(pool, name));
 }
 
 /** Builds a package into the folder. */
