@@ -160,7 +160,7 @@ test.each([
   const definitions = await partitionDefinitions(config, silentProgress, {});
   let found: unknown;
   try {
-    checkPartitions(config, definitions, bootable === "enabled");
+    checkPartitions(config, definitions);
   } catch (error) {
     if (error instanceof ConfigError) found = [error.code, error.hint?.includes("Type=esp")];
   }
