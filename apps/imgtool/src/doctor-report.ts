@@ -46,7 +46,7 @@ export function doctorLines(rows: readonly ToolRow[]): string[] {
 /** What people look for in vain in the table. */
 const builtIn: readonly string[] = [
   "imgtool writes these itself, and runs no program of e2fsprogs, btrfs-progs, xfsprogs, erofs-utils, dosfstools,",
-  "cryptsetup or systemd-repart for them: ext4, btrfs (also compressed), xfs, erofs (uncompressed), vfat, swap,",
+  "cryptsetup or systemd-repart for them: ext4, btrfs and erofs (also compressed), xfs, vfat, swap,",
   "GPT, LUKS2 and dm-verity. Newer versions of those would add nothing.",
 ];
 

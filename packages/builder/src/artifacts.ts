@@ -45,7 +45,7 @@ export async function describeFolder(path: string, options: DescribeOptions): Pr
 }
 
 /** The text of a SHA256SUMS file, as `sha256sum --check` reads it. */
-export function formatChecksums(artifacts: readonly Artifact[]): string {
+export function formatChecksums(artifacts: readonly Pick<Artifact, "path" | "sha256">[]): string {
   return artifacts
     .filter((artifact) => artifact.sha256 !== undefined)
     .map(({ sha256, path }) => `${sha256 ?? ""} *${path}\n`)

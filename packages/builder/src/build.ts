@@ -33,7 +33,8 @@ import { buildroot, type SandboxOptions } from "@imgtool/sandbox";
 import { installOptions } from "./install-options.ts";
 import { isWithinKernel } from "./formats.ts";
 import { outputNames } from "./outputs.ts";
-import { linkImage, publishOutputs } from "./publish-outputs.ts";
+import { mergeChecksums } from "./merged-checksums.ts";
+import { linkImage, publishOutputs, recordedOutputs } from "./publish-outputs.ts";
 import { configDigest, formatBuildRecord, inputDigests, recordVersion, type BuildRecord } from "./record.ts";
 import { formatCycloneDx } from "./sbom/cyclonedx.ts";
 import { takeInventory } from "./sbom/inventory.ts";
@@ -235,7 +236,10 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   };
   const whole = await wholeInputs(context);
   const former = whole === undefined ? undefined : await unchangedRecord(context, whole);
-  if (former !== undefined) return former;
+  if (former !== undefined) {
+    if (config.checksum) await mergeChecksums(config, { isAnew: false, signal });
+    return former;
+  }
   await runSteps(steps, context);
   const record: BuildRecord = {
     recordVersion,
@@ -257,7 +261,9 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
   await writeFile(join(workspace.staging, recordName), formatBuildRecord(record));
   await linkImage(config, workspace.staging);
   throwIfAborted(signal);
+  const hadChecksums = (await recordedOutputs(config)).includes(outputNames(config).checksums);
   await publishOutputs(config, workspace.staging, [...context.artifacts.map(({ path }) => path), recordName]);
+  if (config.checksum || hadChecksums) await mergeChecksums(config, { isAnew: true, signal });
   if (whole !== undefined) await noteOutputs(context, record);
   return record;
 }

@@ -17,17 +17,12 @@ export function lastPartitions(boots: boolean): readonly string[] {
 
 /**
  * Checks the definitions by themselves, and that an image which must boot has the partitions for it.
- * @param boots whether the image boots, as far as that is known
  * @throws ConfigError `definition-invalid`, `partition-type-unknown`, `label-too-long`, `filesystem-unknown`,
  *   `not-bootable`
  */
-export function checkPartitions(
-  config: ImageConfig,
-  definitions: readonly PartitionDefinition[],
-  boots: boolean,
-): void {
+export function checkPartitions(config: ImageConfig, definitions: readonly PartitionDefinition[]): void {
   const { architecture, seed, sectorSize } = config;
-  checkDefinitions(definitions, { architecture, seed, sectorSize, last: lastPartitions(boots) });
+  checkDefinitions(definitions, { architecture, seed, sectorSize });
   if (config.bootable !== "enabled" || config.format !== "disk") return;
   const types = definitions.map(({ type }) => findPartitionType(type, architecture).designator);
   if (config.biosBootloader === "grub") checkBiosBoot(definitions, types);

@@ -128,7 +128,7 @@ async function checkDisk(config: ImageConfig, progress: Progress, told: Set<stri
   if (await haveScriptsFor(config.repartDirectories, config)) return;
   const boots = { esp: isBootable, bios: isBootable && config.biosBootloader === "grub" };
   const definitions = await partitionDefinitions(config, progress, boots, { told });
-  checkPartitions(config, definitions, isBootable);
+  checkPartitions(config, definitions);
   if (config.verity !== "defer") checkSigner(definitions, await veritySigner(config, progress));
   readPassphrases(definitions, config.passphraseFile, progress);
   for (const definition of definitions) {

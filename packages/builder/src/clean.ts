@@ -10,6 +10,7 @@ import { silentProgress, type Progress } from "@imgtool/core";
 import { distributionFor } from "@imgtool/distro";
 import { pathExists } from "@imgtool/host";
 import { cacheFolder } from "./incremental/tree-cache.ts";
+import { isChecksums, mergeChecksums } from "./merged-checksums.ts";
 import { allOutputNames } from "./outputs.ts";
 import { isImageLink, recordedOutputs } from "./publish-outputs.ts";
 import { runScripts } from "./steps/scripts.ts";
@@ -29,7 +30,8 @@ export interface CleanOptions {
 
 /**
  * Runs the project's clean scripts, and removes the outputs under the names of the configuration, and what the build record lists. A folder
- * of the output's name goes only when the record says that a build made it. Returns the paths removed.
+ * of the output's name goes only when the record says that a build made it. SHA256SUMS keeps what other images
+ * list. Returns the paths removed.
  */
 export async function clean(config: ImageConfig, options: CleanOptions = {}): Promise<string[]> {
   await runCleanScripts(config, options);
@@ -43,6 +45,8 @@ export async function clean(config: ImageConfig, options: CleanOptions = {}): Pr
     await rm(path, { recursive: true, force: true });
     removed.push(path);
   }
+  if (removed.some(isChecksums))
+    removed.push(...(await mergeChecksums(config, { isAnew: false, signal: options.signal })));
   return removed;
 }
 

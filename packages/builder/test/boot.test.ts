@@ -745,3 +745,46 @@ test("a unified kernel image that is larger than the ESP: by how much", async (c
     message: expect.stringMatching(/MiB \(\d+ bytes\) more than the partition/) as unknown,
   });
 });
+
+test("Minimize= of an ESP and of what is behind it: as large as the boot chain needs, the root hash as it is", async (context) => {
+  needRoot(context);
+  needPrograms(context, "mdir", "depmod", "fsck.vfat", "veritysetup");
+  using folder = temporaryFolder();
+  const config = bootable(folder, { verity: "hash" });
+  // FAT32 has 33 MiB at least: so much more that the size follows from it.
+  writeFileSync(folder.join("initrd"), Buffer.alloc(40 * 1024 ** 2, "initrd"));
+  const espOf = async (definition: string): Promise<{ size: number; bytes: Buffer }> => {
+    writeFileSync(folder.join("repart/00-esp.conf"), definition);
+    const { artifacts } = await build(config, { force: true });
+    const { path = "", partitions = [], rootHash = "" } = artifacts[0] ?? {};
+    const image = folder.join("out", path);
+    const [boot, root, hash] = partitions;
+    expect(partitions.map(({ offset }) => offset)).toEqual([
+      1024 ** 2,
+      1024 ** 2 + (boot?.size ?? 0),
+      (root?.offset ?? 0) + (root?.size ?? 0),
+    ]);
+    const bytes = readFileSync(image);
+    const cut = (name: string, { offset = 0, size = 0 } = {}): string => {
+      writeFileSync(folder.join(name), bytes.subarray(offset, offset + size));
+      return folder.join(name);
+    };
+    run("fsck.vfat", ["-n", cut("esp", boot)]);
+    run("veritysetup", ["verify", cut("root", root), cut("hash", hash), rootHash]);
+    expect(espFiles(image, boot?.offset ?? 0)).toContain("EFI/BOOT/BOOTX64.EFI");
+    const unified = espFiles(image, boot?.offset ?? 0).find((file) => file.startsWith("EFI/Linux/")) ?? "";
+    const pe = readEsp(image, boot?.offset ?? 0, `/${unified}`);
+    expect(text(peContent(pe, readPe(pe), ".cmdline"))).toContain(`roothash=${rootHash}`);
+    return { size: boot?.size ?? 0, bytes };
+  };
+  const least = esp("0").replace(/Size[^]*/, "Minimize=best\n");
+  const best = await espOf(least);
+  expect(best.size).toBeGreaterThan(40 * 1024 ** 2);
+  expect(best.size).toBeLessThan(42 * 1024 ** 2);
+  // Free space is measured in clusters: with one less it would not fit.
+  expect((await espOf(esp(String(best.size)))).bytes.equals(best.bytes)).toBe(true);
+  await expect(espOf(esp(String(best.size - 64 * 1024)))).rejects.toMatchObject({ code: "filesystem-full" });
+  const guessed = await espOf(least.replace("best", "guess"));
+  expect(guessed.size).toBeGreaterThan(best.size + 16 * 1024 ** 2);
+  expect(guessed.size).toBeLessThan(best.size * 1.3 + 17 * 1024 ** 2);
+});

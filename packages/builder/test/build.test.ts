@@ -146,6 +146,7 @@ test("a folder image: trees, scripts, settings, clean-up, times, record", async 
   const out = (path: string): string => folder.join("out/thing", path);
   const text = (path: string): string => readFileSync(out(path), "utf8");
   expect(readdirSync(folder.join("out")).sort()).toEqual([
+    "SHA256SUMS",
     "thing",
     "thing.SHA256SUMS",
     "thing.build.json",
@@ -304,7 +305,7 @@ test("a folder that no build made is never replaced or removed", async (context)
   writeFileSync(folder.join("out/thing/precious"), "");
   await expect(build(folder.config, { force: true })).rejects.toMatchObject({ code: "folder-in-the-way" });
   await build({ ...folder.config, format: "tar" }, { force: true });
-  expect(await clean(folder.config)).toHaveLength(3);
+  expect(await clean(folder.config)).toHaveLength(4);
   expect(readdirSync(folder.join("out"))).toEqual(["thing"]);
   expect(existsSync(folder.join("out/thing/precious"))).toBe(true);
 });

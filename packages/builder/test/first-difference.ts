@@ -41,5 +41,5 @@ export function firstDifference(a: string, b: string, record?: BuildRecord, path
 
 /** What sums up the others says the least, and comes last. */
 function rank(name: string): string {
-  return `${/\.(?:SHA256SUMS|build\.json)$/.test(name) ? 1 : 0} ${name}`;
+  return `${/(?:SHA256SUMS|\.build\.json)$/.test(name) ? 1 : 0} ${name}`;
 }

@@ -283,9 +283,7 @@ async function pullImage(folder: TemporaryFolder, keys: TemporaryFolder): Promis
   writeFileSync(keys.join("ring"), Buffer.from(run("sh", ["-c", "gpg --export | base64 -w0"]), "base64"));
   mkdirSync(folder.join("pulled"), { recursive: true });
   const server = createServer((request, response) => {
-    // systemd-pull looks for checksums under this name.
-    const name = basename(request.url ?? "").replace(/^SHA256SUMS/, "thing.SHA256SUMS");
-    const path = folder.join("out", name);
+    const path = folder.join("out", basename(request.url ?? ""));
     if (!existsSync(path)) response.writeHead(404).end();
     else response.end(readFileSync(path));
   }).listen(0, "127.0.0.1");
@@ -313,6 +311,7 @@ test("parts of a disk stand beside it, byte for byte", { tags: ["system"] }, asy
   const record = await build({ ...folder.config, nspawnSettings: folder.join("settings") });
   const out = (name: string): string => folder.join("out", name);
   expect(readdirSync(folder.join("out")).sort()).toEqual([
+    "SHA256SUMS",
     "thing",
     "thing.SHA256SUMS",
     "thing.build.json",

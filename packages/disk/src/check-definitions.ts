@@ -18,8 +18,6 @@ export interface LayoutOptions {
   readonly architecture: string;
   /** UUID that all identifiers derive from. */
   readonly seed: string;
-  /** Types of partitions, by designator ("esp"), whose content is known last. */
-  readonly last?: readonly string[];
   /** Bytes, where it is asked for. */
   readonly sectorSize?: number | undefined;
 }
@@ -35,14 +33,7 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[], op
   const problems = new Problems();
   for (const [index, definition] of definitions.entries()) {
     const place = describeDefinition(definition, index);
-    problems.attempt(() => {
-      const type = findPartitionType(definition.type, options.architecture);
-      if (isMinimized(definition) && options.last?.includes(type.designator ?? "") === true)
-        throw new ConfigError(`${place}: Minimize= cannot be had for it: what goes there is known last`, {
-          code: "definition-invalid",
-          hint: "set SizeMinBytes= and SizeMaxBytes=",
-        });
-    }, place);
+    problems.attempt(() => findPartitionType(definition.type, options.architecture), place);
     problems.attempt(() => {
       const format = formatOf(definition);
       if (format === undefined || format === "empty") return;

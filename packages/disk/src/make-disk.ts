@@ -5,7 +5,7 @@
  */
 import { closeSync, fsyncSync, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import type { Signer } from "@imgtool/cms";
 import { ConfigError, formatSize, silentProgress, throwIfAborted, toHex, type Progress } from "@imgtool/core";
 import { prepareCopyBlocks } from "./copy-blocks.ts";
@@ -20,7 +20,8 @@ import { readPassphrases } from "./passphrases.ts";
 import { describePartitions, type DiskPartition } from "./describe-partitions.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
 import { partner, type Part } from "./part.ts";
-import { type DiskPlan, grain, minimumSize, planDisk } from "./plan.ts";
+import { moveParts } from "./move-parts.ts";
+import { type DiskPlan, grain, largestUnaligned, minimumSize, planDisk } from "./plan.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
@@ -55,7 +56,7 @@ export interface DiskOptions {
   readonly size?: number;
   /**
    * Types of partitions that `beginDisk` leaves to `finish`, by designator ("esp"): what goes there may
-   * depend on the others' root hash. They need a size in their definitions.
+   * depend on the others' root hash. Where they have Minimize=, `size` cannot be given.
    */
   readonly last?: readonly string[];
   /** Folder for temporary files. Default: that of the output. */
@@ -78,7 +79,7 @@ export interface DiskResult {
 
 /** A disk whose partitions are there, but for those that come last. */
 export interface UnfinishedDisk {
-  /** All of them, with the root hashes of those that have one. */
+  /** All of them, with the root hashes of those that have one. What comes last and has Minimize= has no size yet: 0. */
   readonly partitions: readonly DiskPartition[];
   /**
    * Fills the partitions that come last, from the tree as it is now, and writes the partition table.
@@ -122,31 +123,50 @@ export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
       passphrase: passphrases.get(definition),
       lead: passphrases.has(definition) ? luksDataOffset : 0,
       prepared: undefined,
-      least: undefined,
+      // Until it is known: so much that the disk is one of those that are aligned.
+      least: last && minimized ? largestUnaligned : undefined,
       placement: { placed: false, offset: 0, size: 0 },
     };
   });
-  return await orRemove(options.output, async () => await begin(options, parts));
+  if (parts.some(isOpen)) {
+    if (options.size !== undefined)
+      throw new RangeError("a partition whose size is known last needs a disk without one");
+    // What is behind an open partition moves once that has its size.
+    const begun = join(options.workspace ?? dirname(options.output), ".partitions");
+    return await orRemove([begun], async () => await begin({ ...options, output: begun }, parts, options.output));
+  }
+  return await orRemove([options.output], async () => await begin(options, parts, options.output));
+}
+
+/** Whether its size is known only when the others are there. */
+function isOpen({ last, minimized }: Part): boolean {
+  return last && minimized;
 }
 
 /** Nothing stays of an image that failed. */
-async function orRemove<T>(path: string, make: () => Promise<T>): Promise<T> {
+async function orRemove<T>(paths: readonly string[], make: () => Promise<T>): Promise<T> {
   try {
     return await make();
   } catch (error) {
-    await rm(path, { force: true });
+    for (const path of paths) await rm(path, { force: true });
     throw error;
   }
 }
 
-async function begin(options: DiskOptions, parts: readonly Part[]): Promise<UnfinishedDisk> {
+/**
+ * Writes to the output of the options.
+ * @param disk path of the finished image
+ */
+async function begin(options: DiskOptions, parts: readonly Part[], disk: string): Promise<UnfinishedDisk> {
+  const begun = options.output;
   for (const [index, part] of parts.entries())
-    if (part.minimized || part.definition.copyBlocks !== undefined)
+    if (!isOpen(part) && (part.minimized || part.definition.copyBlocks !== undefined))
       part.prepared = await prepareSmallest(options, parts, index);
   const plan = await planAndPrepare(options, parts);
-  for (const [index, part] of parts.entries()) warnOfSize(part, index, options.progress ?? silentProgress);
+  for (const [index, part] of parts.entries())
+    if (!isOpen(part)) warnOfSize(part, index, options.progress ?? silentProgress);
 
-  using file = new SparseFile(options.output);
+  using file = new SparseFile(begun);
   file.setSize(plan.size);
   await writeParts(
     options,
@@ -155,10 +175,43 @@ async function begin(options: DiskOptions, parts: readonly Part[]): Promise<Unfi
   );
   file.close();
   const rootHashes = await hashParts(options, parts);
+  const open = new Set(
+    parts.filter(({ placement }) => placement.placed).flatMap((part, at) => (isOpen(part) ? [at] : [])),
+  );
   return {
-    partitions: describePartitions(parts, rootHashes),
-    finish: async () => await orRemove(options.output, async () => await finish(options, parts, plan, rootHashes)),
+    partitions: describePartitions(parts, rootHashes).map((one, at) => (open.has(at) ? { ...one, size: 0 } : one)),
+    finish: async () =>
+      await orRemove([begun, disk], async () => {
+        const last = { ...options, output: disk };
+        return await finish(last, parts, begun === disk ? plan : await settle(last, parts, begun), rootHashes);
+      }),
   };
+}
+
+/** Gives the open partitions their sizes, and moves the others from where they were begun to the disk. */
+async function settle(options: DiskOptions, parts: readonly Part[], begun: string): Promise<DiskPlan> {
+  for (const [index, part] of parts.entries())
+    if (isOpen(part)) part.prepared = await prepareSmallest(options, parts, index);
+  const before = parts.map(({ placement }) => placement);
+  const plan = planDisk(
+    parts.map((part, index) => {
+      const { size } = part.placement;
+      const asked = request(parts, part, index, options.sectorSize);
+      return isOpen(part) ? asked : { ...asked, minimum: size, maximum: size };
+    }),
+    undefined,
+    options.sectorSize,
+  );
+  for (const [index, part] of parts.entries()) {
+    part.placement = plan.placements[index] ?? part.placement;
+    if (isOpen(part)) warnOfSize(part, index, options.progress ?? silentProgress);
+  }
+  const moves = parts.flatMap(({ last, placement: { offset: to, size } }, index) =>
+    last ? [] : [{ from: before[index]?.offset ?? 0, to, size }],
+  );
+  await moveParts({ source: begun, target: options.output, size: plan.size, moves, signal: options.signal });
+  await rm(begun);
+  return plan;
 }
 
 /** Settles all sizes, and prepares what fills its partition. */
@@ -249,7 +302,7 @@ async function finish(
   rootHashes: ReadonlyMap<Part, Uint8Array>,
 ): Promise<DiskResult> {
   for (const [index, part] of parts.entries())
-    if (part.last && part.placement.placed)
+    if (part.last && !part.minimized && part.placement.placed)
       part.prepared = await prepare(options, parts, index, part.placement.size - part.lead);
   using file = new SparseFile(options.output, { keep: true });
   await writeParts(

@@ -12,7 +12,7 @@ export const grain = 4096;
 /** Where the first partition begins. */
 const firstOffset: number = 1024 ** 2;
 /** Disks of at most so many bytes are not aligned to 1 MiB (libfdisk). */
-const largestUnaligned: number = 4 * 1024 ** 2;
+export const largestUnaligned: number = 4 * 1024 ** 2;
 /** What a partition gets without SizeMinBytes=, where something may be written to it. */
 const defaultMinimum: number = 10 * 1024 ** 2;
 const tailReserve = 20 * 1024;

@@ -175,7 +175,10 @@ test("a compression that cannot be written is refused, with what can", async () 
     ["btrfs", "xz", undefined, "btrfs does not know it"],
     ["btrfs", "zstd", 16, "levels from 1 to 15"],
     ["btrfs", "zlib", 0, "levels from 1 to 9"],
-    ["erofs", "lz4", undefined, "imgtool writes erofs without compression"],
+    ["erofs", "lzma", undefined, "imgtool cannot write lzma in erofs"],
+    ["erofs", "gzip", undefined, "erofs does not know it"],
+    ["erofs", "lz4", 3, "erofs has no levels of lz4"],
+    ["erofs", "lz4hc", 13, "levels from 1 to 12"],
   ] as const)
     await expect(makeFilesystem(format, { ...common, compression: { algorithm, level } })).rejects.toMatchObject({
       code: "compression-unsupported",

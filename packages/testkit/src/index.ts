@@ -3,6 +3,7 @@
  * @module
  */
 export * from "./keys.ts";
+export * from "./debian-tree.ts";
 export * from "./efi-program.ts";
 export * from "./gnu-cpio.ts";
 export * from "./loop-device.ts";

@@ -5,6 +5,7 @@
 import { join, relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ignoredPaths, isWithin } from "../git-files.ts";
+import { mergedChecksums, mergedSignature } from "../merged-checksums.ts";
 import { allOutputNames } from "../outputs.ts";
 
 /** A function that says whether a path is a build's output or cache, or git's own. */
@@ -18,7 +19,7 @@ export function madeByBuilds(config: ImageConfig): (path: string) => boolean {
     buildDirectory,
     workspaceDirectory,
     join(directory, ".git"),
-    ...allOutputNames(config).map((name) => join(outputDirectory, name)),
+    ...[...allOutputNames(config), mergedChecksums, mergedSignature].map((name) => join(outputDirectory, name)),
   ].filter((path) => path !== undefined);
   const workspace = join(outputDirectory, `.${config.output}.build-`);
   return (path) =>

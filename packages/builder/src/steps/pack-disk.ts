@@ -38,7 +38,7 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     // A tree without the file has none of its fields.
     osRelease: (await readOsRelease(tree)) ?? new Map<string, string>(),
   });
-  checkPartitions(config, definitions, boots.esp);
+  checkPartitions(config, definitions);
   context.disk = await beginDisk({
     output: join(staging, uncompressed(image)),
     tree,

@@ -73,16 +73,16 @@ export const validationSettings: readonly SettingDefinition[] = [
     files: ["mkosi.passphrase"],
     option: { argument: "PATH" },
   }),
-  row("Checksum", boolean, "Write SHA256SUMS of the outputs", {
+  row("Checksum", boolean, "Write OUTPUT.SHA256SUMS, and SHA256SUMS of all outputs in their folder", {
     supported: true,
     aliases: ["CheckSum"],
     option: { argument: "BOOL", optional: true },
   }),
-  row("Sign", boolean, "Sign SHA256SUMS with OpenPGP", {
+  row("Sign", boolean, "Sign both with OpenPGP: .SHA256SUMS.gpg and SHA256SUMS.gpg", {
     supported: true,
     option: { argument: "BOOL", optional: true },
   }),
-  row("Key", text, "OpenPGP key that signs SHA256SUMS", { supported: true }),
+  row("Key", text, "OpenPGP key that signs checksums", { supported: true }),
   row("OpenPGPTool", text, "OpenPGP program", {
     default: "gpg",
     option: { long: "openpgp-tool", argument: "PROGRAM" },

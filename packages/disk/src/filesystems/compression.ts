@@ -12,12 +12,17 @@ export interface CompressionChoice {
 
 /**
  * What each file system can be compressed with, and the highest level where there are levels: of squashfs what mksquashfs
- * knows, of btrfs what the kernel reads and mkfs.btrfs takes; lzo is not written here.
+ * knows, of btrfs what the kernel reads and mkfs.btrfs takes; lzo is not written here. Those of erofs are mkfs.erofs's,
+ * of which libdeflate is another program for the same format.
  */
 const algorithms: Readonly<Record<string, Readonly<Record<string, number | undefined>>>> = {
   squashfs: { gzip: 9, lzo: 9, zstd: 22, lz4: undefined, xz: undefined, lzma: undefined },
   btrfs: { zlib: 9, zstd: 15 },
+  erofs: { lz4: undefined, lz4hc: 12, zstd: 22, deflate: 9, libdeflate: 12 },
 };
+
+/** What the file systems themselves know, too. */
+const unwritten: Readonly<Record<string, string>> = { btrfs: "lzo", erofs: "lzma" };
 
 /**
  * Checks a compression against what the file system can.
@@ -32,16 +37,11 @@ export function checkCompression(format: string, { algorithm, level }: Compressi
       data: { format, algorithm, level },
     });
   };
-  if (format === "erofs")
-    refuse(
-      `Compression=${algorithm}: imgtool writes erofs without compression`,
-      "set Format=squashfs, which compresses, or remove Compression=",
-    );
   const known = algorithms[format];
   if (known === undefined) return;
   if (!Object.hasOwn(known, algorithm))
     refuse(
-      `Compression=${algorithm}: ${format === "btrfs" && algorithm === "lzo" ? "imgtool cannot write lzo in btrfs" : `${format} does not know it`}`,
+      `Compression=${algorithm}: ${unwritten[format] === algorithm ? `imgtool cannot write ${algorithm} in ${format}` : `${format} does not know it`}`,
       `use one of ${Object.keys(known).join(", ")}`,
     );
   if (level === undefined) return;

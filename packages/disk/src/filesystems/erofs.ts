@@ -1,17 +1,21 @@
 /**
- * EROFS, uncompressed, written by imgtool itself: erofs-utils before 1.7 cannot take an archive, sets
- * one time for all files with -T, and needs a copy of the tree for anything that is left out.
- * Uncompressed data also suits content-addressed chunks: an unchanged file has unchanged bytes.
+ * EROFS, written by imgtool itself: erofs-utils before 1.7 cannot take an archive, sets one time for all files
+ * with -T, and needs a copy of the tree for anything that is left out. It is compressed where that is asked for.
+ * Uncompressed data suits content-addressed chunks better: they are then compressed themselves.
  *
- * Inodes stand together at the front, each with its attributes and, where it fits, the end of its file.
+ * Inodes stand together at the front, each with its attributes and, where it fits, the end of its file, or with
+ * the index of a compressed file.
  * @module
  */
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { throwIfAborted } from "@imgtool/core";
 import type { BlockWriter } from "../sparse-file.ts";
 import { walk, type TreeNode } from "../tree/node.ts";
 import { openContent, readRun } from "./data-runs.ts";
+import { compressTree, encodeIndex, indexSize, type CompressedFile, type CompressedTree } from "./erofs/compress.ts";
 import {
   blockSize,
   directorySize,
@@ -25,7 +29,7 @@ import {
   superblockOffset,
   type ErofsEntry,
 } from "./erofs/format.ts";
-import { doesNotFit, type FilesystemDriver } from "./filesystem.ts";
+import { doesNotFit, type FilesystemDriver, type FilesystemOptions } from "./filesystem.ts";
 
 interface Placed {
   readonly node: TreeNode;
@@ -35,6 +39,7 @@ interface Placed {
   readonly position: number;
   readonly headSize: number;
   readonly inline: boolean;
+  readonly compressed: CompressedFile | undefined;
   readonly directory: readonly (readonly ErofsEntry[])[] | undefined;
   /** First block of data outside the inode area. */
   block: number;
@@ -48,43 +53,86 @@ export const erofs: FilesystemDriver = {
   tools: [],
   minimumSize: 4096,
   labelLimit: 15,
-  prepare(options) {
-    const { placed, blocks } = place(options.tree);
+  async prepare(options) {
+    const { compression, scratch, scratchName = "filesystem" } = options;
+    const data =
+      compression === undefined
+        ? undefined
+        : await compressTree(options.tree, compression, join(scratch, `${scratchName}.erofs-data`), options.signal);
+    const { placed, blocks } = place(options.tree, data?.files ?? new Map<TreeNode, CompressedFile>());
     const size = options.size ?? blocks * blockSize;
-    if (blocks * blockSize > size) throw doesNotFit("erofs", blocks * blockSize, size);
-    const inodes = new Map(placed.map((inode) => [inode.node, inode]));
-    const nid = (node: TreeNode): number => (inodes.get(node)?.position ?? 0) / inodeSlot;
-    const write = async (file: BlockWriter): Promise<void> => {
-      const superblock = {
-        rootNid: nid(options.tree),
-        inodes: placed.length,
-        created: options.sourceDateEpoch ?? 0,
-        blocks,
-        uuid: options.uuid,
-        label: Buffer.from(options.label ?? ""),
-      };
-      file.write(superblockOffset, encodeSuperblock(superblock));
-      for (const inode of placed) {
-        const { node } = inode;
-        const links =
-          node.kind === "directory"
-            ? 2 + node.children.filter((child) => child.node.kind === "directory").length
-            : node.links;
-        const address = node.device === undefined ? inode.block : encodeDevice(node.device);
-        file.write(inode.position, encodeInode({ ...inode, links, address }));
-        if (inode.inline) writeRange(file, inode, inode.blocks * blockSize, inode.position + inode.headSize, nid);
-      }
-      for (const [index, inode] of placed.entries()) {
-        if (index % 256 === 0) {
-          throwIfAborted(options.signal);
-          await setImmediate();
-        }
-        if (inode.blocks > 0) writeRange(file, inode, 0, inode.block * blockSize, nid);
-      }
+    if (blocks * blockSize > size) {
+      if (data !== undefined) await rm(data.path, { force: true });
+      throw doesNotFit("erofs", blocks * blockSize, size);
+    }
+    return {
+      size,
+      write: async (target) => {
+        await write(placed, blocks, data, options, target);
+        if (data !== undefined) await rm(data.path, { force: true });
+      },
     };
-    return Promise.resolve({ size, write });
   },
 };
+
+async function write(
+  placed: readonly Placed[],
+  blocks: number,
+  data: CompressedTree | undefined,
+  options: FilesystemOptions,
+  target: BlockWriter,
+): Promise<void> {
+  const inodes = new Map(placed.map((inode) => [inode.node, inode]));
+  const nid = (node: TreeNode): number => (inodes.get(node)?.position ?? 0) / inodeSlot;
+  target.write(
+    superblockOffset,
+    encodeSuperblock({
+      rootNid: nid(options.tree),
+      inodes: placed.length,
+      created: options.sourceDateEpoch ?? 0,
+      blocks,
+      uuid: options.uuid,
+      label: Buffer.from(options.label ?? ""),
+      algorithm: data?.algorithm,
+    }),
+  );
+  for (const inode of placed) {
+    const { node, compressed, position, headSize } = inode;
+    const links =
+      node.kind === "directory"
+        ? 2 + node.children.filter((child) => child.node.kind === "directory").length
+        : node.links;
+    const address = compressed?.blocks ?? (node.device === undefined ? inode.block : encodeDevice(node.device));
+    const layout = compressed !== undefined ? "compressed" : inode.inline ? "inline" : "plain";
+    target.write(position, encodeInode({ ...inode, links, address, layout }));
+    if (compressed !== undefined) {
+      const index = encodeIndex(compressed, inode.size, inode.block, data?.algorithm.number ?? 0);
+      target.write(alignIndex(position + headSize), index);
+    } else if (inode.inline) writeRange(target, inode, inode.blocks * blockSize, position + headSize, nid);
+  }
+  const scratch = data === undefined ? undefined : openSync(data.path, "r");
+  try {
+    for (const [index, inode] of placed.entries()) {
+      if (index % 256 === 0) {
+        throwIfAborted(options.signal);
+        await setImmediate();
+      }
+      const position = inode.block * blockSize;
+      const { compressed } = inode;
+      if (compressed !== undefined && data !== undefined && scratch !== undefined) {
+        const run = { offset: compressed.offset, length: compressed.blocks * blockSize };
+        readRun(scratch, Buffer.from(data.path), run, (at, wanted) => target.room(position + at - run.offset, wanted));
+      } else if (inode.blocks > 0) writeRange(target, inode, 0, position, nid);
+    }
+  } finally {
+    if (scratch !== undefined) closeSync(scratch);
+  }
+}
+
+/** The index of a compressed file begins on a multiple of 8 behind its inode. */
+function alignIndex(position: number): number {
+  return Math.ceil(position / 8) * 8;
+}
 
 /** Writes an inode's data from byte `from`: its whole blocks, or what is left for the inode. */
 function writeRange(
@@ -115,7 +163,7 @@ function writeRange(
 }
 
 /** Decides where every inode and all data go. */
-function place(root: TreeNode): { placed: Placed[]; blocks: number } {
+function place(root: TreeNode, files: ReadonlyMap<TreeNode, CompressedFile>): { placed: Placed[]; blocks: number } {
   const parents = new Map<TreeNode, TreeNode>([[root, root]]);
   const placed: Placed[] = [];
   let position = blockSize;
@@ -135,15 +183,18 @@ function place(root: TreeNode): { placed: Placed[]; blocks: number } {
       size = directorySize(directory);
     }
     const headSize = inodeSize + encodeXattrs(node.xattrs).length;
+    const compressed = files.get(node);
     const tail = size % blockSize;
-    const inline = tail > 0 && headSize + tail <= blockSize;
+    const inline = compressed === undefined && tail > 0 && headSize + tail <= blockSize;
     // What is inline must share its block with the inode's end; an inode's fixed part must not be split.
     const together = inline ? headSize + tail : inodeSize;
     const within = position % blockSize;
     if (within + together > blockSize) position += blockSize - within;
-    const blocks = inline ? (size - tail) / blockSize : Math.ceil(size / blockSize);
-    placed.push({ node, number: placed.length + 1, size, position, headSize, inline, directory, block: 0, blocks });
-    position += Math.ceil((headSize + (inline ? tail : 0)) / inodeSlot) * inodeSlot;
+    const blocks = compressed?.blocks ?? (inline ? (size - tail) / blockSize : Math.ceil(size / blockSize));
+    const number = placed.length + 1;
+    placed.push({ node, number, size, position, headSize, inline, compressed, directory, block: 0, blocks });
+    const behind = compressed === undefined ? (inline ? tail : 0) : alignIndex(headSize) - headSize + indexSize(size);
+    position += Math.ceil((headSize + behind) / inodeSlot) * inodeSlot;
   }
   let block = Math.ceil(position / blockSize);
   for (const inode of placed) {

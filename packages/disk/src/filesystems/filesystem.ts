@@ -28,7 +28,7 @@ export interface FilesystemOptions {
   readonly sectorSize?: number | undefined;
   /** Of vfat: FAT32 wherever there is room for it, as boot partitions want. Default: from 512 MiB on. */
   readonly fat32?: boolean;
-  /** Of squashfs and btrfs: the compressor's name and level. Default: zstd at level 9, and none. */
+  /** Of squashfs, btrfs and erofs: the compressor's name and level. Default: zstd at level 9 for squashfs, else none. */
   readonly compression?: CompressionChoice | undefined;
   /** Of btrfs: directories that are subvolumes, by their absolute paths. */
   readonly subvolumes?: readonly Subvolume[] | undefined;

@@ -1,6 +1,6 @@
 /**
- * The pieces of EROFS's disk format (kernel: Documentation/filesystems/erofs.rst), uncompressed:
- * superblock, extended inodes, directory blocks, inline extended attributes.
+ * The pieces of EROFS's disk format (kernel: Documentation/filesystems/erofs.rst): superblock, extended inodes,
+ * directory blocks, inline extended attributes. What compressed files have besides is in compress.ts.
  * @module
  */
 import { ConfigError, parseUuid } from "@imgtool/core";
@@ -20,6 +20,8 @@ export interface ErofsSuperblock {
   readonly blocks: number;
   readonly uuid: string;
   readonly label: Uint8Array;
+  /** What files are compressed with, if any are. */
+  readonly algorithm?: { readonly number: number; readonly configuration: Uint8Array } | undefined;
 }
 
 /** What follows byte 1024 of the first block, to its end. */
@@ -36,18 +38,29 @@ export function encodeSuperblock(fields: ErofsSuperblock): Uint8Array {
   view.setUint32(36, fields.blocks, true);
   bytes.set(parseUuid(fields.uuid), 48);
   bytes.set(fields.label, 64);
+  const { algorithm } = fields;
+  if (algorithm !== undefined) {
+    // Features without which nobody can read it: padding in front of compressed pieces, and that they may have
+    // more than a block, which goes with a list of algorithms and their configuration.
+    view.setUint32(80, 0x3, true);
+    view.setUint16(84, 1 << algorithm.number, true);
+    view.setUint16(128, algorithm.configuration.length, true);
+    bytes.set(algorithm.configuration, 130);
+  }
   view.setUint32(4, crc32c(bytes), true);
   return bytes;
 }
+
+const layouts = { plain: 0, compressed: 1, inline: 2 } as const;
 
 export interface ErofsInode {
   readonly node: TreeNode;
   readonly number: number;
   readonly size: number;
   readonly links: number;
-  /** Whether the last, partial block follows the inode. */
-  readonly inline: boolean;
-  /** First data block, or the device's number. */
+  /** Where its data is: in blocks, the last of which may follow the inode, or compressed. */
+  readonly layout: keyof typeof layouts;
+  /** First data block, the count of compressed ones, or the device's number. */
   readonly address: number;
 }
 
@@ -57,7 +70,7 @@ export function encodeInode(inode: ErofsInode): Uint8Array {
   const xattrs = encodeXattrs(node.xattrs);
   const bytes = new Uint8Array(inodeSize + xattrs.length);
   const view = new DataView(bytes.buffer);
-  view.setUint16(0, 1 | ((inode.inline ? 2 : 0) << 1), true);
+  view.setUint16(0, 1 | (layouts[inode.layout] << 1), true);
   view.setUint16(2, xattrs.length === 0 ? 0 : (xattrs.length - 12) / 4 + 1, true);
   view.setUint16(4, fileTypeBits[node.kind] | node.mode, true);
   view.setBigUint64(8, BigInt(inode.size), true);
