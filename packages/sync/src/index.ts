@@ -65,8 +65,8 @@ export {
   type MakeTreeOptions,
 } from "./tree/make-tree.ts";
 export { defaultIdRange, type IdShift, shiftOfDirectory } from "./tree/id-shift.ts";
-export { mtreeLines } from "./tree/mtree.ts";
-export { formatStatus, type NodeStatus, statTree } from "./tree/stat.ts";
+export { mtreeLines, type MtreeOptions } from "./tree/mtree.ts";
+export { formatStatus, type NodeStatus, type StatOptions, statTree } from "./tree/stat.ts";
 export { RangedSource } from "./ranged-source.ts";
 export { ArchiveBrowser, type BrowsedChild, type BrowsedNode, type RandomAccess } from "./tree/browse.ts";
 export type { Place } from "./tree/directory-table.ts";
