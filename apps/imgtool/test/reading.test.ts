@@ -1,7 +1,7 @@
 // @module-tag system
 /** Verbs that read what is published without extracting it. */
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import { needPrograms, randomBytes, run, runAsync, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
@@ -80,6 +80,38 @@ test("info says what indexes share, and cache copies what a store lacks", () => 
   expect(rest.copied).toBeLessThan(8);
   expect(cli(["verify", "--store=mirror.castr", "2.caibx"], { cwd }).exitCode).toBe(0);
   expectError(cli(["cache", "--to=default.castr", "1.caibx"], { cwd }), 2, "are in default.castr already");
+});
+
+test("info says what archives, directories and stores consist of", () => {
+  using folder = publish();
+  const { path: cwd } = folder;
+  const info = (...args: readonly string[]): Record<"trees" | "stores", readonly Record<string, unknown>[]> => {
+    const shown = cli(["info", "--json", ...args], { cwd });
+    expect(shown, shown.stderr).toMatchObject({ exitCode: 0 });
+    return JSON.parse(shown.stdout.trim().split("\n").at(-1) ?? "") as ReturnType<typeof info>;
+  };
+  run(imgtool, ["make", "tree.catar", "tree"], { cwd });
+  const tree = { nodes: { file: 2, directory: 2 }, contentBytes: content.length + 7, digest: "sha512-256" };
+  const archiveBytes = statSync(folder.join("tree.catar")).size;
+  expect(info("tree.catar", "tree")).toMatchObject({ trees: [{ ...tree, archiveBytes }, tree], stores: [] });
+  expect(run("sh", ["-c", '"$0" info --json - <tree.catar', imgtool], { cwd })).toContain('"file":2');
+
+  const files = run("find", ["default.castr", "-name", "*.cacnk", "-printf", "%s\n"], { cwd }).trim().split("\n");
+  const bytes = files.reduce((sum, size) => sum + Number(size), 0);
+  const store = { chunks: files.length, bytes, compressed: files.length, codecs: ["zstd"], unfinished: 0, strays: 0 };
+  expect(info("default.castr")).toMatchObject({ trees: [], stores: [store] });
+  const { stores } = info("default.castr", "1.caibx");
+  expect(stores[0]).toMatchObject({ ...store, namedPlainBytes: content.length, missing: 0 });
+  expect(stores[0]?.["named"]).toBeLessThan(files.length);
+  writeFileSync(folder.join("default.castr/notes"), "");
+  const shown = cli(["info", "default.castr", "2.caibx", "tree.catar"], { cwd }).stdout;
+  expect(shown).toMatch(/^tree\.catar: 2 directories, 2 files; /m);
+  expect(shown).toMatch(/^default\.castr: \d+ chunks, .* compressed, zstd\)$/m);
+  expect(shown).toContain("what does not belong there: 1");
+
+  expectError(cli(["info", "1.raw"], { cwd }), 2, "cannot tell what 1.raw is");
+  expectError(cli(["info", "absent"], { cwd }), 4, "there is no absent");
+  expectError(cli(["info", "oci://127.0.0.1:1/images"], { cwd }), 2, "cannot say what it holds");
 });
 
 test("mkdev serves an image until it is told to end", async (context) => {

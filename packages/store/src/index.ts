@@ -15,7 +15,7 @@ export {
 } from "./codecs.ts";
 export { decompressStream } from "./codec-streams.ts";
 export * from "./digest.ts";
-export { isSealedIndex, StoreCipher } from "./encrypted/cipher.ts";
+export { isSealedChunk, isSealedIndex, StoreCipher } from "./encrypted/cipher.ts";
 export { encryptStore } from "./encrypted/encrypted-store.ts";
 export {
   formatStoreKey,
