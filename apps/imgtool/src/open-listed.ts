@@ -18,7 +18,7 @@ export async function openListed(location: string, options: NetworkOptions, inst
   } catch (error) {
     if (!(error instanceof ConfigError) || error.code !== "store-read-only") throw error;
     throw new ConfigError(
-      `${shownLocation(location)} cannot say what it holds: web servers, registries, ssh and groups have no listing`,
+      `${shownLocation(location)} cannot say what it holds: registries, ssh, groups and web servers without WebDAV have no listing`,
       { code: "store-not-listable", hint: instead, data: { store: shownLocation(location) }, cause: error },
     );
   }
