@@ -133,6 +133,53 @@ test("mkdev serves an image until it is told to end", async (context) => {
   expectError(cli(["mkdev", "1.caibx", "/dev/absent"], { cwd: folder.path }), 2, "/dev/absent");
 });
 
+test.for(["--socket", "--port"])("qemu-img reads and converts what mkdev serves with %s", async (option, context) => {
+  needPrograms(context, "qemu-img");
+  using folder = publish();
+  const value = option === "--port" ? "0" : folder.join("a socket");
+  const child = spawn(imgtool, ["mkdev", `${option}=${value}`, "1.caibx"], {
+    cwd: folder.path,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  try {
+    const [uri = ""] = await firstLine(child.stdout);
+    expect(uri).toMatch(option === "--port" ? /^nbd:/ : /^nbd\+unix:/);
+    const info = JSON.parse(await runAsync("qemu-img", ["info", "--output=json", uri])) as Record<string, unknown>;
+    // Whole sectors: those of the last one that the image lacks are zeros.
+    expect(info).toMatchObject({ "virtual-size": Math.ceil(content.length / 512) * 512, format: "raw" });
+    expect(await runAsync("qemu-img", ["compare", "-f", "raw", "-F", "raw", uri, folder.join("1.raw")])).toContain(
+      "Images are identical",
+    );
+    await expect(
+      runAsync("qemu-img", ["compare", "-f", "raw", "-F", "raw", uri, folder.join("2.raw")]),
+    ).rejects.toThrow("Content mismatch at offset");
+    await runAsync("qemu-img", [
+      "convert",
+      "-f",
+      "raw",
+      "-O",
+      "qcow2",
+      "-W",
+      "-m",
+      "8",
+      uri,
+      folder.join("disk.qcow2"),
+    ]);
+    run("qemu-img", ["check", folder.join("disk.qcow2")]);
+    expect(
+      run("qemu-img", ["compare", "-f", "qcow2", "-F", "raw", folder.join("disk.qcow2"), folder.join("1.raw")]),
+    ).toContain("Images are identical");
+    // Nothing can be written to it.
+    await expect(
+      runAsync("qemu-img", ["convert", "-n", "-f", "raw", "-O", "raw", folder.join("2.raw"), uri]),
+    ).rejects.toThrow(/read-only|Permission denied/i);
+  } finally {
+    child.kill("SIGINT");
+    await ended;
+  }
+});
+
 async function firstLine(stream: NodeJS.ReadableStream): Promise<readonly string[]> {
   for await (const line of createInterface({ input: stream })) return [line];
   return [];
