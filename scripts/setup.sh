@@ -17,6 +17,7 @@ missing=$(./imgtool doctor --missing-packages --quiet)
 if [ "${1:-}" = --peers ]; then
   # The programs that the tests use as a judge: program=package.
   for pair in \
+    apache2=apache2-bin \
     apt-ftparchive=apt-utils \
     blkid=util-linux \
     bsdtar=libarchive-tools \

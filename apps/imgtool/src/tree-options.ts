@@ -71,6 +71,16 @@ export function addTreeArguments(
   return addFeatureOptions(addDiskCacheOptions(addNetworkOptions(addStoreOptions(command))));
 }
 
+/** `--content-digest`: for verbs that print digests of files' contents. */
+export function addContentDigestOption(command: Command): Command {
+  return command.option(
+    "--content-digest <yes|no>",
+    "print digests of files' contents; without, contents of an archive or index are not read",
+    yesNo,
+    true,
+  );
+}
+
 /**
  * Opens a tree, or the node at a path inside it.
  * @param skims whether contents of files are passed over

@@ -99,7 +99,10 @@ export const verbs: Readonly<Record<VerbName, Verb>> = {
   gc: { summary: "Remove the chunks of a store that no index names", load: () => import("./verbs/gc.ts") },
   serve: { summary: "Serve a directory over HTTP, for a desk", load: () => import("./verbs/serve.ts") },
   cat: { summary: "Print what an index describes, or a part of it", load: () => import("./verbs/cat.ts") },
-  info: { summary: "Show sizes of indexes and what they share", load: () => import("./verbs/info.ts") },
+  info: {
+    summary: "Show the sizes of indexes, archives, directories and stores, and what is shared",
+    load: () => import("./verbs/info.ts"),
+  },
   inspect: { summary: "The same as info", load: () => import("./verbs/info.ts") },
   prune: { summary: "The same as gc", load: () => import("./verbs/gc.ts") },
   cache: { summary: "Copy the chunks of indexes into another store", load: () => import("./verbs/cache.ts") },

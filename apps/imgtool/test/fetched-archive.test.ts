@@ -73,10 +73,25 @@ test("of an archive at a URL, verbs that look into it fetch only what they need"
     expect(result, result.stderr).toMatchObject({ exitCode: 0 });
     return { stdout: result.stdout, bytes: server.bytes };
   };
-  for (const args of [["list"], ["stat", "sub/small"], ["cat", "sub/small"]]) {
-    const [verb = "", ...path] = args;
-    const { stdout, bytes } = await fetched([verb, server.url, ...path]);
-    expect(stdout).toBe(run(imgtool, [verb, archive, ...path]));
+  for (const args of [
+    ["list"],
+    ["list", "sub"],
+    ["list", "sub/f"],
+    ["list", "--recursive=no"],
+    ["list", "--recursive=no", "sub"],
+    ["mtree", "--content-digest=no"],
+    ["mtree", "--content-digest=no", "sub"],
+    ["stat"],
+    ["stat", "sub"],
+    ["stat", "--content-digest=no", "sub/f"],
+    ["stat", "sub/small"],
+    ["cat", "sub/small"],
+  ]) {
+    const [verb = "", ...rest] = args;
+    const options = rest.filter((word) => word.startsWith("-"));
+    const path = rest.filter((word) => !word.startsWith("-"));
+    const { stdout, bytes } = await fetched([verb, ...options, server.url, ...path]);
+    expect(stdout).toBe(run(imgtool, [verb, ...options, archive, ...path]));
     expect(bytes, args.join(" ")).toBeLessThan(1_000_000);
   }
   const { bytes } = await fetched(["extract", server.url, folder.join("part"), "sub"]);

@@ -1,7 +1,7 @@
 // @module-tag system
 /** Verbs that read what is published without extracting it. */
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import { needPrograms, randomBytes, run, runAsync, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
@@ -82,6 +82,38 @@ test("info says what indexes share, and cache copies what a store lacks", () => 
   expectError(cli(["cache", "--to=default.castr", "1.caibx"], { cwd }), 2, "are in default.castr already");
 });
 
+test("info says what archives, directories and stores consist of", () => {
+  using folder = publish();
+  const { path: cwd } = folder;
+  const info = (...args: readonly string[]): Record<"trees" | "stores", readonly Record<string, unknown>[]> => {
+    const shown = cli(["info", "--json", ...args], { cwd });
+    expect(shown, shown.stderr).toMatchObject({ exitCode: 0 });
+    return JSON.parse(shown.stdout.trim().split("\n").at(-1) ?? "") as ReturnType<typeof info>;
+  };
+  run(imgtool, ["make", "tree.catar", "tree"], { cwd });
+  const tree = { nodes: { file: 2, directory: 2 }, contentBytes: content.length + 7, digest: "sha512-256" };
+  const archiveBytes = statSync(folder.join("tree.catar")).size;
+  expect(info("tree.catar", "tree")).toMatchObject({ trees: [{ ...tree, archiveBytes }, tree], stores: [] });
+  expect(run("sh", ["-c", '"$0" info --json - <tree.catar', imgtool], { cwd })).toContain('"file":2');
+
+  const files = run("find", ["default.castr", "-name", "*.cacnk", "-printf", "%s\n"], { cwd }).trim().split("\n");
+  const bytes = files.reduce((sum, size) => sum + Number(size), 0);
+  const store = { chunks: files.length, bytes, compressed: files.length, codecs: ["zstd"], unfinished: 0, strays: 0 };
+  expect(info("default.castr")).toMatchObject({ trees: [], stores: [store] });
+  const { stores } = info("default.castr", "1.caibx");
+  expect(stores[0]).toMatchObject({ ...store, namedPlainBytes: content.length, missing: 0 });
+  expect(stores[0]?.["named"]).toBeLessThan(files.length);
+  writeFileSync(folder.join("default.castr/notes"), "");
+  const shown = cli(["info", "default.castr", "2.caibx", "tree.catar"], { cwd }).stdout;
+  expect(shown).toMatch(/^tree\.catar: 2 directories, 2 files; /m);
+  expect(shown).toMatch(/^default\.castr: \d+ chunks, .* compressed, zstd\)$/m);
+  expect(shown).toContain("what does not belong there: 1");
+
+  expectError(cli(["info", "1.raw"], { cwd }), 2, "cannot tell what 1.raw is");
+  expectError(cli(["info", "absent"], { cwd }), 4, "there is no absent");
+  expectError(cli(["info", "oci://127.0.0.1:1/images"], { cwd }), 2, "cannot say what it holds");
+});
+
 test("mkdev serves an image until it is told to end", async (context) => {
   needPrograms(context, "nbdcopy");
   using folder = publish();
@@ -99,6 +131,53 @@ test("mkdev serves an image until it is told to end", async (context) => {
   }
   await new Promise((resolve) => child.once("close", resolve));
   expectError(cli(["mkdev", "1.caibx", "/dev/absent"], { cwd: folder.path }), 2, "/dev/absent");
+});
+
+test.for(["--socket", "--port"])("qemu-img reads and converts what mkdev serves with %s", async (option, context) => {
+  needPrograms(context, "qemu-img");
+  using folder = publish();
+  const value = option === "--port" ? "0" : folder.join("a socket");
+  const child = spawn(imgtool, ["mkdev", `${option}=${value}`, "1.caibx"], {
+    cwd: folder.path,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  try {
+    const [uri = ""] = await firstLine(child.stdout);
+    expect(uri).toMatch(option === "--port" ? /^nbd:/ : /^nbd\+unix:/);
+    const info = JSON.parse(await runAsync("qemu-img", ["info", "--output=json", uri])) as Record<string, unknown>;
+    // Whole sectors: those of the last one that the image lacks are zeros.
+    expect(info).toMatchObject({ "virtual-size": Math.ceil(content.length / 512) * 512, format: "raw" });
+    expect(await runAsync("qemu-img", ["compare", "-f", "raw", "-F", "raw", uri, folder.join("1.raw")])).toContain(
+      "Images are identical",
+    );
+    await expect(
+      runAsync("qemu-img", ["compare", "-f", "raw", "-F", "raw", uri, folder.join("2.raw")]),
+    ).rejects.toThrow("Content mismatch at offset");
+    await runAsync("qemu-img", [
+      "convert",
+      "-f",
+      "raw",
+      "-O",
+      "qcow2",
+      "-W",
+      "-m",
+      "8",
+      uri,
+      folder.join("disk.qcow2"),
+    ]);
+    run("qemu-img", ["check", folder.join("disk.qcow2")]);
+    expect(
+      run("qemu-img", ["compare", "-f", "qcow2", "-F", "raw", folder.join("disk.qcow2"), folder.join("1.raw")]),
+    ).toContain("Images are identical");
+    // Nothing can be written to it.
+    await expect(
+      runAsync("qemu-img", ["convert", "-n", "-f", "raw", "-O", "raw", folder.join("2.raw"), uri]),
+    ).rejects.toThrow(/read-only|Permission denied/i);
+  } finally {
+    child.kill("SIGINT");
+    await ended;
+  }
 });
 
 async function firstLine(stream: NodeJS.ReadableStream): Promise<readonly string[]> {

@@ -72,7 +72,7 @@ export interface SendOptions {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: ExchangeResult["headers"];
-  /** The body of a 200 or 206 answer. */
+  /** The body of a 200, 206 or 207 answer. */
   readonly bytes: Uint8Array;
 }
 

@@ -106,5 +106,5 @@ function connectionHint(target: HttpTarget, code: string): string {
 }
 
 function isReading(method: HttpMethod): boolean {
-  return method === "GET" || method === "HEAD";
+  return ["GET", "HEAD", "OPTIONS", "PROPFIND"].includes(method);
 }

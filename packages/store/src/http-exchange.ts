@@ -11,9 +11,9 @@ import type { RateLimit } from "./rate-limit.ts";
 type Controller = Dispatcher.DispatchController;
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-export type HttpMethod = "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+export type HttpMethod = "GET" | "HEAD" | "PUT" | "POST" | "DELETE" | "OPTIONS" | "PROPFIND" | "PROPPATCH" | "MKCOL";
 
-/** Takes the body of a 200 or 206 answer piece by piece, synchronously: pieces are not kept beyond the call. */
+/** Takes the body of a 200, 206 or 207 answer piece by piece, synchronously: pieces are not kept beyond the call. */
 export interface BodySink {
   /** Called before the first piece; `length` is the announced one. */
   start(length: number | undefined): void;
@@ -83,7 +83,7 @@ export function exchange(
 }
 
 function hasContent(status: number): boolean {
-  return status === 200 || status === 206;
+  return status === 200 || status === 206 || status === 207;
 }
 
 class ExchangeHandler implements Dispatcher.DispatchHandler {

@@ -15,7 +15,7 @@ export {
 } from "./codecs.ts";
 export { decompressStream } from "./codec-streams.ts";
 export * from "./digest.ts";
-export { isSealedIndex, StoreCipher } from "./encrypted/cipher.ts";
+export { isSealedChunk, isSealedIndex, StoreCipher } from "./encrypted/cipher.ts";
 export { encryptStore } from "./encrypted/encrypted-store.ts";
 export {
   formatStoreKey,
@@ -83,8 +83,10 @@ export {
   type StoredFileOptions,
   writeStoredFile,
 } from "./stored-file.ts";
+export { openWebDavStore } from "./webdav.ts";
 export { openChunk, readChunk, readStoredChunk } from "./read-chunk.ts";
 export { type DirectoryServer, type ServeOptions, type ServedRequest, serveDirectory } from "./serve.ts";
+export { parseWriters, type Writers } from "./serve-writers.ts";
 export * from "./store.ts";
 export { setStoreAccess, type StoreAccess, withStoreAccess } from "./store-access.ts";
 export { limitTime } from "./time-limit.ts";

@@ -98,7 +98,8 @@ class ObjectReadStore<Client extends ObjectReader = ObjectReader> implements Rea
     for (const compressed of kinds) {
       throwIfAborted(signal);
       const bytes = await this.client.read(chunkPath(name, compressed), maxBytes ?? maxStoredBytes(), signal);
-      if (bytes === undefined) continue;
+      // An empty one is none, as for find(); a mark of a missing chunk, a link to /dev/null, is served as such.
+      if (bytes === undefined || bytes.length === 0) continue;
       if (compressed !== kinds[0]) this.kinds = [compressed, !compressed];
       return { bytes, compressed };
     }

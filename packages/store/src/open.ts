@@ -97,8 +97,8 @@ async function openWriteWith(location: string, options: OpenStoreOptions): Promi
 }
 
 /**
- * Opens a store for writing, listing and pruning by its location: a path, or a URL that a driver
- * of object-schemes.ts takes.
+ * Opens a store for writing, listing and pruning by its location: a path, the URL of a web server that lists and
+ * removes (see webdav.ts), or a URL that a driver of object-schemes.ts takes.
  * @throws ConfigError `store-read-only` where the store cannot say what it holds; as openWriteStore
  */
 export async function openPruneStore(location: string, options: OpenStoreOptions = {}): Promise<PruneStore> {
@@ -115,11 +115,8 @@ async function openPruneWith(location: string, options: OpenStoreOptions): Promi
     });
   }
   if (isHttpUrl(location)) {
-    throw new ConfigError("a store on a web server cannot be listed", {
-      code: "store-read-only",
-      hint: "run it where the directory is that the server serves",
-      data: { expected: ["path"], found: "http" },
-    });
+    const { openWebDavStore } = await import("./webdav.ts");
+    return openWebDavStore(location, options);
   }
   const driver = objectScheme(location);
   if (driver?.prune !== undefined) return driver.prune(location, options);

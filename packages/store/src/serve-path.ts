@@ -36,3 +36,8 @@ export async function pathBelow(root: string, names: readonly string[]): Promise
   const path = await realpath(join(root, ...names));
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep) ? path : undefined;
 }
+
+/** Whether the path ends with a slash, as only a folder's does. */
+export function isFolderTarget(target: string): boolean {
+  return target.split("?", 1)[0]?.endsWith("/") === true;
+}

@@ -24,7 +24,8 @@ interface ChunkTarget {
   readonly store: readonly string[];
 }
 
-function chunkTarget(target: string): ChunkTarget | undefined {
+/** The chunk that a request's target names; undefined where it has another form. */
+export function chunkTarget(target: string): ChunkTarget | undefined {
   const names = requestNames(target) ?? [];
   const file = names.at(-1) ?? "";
   const compressed = file.endsWith(compressedSuffix);

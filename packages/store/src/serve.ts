@@ -1,5 +1,5 @@
 /**
- * A read-only web server for a directory, for a desk or a test bench: stores, indexes and images as
+ * A web server for a directory, read-only unless asked, for a desk or a test bench: stores, indexes and images as
  * any server of static files would give them. It knows GET and HEAD, single ranges and conditions;
  * nothing outside the directory can be reached.
  * @module
@@ -14,8 +14,10 @@ import { abortedError, EnvironmentError, errorMessage, NotFoundError, systemErro
 import { isNotModified, requestedRange } from "./serve-conditions.ts";
 import { keepHeader } from "./http.ts";
 import { keepChunkFileAsync } from "./local-refresh.ts";
-import { pathBelow, requestNames } from "./serve-path.ts";
+import { deleteChunk, describeResources, etagOf } from "./serve-manage.ts";
+import { isFolderTarget, pathBelow, requestNames } from "./serve-path.ts";
 import { isChunkTarget, putChunk } from "./serve-put.ts";
+import { isWriter, type Writers } from "./serve-writers.ts";
 
 export interface ServedRequest {
   readonly method: string;
@@ -37,6 +39,13 @@ export interface ServeOptions {
    * header `imgtool-keep` marks it as used. Nothing else can be written. Default false.
    */
   readonly writable?: boolean;
+  /**
+   * Whether stores may be listed and cleaned as well: PROPFIND says what is in a folder, DELETE removes a chunk
+   * that has the ETag of If-Match. Chunks may be put then, too. Default false.
+   */
+  readonly prunable?: boolean;
+  /** Who may do that; default: whoever can connect. Reading is for everybody. */
+  readonly writers?: Writers | undefined;
   /** Ends the server. */
   readonly signal?: AbortSignal | undefined;
   /** Called after each answer. */
@@ -94,7 +103,7 @@ export async function serveDirectory(root: string, options: ServeOptions = {}): 
         milliseconds: performance.now() - started,
       });
     });
-    void answer(realRoot, options.writable === true, request, response);
+    void answer(realRoot, permissionsOf(options), request, response);
   });
   // a client that takes nothing for two minutes is gone
   server.setTimeout(120_000);
@@ -133,20 +142,57 @@ function listen(server: Server, host: string, port: number): Promise<void> {
   });
 }
 
+interface Permissions {
+  readonly writable: boolean;
+  readonly prunable: boolean;
+  readonly writers: Writers | undefined;
+  /** Methods. */
+  readonly allow: string;
+}
+
+function permissionsOf({ writable = false, prunable = false, writers }: ServeOptions): Permissions {
+  const methods = ["GET", "HEAD", "OPTIONS"];
+  if (writable || prunable) methods.push("PUT");
+  if (prunable) methods.push("PROPFIND", "DELETE");
+  return { writable: writable || prunable, prunable, writers, allow: methods.join(", ") };
+}
+
 async function answer(
   root: string,
-  writable: boolean,
+  { writable, prunable, writers, allow }: Permissions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   try {
+    const isForWriters =
+      (writable && (request.method === "PUT" || request.headers[keepHeader] !== undefined)) ||
+      (prunable && (request.method === "DELETE" || request.method === "PROPFIND"));
+    if (isForWriters && writers !== undefined && !isWriter(writers, request.headers.authorization)) {
+      // What is being sent is not waited for.
+      response.setHeader("connection", "close");
+      response.setHeader("www-authenticate", 'Basic realm="imgtool", charset="UTF-8", Bearer realm="imgtool"');
+      end(response, 401);
+      return;
+    }
     if (writable && request.method === "PUT") {
       end(response, await putChunk(root, request));
       return;
     }
+    if (prunable && request.method === "DELETE") {
+      end(response, await deleteChunk(root, request));
+      return;
+    }
+    if (prunable && request.method === "PROPFIND") {
+      const described = await describeResources(root, request);
+      if (typeof described === "number") end(response, described);
+      else answerText(207, described, request, response);
+      return;
+    }
     if (request.method !== "GET" && request.method !== "HEAD") {
-      response.setHeader("allow", writable ? "GET, HEAD, PUT" : "GET, HEAD");
-      end(response, 405);
+      response.setHeader("allow", allow);
+      if (writable) response.setHeader(keepHeader, "1");
+      if (request.method === "OPTIONS") response.writeHead(204).end();
+      else end(response, 405);
       return;
     }
     const target = request.url ?? "";
@@ -179,7 +225,7 @@ async function answerFile(
   response: ServerResponse,
 ): Promise<void> {
   const file = {
-    etag: `"${stats.size.toString(16)}-${stats.mtimeNs.toString(16)}"`,
+    etag: etagOf(stats),
     lastModified: stats.mtime.toUTCString(),
     size: Number(stats.size),
   };
@@ -255,9 +301,15 @@ async function answerDirectory(
   response.end(request.method === "HEAD" ? undefined : page);
 }
 
-/** Whether the path ends with a slash, as only a folder's does. */
-function isFolderTarget(target: string): boolean {
-  return target.split("?", 1)[0]?.endsWith("/") === true;
+function answerText(status: number, xml: string, request: IncomingMessage, response: ServerResponse): void {
+  // A client that has sent a body is answered when it is all there; what it says is not needed.
+  request.resume();
+  const bytes = Buffer.from(xml);
+  response.setHeader("content-type", 'application/xml; charset="utf-8"');
+  response.setHeader("content-length", bytes.length);
+  response.writeHead(status);
+  countSent(response, bytes.length);
+  response.end(bytes);
 }
 
 function end(response: ServerResponse, status: number): void {

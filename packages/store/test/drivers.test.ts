@@ -14,6 +14,7 @@ import {
   openLocalStore,
   openRemoteStore,
   openStore,
+  openWebDavStore,
   type ReadStore,
   serveDirectory,
   servePull,
@@ -34,7 +35,7 @@ import {
   storeContract,
   writeFailures,
 } from "./contract.ts";
-import { failing, type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
+import { afterFirst, failing, type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
 import { connectTo } from "./remote-peer.ts";
 
 const disk = "a disk that fails for a moment is the kernel's to repeat; what it answers then is final";
@@ -179,6 +180,34 @@ storeContract("HTTP from serveDirectory, writable, encrypted, through a bad netw
       store,
       writable: store,
       ...failuresOf(proxy, (name) => cipher.storedName(name)),
+      close: async () => {
+        await proxy.close();
+        await server.close();
+      },
+    };
+  },
+});
+
+storeContract("HTTP from serveDirectory, prunable, through a bad network", {
+  reads: every(readFailures),
+  writes: every(writeFailures),
+  renews: true,
+  lists: every(listFailures),
+  open: async (root) => {
+    const server = await serveDirectory(root, { prunable: true });
+    const proxy = await startFaultProxy(server.url);
+    const store = await openWebDavStore(proxy.url, { retryDelay: 5, retries: 3, http2: false });
+    return {
+      store,
+      writable: store,
+      prunable: store,
+      ...failuresOf(proxy),
+      failListings(failure) {
+        proxy.decide = failing(
+          failure,
+          afterFirst(({ method }) => method === "PROPFIND"),
+        );
+      },
       close: async () => {
         await proxy.close();
         await server.close();

@@ -80,6 +80,8 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
       "link",
       "www-authenticate",
       "content-range",
+      "allow",
+      "imgtool-keep",
     ]) {
       const value = answered.headers[name];
       if (value !== undefined) response.setHeader(name, value);

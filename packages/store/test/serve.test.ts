@@ -10,6 +10,7 @@ import {
   chunkName,
   chunkPath,
   compressChunk,
+  parseWriters,
   serveDirectory,
   type DirectoryServer,
   type ServedRequest,
@@ -149,9 +150,10 @@ test("folders are listed, with escaped names, and without a slash redirected", a
 });
 
 test("other methods are refused", async () => {
-  for (const method of ["POST", "PUT", "DELETE", "OPTIONS"]) {
+  for (const method of ["POST", "PUT", "DELETE", "PROPFIND", "OPTIONS"]) {
     const answer = await get("file.txt", {}, method);
-    expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
+    const status = method === "OPTIONS" ? 204 : 405;
+    expect([answer.status, answer.headers.get("allow")]).toEqual([status, "GET, HEAD, OPTIONS"]);
   }
 });
 
@@ -192,6 +194,74 @@ test("chunks are put where they are asked for, and nothing else", async () => {
   expect(readFileSync(folder.join("root", path))).toEqual(Buffer.from(stored));
   expect(readdirSync(folder.join("root/store"), { recursive: true })).toHaveLength(2);
   await writable.close();
+});
+
+test("a chunk is removed by who names its version; nothing else is, and one level is described at a time", async () => {
+  using own = temporaryFolder();
+  const bytes = randomBytes(4000, "removed");
+  const path = `store/${chunkPath(chunkName(bytes))}`;
+  const prunable = await serveDirectory(own.path, { prunable: true });
+  mkdirSync(own.join("store"));
+  expect(await put(path, compressChunk(bytes).bytes, prunable.url)).toBe(201);
+  writeFileSync(own.join("store/x.caibx"), "an index");
+  writeFileSync(own.join("store/.hidden"), "");
+  const remove = async (name: string, tag?: string): Promise<number> =>
+    (await fetch(prunable.url + name, { method: "DELETE", headers: tag === undefined ? {} : { "if-match": tag } }))
+      .status;
+  const tag = (await fetch(prunable.url + path, { method: "HEAD" })).headers.get("etag") ?? "";
+  expect(await remove(path)).toBe(428);
+  expect(await remove(path, '"other"')).toBe(412);
+  for (const name of ["store/x.caibx", "store/", "store", "", "store/%2e%2e/x"])
+    expect(await remove(name, tag)).toBe(403);
+  // in a chunk's place a link to another file
+  const link = path.replace(/\/[0-9a-f]{4}(?=[0-9a-f]{60})/, "/ffff").replace(/store\/[0-9a-f]{4}/, "store/ffff");
+  mkdirSync(own.join("store/ffff"));
+  symlinkSync(own.join("store/x.caibx"), own.join(link));
+  expect(await remove(link, (await fetch(prunable.url + link)).headers.get("etag") ?? "")).toBe(404);
+  expect(readdirSync(own.join("store"))).toContain("x.caibx");
+
+  const propfind = (name: string, depth: string): Promise<Response> =>
+    fetch(prunable.url + name, { method: "PROPFIND", headers: { depth } });
+  expect((await propfind("store", "infinity")).status).toBe(403);
+  const described = await propfind("store/", "1");
+  expect(described.status).toBe(207);
+  const text = await described.text();
+  expect(text.match(/<D:href>[^<]*/g)?.sort()).toEqual(
+    ["/store/", "/store/ffff/", `/${path.slice(0, 10)}/`, "/store/x.caibx"].map((href) => `<D:href>${href}`).sort(),
+  );
+  expect(await remove(path, tag)).toBe(204);
+  expect(await remove(path, tag)).toBe(404);
+  expect(readdirSync(own.join("store"))).not.toContain(path.slice(6, 10));
+  await prunable.close();
+});
+
+function basic(text: string): string {
+  return `basic ${Buffer.from(text).toString("base64")}`;
+}
+
+test("only writers write where they are named", async () => {
+  using own = temporaryFolder();
+  mkdirSync(own.join("store"));
+  const writers = parseWriters("# people\n\npublisher:a word: ä\nabc.DEF-123==\n", "writers");
+  const guarded = await serveDirectory(own.path, { prunable: true, writers });
+  const bytes = randomBytes(4000, "guarded");
+  const url = `${guarded.url}store/${chunkPath(chunkName(bytes))}`;
+  const send = async (method: string, authorization?: string, other: Record<string, string> = {}): Promise<number> => {
+    const headers = { ...other, ...(authorization === undefined ? {} : { authorization }) };
+    const body = method === "PUT" ? { body: Buffer.from(compressChunk(bytes).bytes) } : {};
+    return (await fetch(url, { method, headers, ...body })).status;
+  };
+  for (const wrong of [undefined, "Bearer abc", basic("publisher:a word"), basic("abc.DEF-123=="), "Bearer "])
+    for (const method of ["PUT", "DELETE", "PROPFIND"])
+      expect(await send(method, wrong), `${method} ${wrong}`).toBe(401);
+  expect(await send("PUT", basic("publisher:a word: ä"))).toBe(201);
+  expect(await send("GET")).toBe(200);
+  expect(await send("HEAD", undefined, { "imgtool-keep": "1" })).toBe(401);
+  expect(await send("HEAD", "bearer  abc.DEF-123==", { "imgtool-keep": "1" })).toBe(200);
+  expect(await send("PROPFIND", "Bearer abc.DEF-123==", { depth: "0" })).toBe(207);
+  await guarded.close();
+  for (const text of ["", "# nobody", "two words", "user:"])
+    expect(() => parseWriters(text, "writers")).toThrow(expect.objectContaining({ code: "writers-invalid" }));
 });
 
 test("curl resumes a large file", async (context) => {

@@ -14,6 +14,7 @@ export {
 } from "./collect-garbage.ts";
 export { type ByteRange, changedRanges, diffIndexes, type IndexDifference } from "./diff-index.ts";
 export { describeIndexes, type IndexDescription, type IndexesDescription } from "./describe-indexes.ts";
+export { describeStore, type DescribeStoreOptions, type StoreDescription } from "./describe-store.ts";
 export { fillStore, type FilledStore, type FillStoreOptions } from "./fill-store.ts";
 export { extractBlob, type ExtractBlobOptions, type ExtractedBlob } from "./extract-blob.ts";
 export { blobSeed, type BlobSeedOptions, indexSeed } from "./file-seed.ts";
@@ -44,6 +45,7 @@ export {
 export type { Problem, ProblemCode, Verified } from "./verify-problem.ts";
 export { type ArchiveSourceOptions, openArchiveSource, type OpenedSource } from "./tree/archive-source.ts";
 export { type CutTree, cutTree, type CutTreeOptions } from "./tree/cut-tree.ts";
+export { describeTree, type TreeDescription } from "./tree/describe-tree.ts";
 export { type ChangedPart, diffTrees, recordedFlags, type TreeDifference, type TreeNode } from "./tree/diff-tree.ts";
 export { type BlobSource, digestBlob, digestTree } from "./tree/digest-tree.ts";
 export { exportTar, type ExportTarOptions } from "./tree/export-tar.ts";
@@ -65,8 +67,8 @@ export {
   type MakeTreeOptions,
 } from "./tree/make-tree.ts";
 export { defaultIdRange, type IdShift, shiftOfDirectory } from "./tree/id-shift.ts";
-export { mtreeLines } from "./tree/mtree.ts";
-export { formatStatus, type NodeStatus, statTree } from "./tree/stat.ts";
+export { mtreeLines, type MtreeOptions } from "./tree/mtree.ts";
+export { formatStatus, type NodeStatus, type StatOptions, statTree } from "./tree/stat.ts";
 export { RangedSource } from "./ranged-source.ts";
 export { ArchiveBrowser, type BrowsedChild, type BrowsedNode, type RandomAccess } from "./tree/browse.ts";
 export type { Place } from "./tree/directory-table.ts";

@@ -21,6 +21,8 @@ const examples = `
 Examples:
   imgtool gc --store=www/default.castr www/*.caibx www/*.caidx
   imgtool gc -n *.caibx                           only say what would be removed
+  imgtool gc --store=https://host/default.castr *.caibx
+                                                  where the server lets it: imgtool serve --prunable, WebDAV
 
 Name every index whose chunks are to stay. What was written or used within the grace period stays as
 well, so that gc may run while others publish to the store; a run has to end within the grace period

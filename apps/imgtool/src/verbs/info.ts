@@ -1,53 +1,52 @@
 /**
- * `imgtool info`, also `inspect`: what indexes consist of, and what they share.
+ * `imgtool info`, also `inspect`: what indexes, archives, directories and stores consist of, and what
+ * indexes share.
  * @module
  */
-import { basename } from "node:path";
-import type { ChunkIndex } from "@imgtool/chunker";
-import { formatSize } from "@imgtool/core";
-import { shownLocation } from "@imgtool/store";
-import type { Command } from "commander";
-import { addStoreOptions, type StoreOptions } from "../chunk-options.ts";
-import { openIndexAlone } from "../open-source.ts";
+import { type Command, Option } from "commander";
+import { addStoreOptions, addTransferOptions, type NetworkOptions, type StoreOptions } from "../chunk-options.ts";
+import { indexLines, type StoreRow, storeLines, type TreeRow, treeLines } from "../info/lines.ts";
+import { indexRows, storeRow, treeRow } from "../info/rows.ts";
+import { type InfoWhat, infoWhats, subjectOf } from "../info/subject.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
 const examples = `
 Examples:
   imgtool info disk.caibx
-  imgtool info v1.caibx v2.caibx v3.caibx      what each version has that no other has`;
+  imgtool info v1.caibx v2.caibx v3.caibx      what each version has that no other has
+  imgtool info tree.catar                      how many files, how large, and what is recorded of them
+  imgtool info default.castr                   how many chunks, how large, how compressed
+  imgtool info default.castr *.caibx           and how much of the store the indexes need
+
+Of an archive at a URL only the entries are fetched. Directories with a name that ends with .castr, or
+with nothing but folders of chunks in them, are stores; so are URLs with another name than an index or
+an archive has. --what tells otherwise.`;
+
+interface InfoOptions extends StoreOptions, NetworkOptions {
+  readonly what?: InfoWhat;
+}
 
 export function command(): Command {
-  const info = verbCommand("info", "Show the sizes of indexes, and what several of them share.")
-    .argument("<index...>", ".caibx and .caidx, paths or URLs")
+  const info = verbCommand("info", "Show the sizes of indexes, archives, directories and stores, and what is shared.")
+    .argument("<source...>", ".caibx, .caidx and .catar, paths or URLs; directories; stores; - for an archive")
+    .addOption(new Option("--what <kind>", "what the sources are; their names tell otherwise").choices([...infoWhats]))
     .addHelpText("after", examples);
-  addStoreOptions(info);
+  addTransferOptions(addStoreOptions(info));
   return info.action((locations: readonly string[]) =>
     runVerb(info, async ({ reporter, signal }) => {
-      const { describeIndexes, updateCost } = await import("@imgtool/sync");
-      const options = info.opts<StoreOptions>();
-      const indexes: ChunkIndex[] = [];
-      const stored: (number | undefined)[] = [];
-      for (const location of locations) {
-        await using opened = await openIndexAlone(location, options, reporter, signal);
-        indexes.push(opened.index);
-        // A remote store would have to hand every chunk out to be measured.
-        const store = opened.stores[0]?.place;
-        const cost = store === undefined ? undefined : await updateCost(undefined, opened.index, store, signal);
-        stored.push(cost?.storedBytes);
+      const options = info.opts<InfoOptions>();
+      const task = { options, reporter, signal };
+      const subjects = locations.map((location) => ({ location, subject: subjectOf(location, options.what) }));
+      const indexes = subjects.filter(({ subject }) => subject === "index").map(({ location }) => location);
+      const { rows, opened, ...all } = await indexRows(indexes, task);
+      const trees: TreeRow[] = [];
+      const stores: StoreRow[] = [];
+      for (const { location, subject } of subjects) {
+        if (subject === "store") stores.push(await storeRow(location, opened, task));
+        else if (subject !== "index") trees.push(await treeRow(location, subject, task));
       }
-      const { indexes: described, ...all } = describeIndexes(indexes);
-      const rows = described.map((one, i) => {
-        const { sizes, digest } = indexes[i] as (typeof indexes)[number];
-        return { index: shownLocation(locations[i] ?? ""), ...one, storedBytes: stored[i], chunkSizes: sizes, digest };
-      });
-      const lines = rows.flatMap((row) => [
-        `${basename(row.index)}: ${formatSize(row.size)} in ${row.chunks} chunks, ${row.uniqueChunks} of them different (${formatSize(row.uniqueBytes)})`,
-        `  chunk sizes ${row.chunkSizes.min}:${row.chunkSizes.avg}:${row.chunkSizes.max}, ids by ${row.digest}` +
-          (row.storedBytes === undefined ? "" : `, ${formatSize(row.storedBytes)} in the store`),
-        ...(rows.length > 1 ? [`  only here: ${formatSize(row.ownBytes)}`] : []),
-      ]);
-      if (rows.length > 1) lines.push(`together: ${all.uniqueChunks} different chunks, ${formatSize(all.uniqueBytes)}`);
-      reporter.result({ indexes: rows, ...all }, lines.join("\n"));
+      const lines = [...indexLines(rows, all), ...trees.flatMap(treeLines), ...stores.flatMap(storeLines)];
+      reporter.result({ indexes: rows, ...all, trees, stores }, lines.join("\n"));
     }),
   );
 }

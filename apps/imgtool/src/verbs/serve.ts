@@ -9,18 +9,25 @@ import { setInterval } from "node:timers/promises";
 import { ConfigError, formatSize } from "@imgtool/core";
 import type { Command } from "commander";
 import { portNumber } from "../parse.ts";
+import { readNamedFile } from "../stores-file/secret-file.ts";
 import { runVerb, type VerbContext, verbCommand } from "../verb.ts";
 
 interface ServeOptions {
   readonly host: string;
   readonly port: number;
   readonly writable?: boolean;
+  readonly prunable?: boolean;
+  /** Path of a file. */
+  readonly writers?: string;
   readonly peer?: boolean;
 }
 
 const examples = `
 Examples:
   imgtool serve www                     for this machine alone
+  imgtool serve --prunable --writers=tokens www
+                                        publish, cache and gc work on its stores for those whose token is in
+                                        the file tokens; they name theirs in stores.conf
   imgtool serve --peer /var/cache/images
                                         extract --peers on machines nearby finds what is in default.castr
 
@@ -33,20 +40,34 @@ export function command(): Command {
     .option("--host <address>", "address to listen on; with --peer all of them otherwise", "127.0.0.1")
     .option("--port <number>", "port to listen on, 0 for any free one", portNumber, 8080)
     .option("--writable", "let anyone who can connect put chunks into the stores below the directory")
+    .option("--prunable", "let them list and remove chunks as well: imgtool gc --store=http://… does")
+    .option("--writers <file>", "let only those write whose user:password or token stands in the file, one on a line")
     .option("--peer", "announce the indexes in the directory to the local network: see --peers of imgtool extract")
     .addHelpText("after", examples);
   return serve.action((directory: string) =>
     runVerb(serve, async ({ reporter, signal }) => {
-      const { serveDirectory } = await import("@imgtool/store");
-      const { port, writable = false, peer = false, ...options } = serve.opts<ServeOptions>();
+      const { parseWriters, serveDirectory } = await import("@imgtool/store");
+      const { port, writable = false, prunable = false, peer = false, ...options } = serve.opts<ServeOptions>();
       const isChosen = serve.getOptionValueSource("host") === "cli";
       const host = peer && !isChosen ? "0.0.0.0" : options.host;
       if (peer) await checkPeerStore(directory);
+      if (options.writers !== undefined && !writable && !prunable) {
+        throw new ConfigError("--writers says who may write, and nothing may be written", {
+          code: "option-missing",
+          hint: "give --writable or --prunable, too",
+        });
+      }
+      const writers =
+        options.writers === undefined
+          ? undefined
+          : parseWriters(readNamedFile(options.writers, "--writers", true), options.writers);
       await using resources = new AsyncDisposableStack();
       const server = await serveDirectory(directory, {
         host,
         port,
         writable,
+        prunable,
+        writers,
         signal,
         onRequest: (request) => reporter.log("debug", `${request.method} ${request.path} ${request.status}`),
       });

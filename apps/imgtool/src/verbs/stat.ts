@@ -3,17 +3,18 @@
  * @module
  */
 import type { Command } from "commander";
-import { addTreeArguments, openTreeAt, type TreeOptions } from "../tree-options.ts";
+import { addContentDigestOption, addTreeArguments, openTreeAt, type TreeOptions } from "../tree-options.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
 export function command(): Command {
   const stat = verbCommand("stat", "Show everything that an archive, index or directory records of one path.");
-  addTreeArguments(stat);
+  addContentDigestOption(addTreeArguments(stat));
   return stat.action((location: string, path: string | undefined) =>
     runVerb(stat, async ({ reporter, signal }) => {
       const { formatStatus, statTree } = await import("@imgtool/sync");
-      await using opened = await openTreeAt(location, path, stat.opts<TreeOptions>(), reporter, signal, true);
-      const status = await statTree(opened.source, signal);
+      const options = stat.opts<TreeOptions & { readonly contentDigest: boolean }>();
+      await using opened = await openTreeAt(location, path, options, reporter, signal, true);
+      const status = await statTree(opened.source, { contentDigests: options.contentDigest, signal });
       const { metadata, content } = status.node;
       const data = {
         path: status.path.toString("utf8"),

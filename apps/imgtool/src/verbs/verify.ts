@@ -4,7 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError, formatSize, IntegrityError } from "@imgtool/core";
-import { isRemoteLocation, type ListStore, shownLocation } from "@imgtool/store";
+import { isRemoteLocation, shownLocation } from "@imgtool/store";
 import type { Problem, Verified } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
@@ -16,6 +16,7 @@ import {
   type StoreOptions,
   targetOf,
 } from "../chunk-options.ts";
+import { openListed } from "../open-listed.ts";
 import { openIndex, openIndexAlone } from "../open-source.ts";
 import type { Reporter } from "../report/reporter.ts";
 import { addUidOptions, idShiftOf, type UidOptions } from "../uid-options.ts";
@@ -117,7 +118,7 @@ async function verifyDirectory({ source, options, reporter, signal, onProblem }:
   const { verifyStore } = await import("@imgtool/sync");
   const shared = { key: storeKey(options, []), progress: reporter, signal, onProblem };
   if (isRemoteLocation(source)) {
-    const store = await openListed(source, options);
+    const store = await openListed(source, options, "verify an index against it: imgtool verify --store=URL INDEX");
     try {
       return await verifyStore({ ...shared, store });
     } finally {
@@ -126,25 +127,6 @@ async function verifyDirectory({ source, options, reporter, signal, onProblem }:
   }
   if (statSync(source, { throwIfNoEntry: false })?.isFile() === true) throw notAnIndex(source);
   return verifyStore({ ...shared, store: source });
-}
-
-/** @throws ConfigError `store-not-listable` where the store cannot say what it holds */
-async function openListed(location: string, options: NetworkOptions): Promise<ListStore> {
-  const { openPruneStore } = await import("@imgtool/store");
-  try {
-    return await openPruneStore(location, networkAccess(options));
-  } catch (error) {
-    if (!(error instanceof ConfigError) || error.code !== "store-read-only") throw error;
-    throw new ConfigError(
-      `${shownLocation(location)} cannot say what it holds: web servers, registries, ssh and groups have no listing`,
-      {
-        code: "store-not-listable",
-        hint: "verify an index against it: imgtool verify --store=URL INDEX",
-        data: { store: shownLocation(location) },
-        cause: error,
-      },
-    );
-  }
 }
 
 /** A file or directory against an index. */

@@ -24,6 +24,9 @@ export interface ArchiveReader extends AsyncDisposable {
   stream(from: number, to: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
+/** An archive's bytes in pieces, from any place on. */
+export type PieceReader = Pick<ArchiveReader, "size" | "piece">;
+
 /** Reads the archive that an index describes. */
 export function chunkReader(chunks: ChunkSource, name: string, signal?: AbortSignal): ArchiveReader {
   const { index } = chunks;

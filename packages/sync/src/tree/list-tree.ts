@@ -3,7 +3,11 @@
  * @module
  */
 import { type CatarNode, defaultArchiveFlags, type NodeKind, reduceMetadata } from "@imgtool/catar";
-import { skimNodes } from "./skim.ts";
+import { throwIfAborted } from "@imgtool/core";
+import type { ArchiveReader } from "./archive-reader.ts";
+import { ArchiveBrowser } from "./browse.ts";
+import { type Place, readEntry } from "./directory-table.ts";
+import { seekableReader, skimNodes } from "./skim.ts";
 import type { TreeSource } from "./tree-source.ts";
 import { joinPath, walkNodes } from "./walk-nodes.ts";
 
@@ -29,6 +33,13 @@ export async function* listTree(source: TreeSource, options: ListOptions = {}): 
     yield* listDirectory(source, options);
     return;
   }
+  if (options.recursive === false) {
+    await using opened = await openLevel(source, options.signal);
+    if (opened !== undefined) {
+      yield* listLevel(opened, options.signal);
+      return;
+    }
+  }
   const paths = new PathTracker(source);
   for await (const nodes of skimNodes(source, options.signal)) {
     for (const event of nodes) {
@@ -36,6 +47,48 @@ export async function* listTree(source: TreeSource, options: ListOptions = {}): 
       if (path === undefined || (options.recursive === false && paths.depth > 1)) continue;
       yield { path, node: event.node };
     }
+  }
+}
+
+/** A node whose children are found by its table. */
+interface Level extends AsyncDisposable {
+  readonly archive: ArchiveReader;
+  readonly place: Place;
+  /** Names from the root on. */
+  readonly names: readonly Buffer[];
+}
+
+/** Undefined for a stream, which has to be read in order. */
+async function openLevel(
+  source: Exclude<TreeSource, { readonly directory: string }>,
+  signal?: AbortSignal,
+): Promise<Level | undefined> {
+  if ("subtree" in source) {
+    const { archive, offset, size, flags, kind, parents, name } = source.subtree;
+    const names = name.toString("latin1") === "." ? [] : [...parents, name];
+    const place = { entryStart: offset, end: offset + size, flags, kind };
+    return { archive, place, names, async [Symbol.asyncDispose]() {} };
+  }
+  const archive = await seekableReader(source, signal);
+  if (archive === undefined) return undefined;
+  await using opened = new AsyncDisposableStack();
+  opened.use(archive);
+  const place = await readEntry(archive, 0, archive.size);
+  const owner = opened.move();
+  return { archive, place, names: [], [Symbol.asyncDispose]: () => owner.disposeAsync() };
+}
+
+/** A node and its children: what is below them is neither read nor fetched. */
+async function* listLevel({ archive, place, names }: Level, signal?: AbortSignal): AsyncGenerator<ListedNode, void> {
+  const browser = new ArchiveBrowser(archive);
+  const parent = await browser.node(place);
+  yield { path: names.length === 0 ? Buffer.from(".") : joinPath(names), node: parent.node };
+  if (parent.kind !== "directory") return;
+  const count = await browser.count(parent);
+  for (let i = 0; i < count; i++) {
+    throwIfAborted(signal);
+    const { name, node } = await browser.child(parent, i);
+    yield { path: joinPath([...names, name]), node: node.node };
   }
 }
 

@@ -9,9 +9,9 @@ import { formatStatus, statTree } from "./stat.ts";
 import { openSubtree } from "./subtree.ts";
 import type { TreeSource } from "./tree-source.ts";
 
-async function mtree(source: TreeSource): Promise<string[]> {
+async function mtree(source: TreeSource, contentDigests?: boolean): Promise<string[]> {
   const lines: string[] = [];
-  for await (const line of mtreeLines(source)) lines.push(line);
+  for await (const line of mtreeLines(source, { contentDigests })) lines.push(line);
   return lines;
 }
 
@@ -58,6 +58,21 @@ test("manifests are casync's, but for what it says wrongly of special nodes", as
       .split("\n")
       .map((line) => (/type=(dir|file) /.test(line) ? line : line.replace(/ flags=\S+/, ""))),
   );
+});
+
+test("without digests a manifest is the same but for them", async () => {
+  using folder = temporaryFolder();
+  const directory = makePlainFixture(folder.join("tree"));
+  const archive = folder.join("x.catar");
+  await makeArchive({ source: directory, output: archive, flags: plainFlags });
+  const withDigests = await mtree({ archive });
+  const expected = withDigests.map((line) => line.replace(/ sha512256digest=\w+$/, ""));
+  expect(expected).not.toEqual(withDigests);
+  expect(await mtree({ archive }, false)).toEqual(expected);
+  expect(await mtree({ directory, flags: plainFlags }, false)).toEqual(expected);
+  await using subtree = await openSubtree({ archive }, "b");
+  expect(await mtree({ subtree }, false)).toEqual(expected.filter((line) => line.startsWith("b")));
+  expect(await statTree({ subtree }, { contentDigests: false })).toEqual(await statTree({ subtree }));
 });
 
 test("digests in a manifest are called what they are", async () => {

@@ -17,6 +17,7 @@ import {
 import { digestOfFlags } from "@imgtool/chunker";
 import { FileDigests } from "./file-digests.ts";
 import { escapePath, PathTracker } from "./list-tree.ts";
+import { skimNodes } from "./skim.ts";
 import { archiveEvents, type TreeSource } from "./tree-source.ts";
 import { walkNodes } from "./walk-nodes.ts";
 
@@ -42,17 +43,33 @@ const attributeNames: readonly (readonly [bit: bigint, name: string])[] = [
 
 const uidFeatures = features["32bit-uids"] | features["16bit-uids"];
 
+export interface MtreeOptions {
+  /** Whether files have digests of their contents, which are read for it. Default true. */
+  readonly contentDigests?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Yields a line for every node of a tree, without its end; file contents are digested.
  * @throws as walkNodes() and archiveEvents()
  */
-export async function* mtreeLines(source: TreeSource, signal?: AbortSignal): AsyncGenerator<string, void> {
+export async function* mtreeLines(source: TreeSource, options: MtreeOptions = {}): AsyncGenerator<string, void> {
+  const { contentDigests = true, signal } = options;
   if ("directory" in source) {
-    yield* directoryLines(source, signal);
+    yield* directoryLines(source, contentDigests, signal);
     return;
   }
   const paths = new PathTracker(source);
   let flags: bigint | undefined;
+  if (!contentDigests) {
+    for await (const nodes of skimNodes(source, signal, (found) => (flags = found))) {
+      for (const event of nodes) {
+        const path = paths.enter(event);
+        if (path !== undefined) yield nodeLine(path, event.node, flags ?? 0n);
+      }
+    }
+    return;
+  }
   let file: { readonly line: string; readonly hash: Hash } | undefined;
   for await (const event of archiveEvents(source, signal, (found) => (flags = found))) {
     if (event.type === "payload") {
@@ -76,6 +93,7 @@ const linesAhead = 128;
 /** The lines of a directory; its files are digested by threads while the walk goes on. */
 async function* directoryLines(
   source: Extract<TreeSource, { readonly directory: string }>,
+  contentDigests: boolean,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<string, void> {
   const { directory, flags = defaultArchiveFlags, idShift } = source;
@@ -94,11 +112,13 @@ async function* directoryLines(
     if (path === undefined) continue;
     const { content } = walked.node;
     const node: CatarNode = { metadata: reduceMetadata(walked.node, flags), content };
+    const line = nodeLine(path, node, flags, walked.host);
+    if (!contentDigests) {
+      yield line;
+      continue;
+    }
     const digest = walked.content === undefined ? ofNothing : digests.digest(walked.content);
-    ahead.push({
-      line: nodeLine(path, node, flags, walked.host),
-      digest: content.kind === "file" ? digest : undefined,
-    });
+    ahead.push({ line, digest: content.kind === "file" ? digest : undefined });
     while (ahead.length > 0 && (ahead.length >= linesAhead || typeof ahead[0]?.digest !== "object")) yield await next();
   }
   while (ahead.length > 0) yield await next();

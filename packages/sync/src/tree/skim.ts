@@ -16,16 +16,23 @@ export type EntryEvent = Extract<CatarEvent, { readonly type: "entry" }>;
 /**
  * Yields the nodes of an archive in its order, many at once: a step of an asynchronous iteration costs
  * more than a node. What is passed over is not verified, everything else as archiveEvents() does it.
+ * @param onFlags told the archive's feature flags before the first nodes
  * @throws as archiveEvents()
  */
-export async function* skimNodes(source: TreeSource, signal?: AbortSignal): AsyncGenerator<EntryEvent[], void> {
-  await using reader = await seekableReader(source, signal);
+export async function* skimNodes(
+  source: TreeSource,
+  signal?: AbortSignal,
+  onFlags?: (flags: bigint) => void,
+): AsyncGenerator<EntryEvent[], void> {
+  await using resources = new AsyncDisposableStack();
+  const reader = "subtree" in source ? source.subtree.pieces() : resources.use(await seekableReader(source, signal));
   if (reader === undefined) {
-    for await (const event of archiveEvents(source, signal)) if (event.type === "entry") yield [event];
+    for await (const event of archiveEvents(source, signal, onFlags)) if (event.type === "entry") yield [event];
     return;
   }
   const decoder = archiveDecoder(source);
   const breather = new Breather();
+  let isTold = false;
   for (let at = 0; at < reader.size;) {
     throwIfAborted(signal);
     const due = breather.due();
@@ -36,12 +43,15 @@ export async function* skimNodes(source: TreeSource, signal?: AbortSignal): Asyn
     const skipped = Math.min(decoder.payloadLeft, reader.size - at);
     for (const event of decoder.skipPayload(skipped)) void event;
     at += skipped;
+    if (!isTold && nodes.length > 0) onFlags?.(decoder.flags ?? 0n);
+    isTold ||= nodes.length > 0;
     yield nodes;
   }
   decoder.finish();
 }
 
-async function seekableReader(source: TreeSource, signal?: AbortSignal): Promise<ArchiveReader | undefined> {
+/** What reads a whole archive from any place; undefined for a directory, a stream or a part of an archive. */
+export async function seekableReader(source: TreeSource, signal?: AbortSignal): Promise<ArchiveReader | undefined> {
   if ("index" in source) return chunkReader(new ChunkSource(source), "the archive", signal);
   if ("archive" in source && source.archive instanceof RangedSource) return rangedReader(source.archive);
   if (!("archive" in source) || typeof source.archive !== "string" || source.archive === "-") return undefined;

@@ -11,6 +11,7 @@ import { orNone } from "./attributes.ts";
 import { quotaTypes } from "./collect.ts";
 import { escapePath, formatMode, PathTracker } from "./list-tree.ts";
 import { type HostOwners, ownersOf } from "./mtree.ts";
+import { skimNodes } from "./skim.ts";
 import { archiveEvents, type TreeSource } from "./tree-source.ts";
 
 export interface NodeStatus {
@@ -29,11 +30,18 @@ export interface NodeStatus {
   readonly nodeDigest?: string;
 }
 
+export interface StatOptions {
+  /** Whether files have digests of their contents, which are read for it. Default true. */
+  readonly contentDigests?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * The status of the root of a tree, or of the node that openSubtree() has found.
  * @throws as archiveEvents()
  */
-export async function statTree(source: TreeSource, signal?: AbortSignal): Promise<NodeStatus> {
+export async function statTree(source: TreeSource, options: StatOptions = {}): Promise<NodeStatus> {
+  const { contentDigests = true, signal } = options;
   const { event, flags, path } = await firstNode(source, signal);
   const status = {
     path,
@@ -43,6 +51,7 @@ export async function statTree(source: TreeSource, signal?: AbortSignal): Promis
   if (!("subtree" in source) || source.subtree.kind === "directory")
     return { ...status, offset: "subtree" in source ? source.subtree.offset : event.offset };
   const { subtree } = source;
+  if (!contentDigests) return { ...status, offset: subtree.offset };
   const algorithm = digestOfFlags(flags);
   const nodeHash = createHash(algorithm);
   for await (const bytes of subtree.bytes(signal)) nodeHash.update(bytes);
@@ -83,12 +92,13 @@ async function firstNode(
 }> {
   const paths = new PathTracker(source);
   let flags = 0n;
-  for await (const event of archiveEvents(source, signal, (found) => (flags = found))) {
-    if (event.type !== "entry") continue;
-    const path = paths.enter(event);
-    if (path !== undefined) return { event, flags, path };
+  for await (const nodes of skimNodes(source, signal, (found) => (flags = found))) {
+    for (const event of nodes) {
+      const path = paths.enter(event);
+      if (path !== undefined) return { event, flags, path };
+    }
   }
-  // archiveEvents() throws for an archive without nodes.
+  // skimNodes() throws for an archive without nodes.
   throw new RangeError("an archive without nodes");
 }
 

@@ -31,6 +31,9 @@ test("every node is found by its path, with what is below it", async () => {
       return escaped === "." || listed === escaped || listed.startsWith(`${escaped}/`);
     });
     expect(await list({ subtree })).toEqual(expected);
+    const depth = escaped === "." ? 0 : escaped.split("/").length;
+    const near = expected.filter((line) => line.slice(line.indexOf(" ") + 1).split("/").length <= depth + 1);
+    expect(await list({ subtree }, false)).toEqual(near);
     count++;
   }
   expect(count).toBe(all.length);

@@ -9,7 +9,7 @@ import { encodeGoodbye, hashName, type NodeKind } from "@imgtool/catar";
 import { displayPath } from "@imgtool/host";
 import { ChunkSource, type ChunkSourceCounts } from "../chunk-source.ts";
 import { RangedSource } from "../ranged-source.ts";
-import { type ArchiveReader, chunkReader, fileReader, rangedReader } from "./archive-reader.ts";
+import { type ArchiveReader, chunkReader, fileReader, type PieceReader, rangedReader } from "./archive-reader.ts";
 import { encodeEnclosure, encodeName, findInTable, type Place, readEntry, readTable } from "./directory-table.ts";
 import type { TreeSource } from "./tree-source.ts";
 
@@ -25,10 +25,14 @@ export interface Subtree extends AsyncDisposable {
   readonly offset: number;
   /** Length of its part of the archive in bytes, from ENTRY on. */
   readonly size: number;
+  /** The archive that it is a part of. */
+  readonly archive: ArchiveReader;
   /** Its part of the archive: of a directory, an archive of its own. */
   bytes(signal?: AbortSignal): AsyncIterable<Uint8Array>;
   /** An archive of a directory that has this node and nothing else. */
   wrapped(signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** The same in pieces, from any place on. */
+  pieces(): PieceReader;
   /** Chunks that were read so far. */
   counts(): ChunkSourceCounts;
 }
@@ -59,9 +63,14 @@ export async function openSubtree(
     flags,
     offset: entryStart,
     size: end - entryStart,
+    archive: reader,
     bytes,
     // The root is an archive already.
     wrapped: (reading) => (names.length === 0 ? bytes(reading) : wrap(flags, name, end - entryStart, bytes(reading))),
+    pieces: () =>
+      names.length === 0
+        ? { size: reader.size, piece: (at) => reader.piece(at) }
+        : wrappedPieces(reader, { entryStart, end, flags }, name),
     counts: () => chunks?.counts ?? { fromSeeds: 0, fromStores: 0, bytesFetched: 0 },
     [Symbol.asyncDispose]: () => owner.disposeAsync(),
   };
@@ -128,10 +137,38 @@ async function* wrap(
   size: number,
   node: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
-  const head = encodeEnclosure(flags, name);
+  const { head, tail } = enclosure(flags, name, size);
   yield head;
   yield* node;
+  yield tail;
+}
+
+/** As wrap(), read from any place. */
+function wrappedPieces(
+  reader: ArchiveReader,
+  { entryStart, end, flags }: Omit<Place, "kind">,
+  name: Buffer,
+): PieceReader {
+  const size = end - entryStart;
+  const { head, tail } = enclosure(flags, name, size);
+  return {
+    size: head.length + size + tail.length,
+    async piece(offset) {
+      if (offset < head.length) return head.subarray(offset);
+      const at = offset - head.length;
+      return at < size ? (await reader.piece(entryStart + at)).subarray(0, size - at) : tail.subarray(at - size);
+    },
+  };
+}
+
+/** What stands before and behind a node's part of the archive in one that has nothing else. */
+function enclosure(
+  flags: bigint,
+  name: Buffer,
+  size: number,
+): { readonly head: Uint8Array; readonly tail: Uint8Array } {
+  const head = encodeEnclosure(flags, name);
   const end = head.length + size;
   const start = head.length - encodeName(name).length;
-  yield encodeGoodbye([{ start, end, hash: hashName(name) }], 0, end);
+  return { head, tail: encodeGoodbye([{ start, end, hash: hashName(name) }], 0, end) };
 }
