@@ -4,7 +4,16 @@
  */
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { needPrograms, needRoot, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { defaultInitrd } from "@imgtool/config";
+import {
+  makeStub,
+  needPrograms,
+  needRoot,
+  run,
+  temporaryFolder,
+  testKernel,
+  type TemporaryFolder,
+} from "@imgtool/testkit";
 import {
   buildPacmanPackage,
   buildRpmPackage,
@@ -22,8 +31,8 @@ interface Case {
   readonly name: string;
   readonly release: string;
   readonly programs: readonly string[];
-  /** Makes the mirror below the folder. */
-  readonly makeMirror: (mirror: TemporaryFolder, key: SigningKey) => void;
+  /** Makes the mirror below the folder, with further packages. */
+  readonly makeMirror: (mirror: TemporaryFolder, key: SigningKey, further?: readonly TestPackage[]) => void;
   readonly makePackage: (entry: TestPackage, folder: string, scratch: string) => void;
   /** Where a project has the key, below mkosi.sandbox, in which form. */
   readonly keyFile: string;
@@ -37,8 +46,8 @@ const cases: readonly Case[] = [
     name: "fedora",
     release: "41",
     programs: ["dnf", ...rpmPrograms],
-    makeMirror(mirror, key) {
-      const packages = testPackages(["basesystem"]);
+    makeMirror(mirror, key, further = []) {
+      const packages = [...testPackages(["basesystem"]), ...further];
       makeRpmRepository(mirror.join("linux/releases/41/Everything/x86_64/os"), packages, key, mirror.join("scratch"));
       makeRpmRepository(mirror.join("linux/updates/41/Everything/x86_64"), [], key, mirror.join("scratch/none"));
     },
@@ -50,8 +59,8 @@ const cases: readonly Case[] = [
     name: "opensuse",
     release: "15.6",
     programs: ["zypper", ...rpmPrograms],
-    makeMirror(mirror, key) {
-      const packages = testPackages(["filesystem", "openSUSE-release"]);
+    makeMirror(mirror, key, further = []) {
+      const packages = [...testPackages(["filesystem", "openSUSE-release"]), ...further];
       makeRpmRepository(mirror.join("distribution/leap/15.6/repo/oss"), packages, key, mirror.join("scratch"));
       makeRpmRepository(mirror.join("update/leap/15.6/oss"), [], key, mirror.join("scratch/none"));
     },
@@ -63,14 +72,9 @@ const cases: readonly Case[] = [
     name: "arch",
     release: "rolling",
     programs: ["pacman", "pacman-key", "repo-add", "bsdtar", "busybox", "gpg", "bwrap"],
-    makeMirror(mirror, key) {
-      makePacmanRepository(
-        mirror.join("core/os/x86_64"),
-        "core",
-        testPackages(["filesystem"]),
-        key,
-        mirror.join("scratch"),
-      );
+    makeMirror(mirror, key, further = []) {
+      const packages = [...testPackages(["filesystem"]), ...further];
+      makePacmanRepository(mirror.join("core/os/x86_64"), "core", packages, key, mirror.join("scratch"));
       makePacmanRepository(mirror.join("extra/os/x86_64"), "extra", [], key, mirror.join("scratch/none"));
     },
     makePackage: buildPacmanPackage,
@@ -79,7 +83,22 @@ const cases: readonly Case[] = [
   },
 ];
 
-for (const { name, release, programs, makeMirror, makePackage, keyFile, keyForm } of cases) {
+/** Puts the key where a project has it. */
+function trust({ name, keyFile, keyForm }: Case, key: SigningKey, project: TemporaryFolder): void {
+  const trusted = project.join("mkosi.sandbox", keyFile);
+  mkdirSync(dirname(trusted), { recursive: true });
+  copyFileSync(key[keyForm], trusted);
+  if (name === "arch") writeFileSync(trusted.replace(/\.gpg$/, "-trusted"), `${key.fingerprint}:4:\n`);
+}
+
+/** A package of an initrd. */
+function initrdPart(name: string): TestPackage {
+  const files = { [`usr/lib/${name}/part`]: "part\n", [`usr/share/locale/${name}/part`]: "part\n" };
+  return { name, version: "1", depends: ["filesystem"], provides: [], files };
+}
+
+for (const subject of cases) {
+  const { name, release, programs, makePackage } = subject;
   test(`${name}: built, published, fetched back and entered`, { tags: ["system"] }, (context) => {
     needRoot(context);
     needPrograms(context, ...programs);
@@ -87,11 +106,8 @@ for (const { name, release, programs, makeMirror, makePackage, keyFile, keyForm 
     using project = temporaryFolder();
     const cwd = project.path;
     const key = makeSigningKey(mirror.join("key"));
-    makeMirror(mirror, key);
-    const trusted = project.join("mkosi.sandbox", keyFile);
-    mkdirSync(dirname(trusted), { recursive: true });
-    copyFileSync(key[keyForm], trusted);
-    if (name === "arch") writeFileSync(trusted.replace(/\.gpg$/, "-trusted"), `${key.fingerprint}:4:\n`);
+    subject.makeMirror(mirror, key);
+    trust(subject, key, project);
     writeFileSync(
       project.join("mkosi.conf"),
       `[Distribution]
@@ -164,5 +180,77 @@ PackageCacheDirectory=packages
       4,
       expect.stringContaining("the locked packages cannot be had: own 1-1"),
     ]);
+  });
+  test(`${name}: a disk boots with an initrd of the distribution's own packages`, { tags: ["system"] }, (context) => {
+    needRoot(context);
+    needPrograms(context, ...programs, "depmod", "zstd", "cpio");
+    using mirror = temporaryFolder();
+    using project = temporaryFolder();
+    const cwd = project.path;
+    const key = makeSigningKey(mirror.join("key"));
+    const { packages, removePackages } = defaultInitrd({
+      distribution: name,
+      release,
+      architecture: "x86-64",
+      repositories: [],
+    });
+    const systemd = { "usr/lib/systemd/systemd": "systemd\n", "usr/lib/systemd/catalog/one": "text\n" };
+    subject.makeMirror(mirror, key, [
+      { ...initrdPart("systemd"), files: systemd, depends: ["shell"], scriptDepends: removePackages },
+      // bash is what the shell provides.
+      ...[...packages, ...removePackages, "own"].filter((own) => own !== "systemd" && own !== "bash").map(initrdPart),
+    ]);
+    trust(subject, key, project);
+    const files: Readonly<Record<string, Uint8Array | string>> = {
+      "mkosi.conf": `[Distribution]
+Distribution=${name}
+Release=${release}
+Mirror=file://${mirror.path}
+[Output]
+Output=system
+SplitArtifacts=initrd
+[Content]
+Bootable=yes
+Packages=tool
+InitrdPackages=own
+[Build]
+PackageCacheDirectory=packages
+`,
+      "mkosi.repart/00-esp.conf":
+        "[Partition]\nType=esp\nFormat=vfat\nCopyFiles=/boot:/\nCopyFiles=/efi:/\nSizeMinBytes=8M\nSizeMaxBytes=8M\n",
+      "mkosi.repart/10-root.conf": "[Partition]\nType=root\nFormat=erofs\nCopyFiles=/\nMinimize=best\n",
+      "mkosi.extra/usr/lib/modules/6.1.0-test/vmlinuz": testKernel,
+      "mkosi.extra/usr/lib/modules/6.1.0-test/modules.order": "",
+      "mkosi.extra/usr/lib/modules/6.1.0-test/modules.builtin": "",
+      "mkosi.extra/usr/lib/systemd/boot/efi/linuxx64.efi.stub": makeStub(),
+      "mkosi.extra/usr/lib/systemd/boot/efi/systemd-bootx64.efi": makeStub(),
+    };
+    for (const [path, content] of Object.entries(files)) {
+      mkdirSync(dirname(project.join(path)), { recursive: true });
+      writeFileSync(project.join(path), content);
+    }
+    const initrd = (): string[] => {
+      const built = cli(["build", "--force"], { cwd });
+      expect(built.exitCode, built.stderr).toBe(0);
+      return run("sh", ["-c", "zstd -dc < system.initrd | cpio --quiet -it"], { cwd }).split("\n");
+    };
+    const first = initrd();
+    expect(first).toEqual(expect.arrayContaining(["init", "etc/initrd-release", "usr/bin/sh"]));
+    for (const own of [...packages, "own"].filter((one) => one !== "systemd" && one !== "bash"))
+      expect(first).toContain(`usr/lib/${own}/part`);
+    // What only the others' scripts need, and what mkosi's configuration takes out.
+    for (const own of removePackages) expect(first).not.toContain(`usr/lib/${own}/part`);
+    expect(first).not.toContain("usr/lib/systemd/catalog/one");
+
+    const locked = cli(["lock"], { cwd });
+    expect(locked.exitCode, locked.stderr).toBe(0);
+    const lock = JSON.parse(readFileSync(project.join("imgtool.lock"), "utf8")) as {
+      readonly images: Readonly<Record<string, { readonly initrd: readonly { readonly name: string }[] }>>;
+    };
+    const names = lock.images["system"]?.initrd.map((one) => one.name);
+    expect(names).toEqual(expect.arrayContaining([...packages.filter((own) => own !== "bash"), "own"]));
+    const digest = readFileSync(project.join("system.initrd"));
+    expect(initrd()).toEqual(first);
+    expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
   });
 }

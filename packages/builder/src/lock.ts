@@ -13,8 +13,7 @@ import {
   type LockedPackage,
   type LockRequest,
 } from "@imgtool/distro";
-import { hasInitrdPackages, initrdPackages } from "./boot/initrd-packages.ts";
-import { isWithinKernel } from "./formats.ts";
+import { initrdPackages, mayBuildInitrd } from "./boot/initrd-packages.ts";
 import { installOptions } from "./install-options.ts";
 import { checkLockable, writeLockedImage, type LockedImage } from "./lock-file.ts";
 
@@ -44,19 +43,13 @@ export async function lock(config: ImageConfig, options: LockOptions = {}): Prom
     await mkdir(tree);
     const { progress = silentProgress, signal } = options;
     const install = await installOptions({ config, tree, workspace, progress, signal, locked: undefined });
-    const boots =
-      config.bootable !== "disabled" &&
-      config.initrds.length === 0 &&
-      !isWithinKernel(config.format) &&
-      config.format !== "addon" &&
-      hasInitrdPackages(config);
     const onto = config.packages;
     const requests: readonly (LockRequest | undefined)[] = [
       { packages: onto },
       config.buildPackages.length > 0 && config.buildScripts.length > 0
         ? { packages: config.buildPackages, onto }
         : undefined,
-      boots ? { packages: initrdPackages(config) } : undefined,
+      mayBuildInitrd(config) ? { packages: initrdPackages(config) } : undefined,
     ];
     const [packages = [], build = [], initrd = []] = await lockAll(distribution, install, requests);
     const { packageDirectories, volatilePackageDirectories, volatilePackages } = config;

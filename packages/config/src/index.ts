@@ -3,6 +3,9 @@
  * @module
  */
 export type { ConfigFiles, FileKind, FileStatus } from "./files.ts";
+export { defaultInitrd } from "./default-initrd.ts";
+export type { DefaultInitrd } from "./default-initrd.ts";
+export { globMatches } from "./glob.ts";
 export * from "./image-config.ts";
 export { ownSettings } from "./own-config.ts";
 export type { PublishConfig } from "./own-config.ts";

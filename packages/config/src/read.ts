@@ -152,7 +152,7 @@ function include(path: string, origin: Origin, workingDirectory: string, state: 
 }
 
 /** Reads one of mkosi's own configurations, whose places are named as `mkosi-vm:3`. */
-function readBuiltin(name: string, state: State, depth: number): void {
+export function readBuiltin(name: string, state: State, depth: number): void {
   state.included.add(name);
   for (const text of builtinConfigurations[name] ?? []) {
     const document = parseIni(text, name);

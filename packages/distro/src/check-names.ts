@@ -11,7 +11,7 @@ import { ConfigError } from "@imgtool/core";
  */
 export function checkPackageNames(names: readonly string[]): void {
   for (const name of names) {
-    if (/^[A-Za-z0-9?~@/(_][^\s,]*$/.test(name)) continue;
+    if (/^[A-Za-z0-9?~^@/(_][^\s,]*$/.test(name)) continue;
     throw new ConfigError(`not a package name: "${name}"`, {
       code: "package-name-invalid",
       hint: "Packages= takes names like systemd, or name=version",

@@ -17,7 +17,11 @@ test("the files of a plan become a lock that they fit", () => {
   ]);
   checkLockedFiles(files, locked);
   checkLockedTree(locked, locked);
-  expect(lockedNames(["bash", "?essential"], locked)).toEqual(["apt=1:2.6.1", "bash=5.2.15-2", "tzdata=2024a"]);
+  expect(lockedNames(["bash", "?essential", "^libtss2-mu[0-9.-]+$"], locked)).toEqual([
+    "apt=1:2.6.1",
+    "bash=5.2.15-2",
+    "tzdata=2024a",
+  ]);
 });
 
 test("another digest, another version, or a package too many is said", () => {

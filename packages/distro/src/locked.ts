@@ -29,7 +29,7 @@ export function lockedNames(packages: readonly string[], locked: readonly Locked
   // apt's patterns choose among what there is.
   const others = packages
     .map((name) => name.split("=")[0] ?? "")
-    .filter((name) => !/^[?~]/.test(name) && !known.has(name));
+    .filter((name) => !/^[?~^]/.test(name) && !known.has(name));
   if (others.length > 0) {
     throw new NotFoundError(`not locked: ${others.join(", ")}`, {
       code: "lock-stale",

@@ -1,37 +1,34 @@
 /**
- * The packages of the initrd that is built.
+ * The packages of the initrd that is built: mkosi-initrd's of the image's distribution, and the project's own.
  * @module
  */
-import type { ImageConfig } from "@imgtool/config";
+import { defaultInitrd, type ImageConfig } from "@imgtool/config";
+import { isWithinKernel } from "../formats.ts";
 
-/** What every initrd is made of, on Debian and Ubuntu. */
-const packages: readonly string[] = [
-  ..."systemd udev kmod bash less util-linux".split(" "),
-  // what is between a disk and a file system
-  ..."dmsetup lvm2 libcryptsetup12 p11-kit libfido2-1 libtss2-rc0 libtss2-tcti-device0".split(" "),
-  // by patterns of apt: the names hold versions, and those of earlier releases are still mentioned (~v)
-  ..."~n^libtss2-esys-[0-9.]+-0!~v ~n^libtss2-mu!~v".split(" "),
-  // checking file systems
-  ..."btrfs-progs e2fsprogs erofs-utils dosfstools".split(" "),
-];
+/** Whether there is a default initrd for the image's distribution. */
+export function hasDefaultInitrd({ distribution }: ImageConfig): boolean {
+  return distribution !== "custom";
+}
 
-/** Releases whose systemd package still holds what later ones have in packages of their own. */
-const wholeSystemd = new Set(["bullseye", "bookworm", "jammy", "noble"]);
-
-/** Whether there is a default initrd of the image's distribution. */
-export function hasInitrdPackages({ distribution }: ImageConfig): boolean {
-  return distribution === "debian" || distribution === "ubuntu";
+/** Whether the image may start, and with the default initrd: as far as that is known before it has its packages. */
+export function mayBuildInitrd(config: ImageConfig): boolean {
+  const { bootable, format, initrds } = config;
+  if (!hasDefaultInitrd(config) || initrds.length > 0 || isWithinKernel(format) || format === "addon") return false;
+  return bootable === "enabled" || (bootable === "auto" && format === "disk");
 }
 
 /** The distribution's names of them, with those that the project adds. */
 export function initrdPackages(config: ImageConfig): string[] {
-  const whole = wholeSystemd.has(config.release);
   return [
-    ...packages,
-    ...(whole ? [] : ["systemd-cryptsetup"]),
-    ...(whole && config.release !== "noble" ? [] : ["systemd-repart"]),
+    ...defaultInitrd(config).packages,
     ...config.initrdPackages,
     // No initrd is kept that newer packages would change: these need no treatment of their own.
     ...config.initrdVolatilePackages,
   ];
+}
+
+/** Those that only others' scripts needed. */
+export function initrdRemovedPackages(config: ImageConfig): string[] {
+  // dpkg has always stayed: its removal asks for newer scripts of other packages, and its database goes anyway.
+  return defaultInitrd(config).removePackages.filter((name) => name !== "dpkg");
 }

@@ -5,7 +5,7 @@
  */
 import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { ImageConfig } from "@imgtool/config";
+import { defaultInitrd, type ImageConfig } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
 import { makeAtomically, pathExists } from "@imgtool/host";
 import { auxiliaryImage } from "../auxiliary-image.ts";
@@ -20,21 +20,7 @@ import { outputNames } from "../outputs.ts";
 import { lockedInitrd } from "../lock-file.ts";
 import { configDigest } from "../record.ts";
 import { linkTreeFile, readTreeFile, writeTreeFile } from "../tree-file.ts";
-import { hasInitrdPackages, initrdPackages } from "./initrd-packages.ts";
-
-const removedFiles: readonly string[] = [
-  // The binary forms are there.
-  "/usr/lib/systemd/catalog",
-  "/etc/udev/hwdb.d",
-  "/usr/lib/udev/hwdb.d",
-  "/etc/services",
-  "/usr/share/locale/*",
-  "/var/cache",
-  "/var/log",
-  // Debian starts every service that is installed; an initrd starts what its own targets name.
-  "/etc/systemd/system/*.wants",
-  "/etc/systemd/system/*.requires",
-];
+import { hasDefaultInitrd, initrdPackages, initrdRemovedPackages } from "./initrd-packages.ts";
 
 /** Files that a package of the distribution would bring if there were one. */
 const files: Readonly<Record<string, string>> = {
@@ -59,7 +45,7 @@ const initrdEpoch = 315_532_800;
 /** Builds the initrd in the workspace; returns its path. */
 export async function buildInitrd(context: BuildContext): Promise<string> {
   const { config, workspace, progress } = context;
-  if (!hasInitrdPackages(config))
+  if (!hasDefaultInitrd(config))
     throw new ConfigError(`no initrd can be built for Distribution=${config.distribution}`, {
       code: "not-bootable",
       hint: "name one with Initrds=",
@@ -119,7 +105,8 @@ export function initrdConfig(config: ImageConfig, outputDirectory: string): Imag
     // has the older decompressors.
     compressOutput: config.compressOutput === "xz" || config.compressOutput === "gzip" ? config.compressOutput : "zstd",
     packages: initrdPackages(config),
-    removeFiles: removedFiles,
+    removePackages: initrdRemovedPackages(config),
+    removeFiles: defaultInitrd(config).removeFiles,
     cleanPackageMetadata: true,
     extraTrees: [],
     makeInitrd: true,

@@ -84,33 +84,6 @@ async function removeHostKeys(tree: string, progress: Progress): Promise<void> {
   );
 }
 
-/**
- * Removes RemoveFiles= of a project: absolute paths in the image, in whose last part `*` and `?` stand
- * for any characters. Returns how many there were.
- */
-export async function removeFiles(tree: string, patterns: readonly string[]): Promise<number> {
-  let count = 0;
-  for (const pattern of patterns) {
-    const parts = pattern.replace(/\/+$/, "").split("/");
-    const last = parts.pop() ?? "";
-    if (last === "" || last === "." || last === "..") continue;
-    const folder = await resolveInTree(tree, parts.join("/"), { followLast: true });
-    const expression = new RegExp(
-      `^${last
-        .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
-        .replaceAll("*", ".*")
-        .replaceAll("?", ".")}$`,
-      "s",
-    );
-    for (const name of await names(folder)) {
-      if (!expression.test(name)) continue;
-      await rm(join(folder, name), { recursive: true, force: true });
-      count++;
-    }
-  }
-  return count;
-}
-
 async function emptyFolder(folder: string): Promise<void> {
   for (const name of await names(folder)) await rm(join(folder, name), { recursive: true, force: true });
 }

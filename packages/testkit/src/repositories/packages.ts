@@ -11,6 +11,8 @@ export interface TestPackage {
   readonly name: string;
   readonly version: string;
   readonly depends: readonly string[];
+  /** What its script needs and nothing else of it: with RPM it may go afterwards. */
+  readonly scriptDepends?: readonly string[];
   readonly provides: readonly string[];
   /** Contents by path; a path that ends in a slash is a folder, a content that begins with `->` a link. */
   readonly files: Readonly<Record<string, string>>;

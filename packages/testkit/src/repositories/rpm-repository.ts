@@ -64,6 +64,7 @@ export function buildRpmPackage(entry: TestPackage, folder: string, scratch: str
     "BuildArch: noarch",
     "AutoReqProv: no",
     ...entry.depends.map((name) => `Requires: ${name}`),
+    ...(entry.scriptDepends ?? []).map((name) => `Requires(pre): ${name}`),
     ...entry.provides.map((name) => `Provides: ${name}`),
     "%description",
     "for tests",
