@@ -20,6 +20,8 @@ const config: RolldownOptions = {
   // Native modules bring files of their own.
   external: ["koffi", "lzma-native"],
   resolve: { conditionNames: ["@imgtool/source", "node", "import"] },
+  // Of a package's index only what is used is loaded: what keeps chunks in some cloud not with what keeps them here.
+  experimental: { lazyBarrel: true },
   output: { dir: join(import.meta.dirname, "dist"), format: "esm", cleanDir: true, sourcemap: false },
 };
 

@@ -4,6 +4,7 @@
  */
 import { AbortedError, ConfigError, errorMessage, type Progress } from "@imgtool/core";
 import type { ImageReader } from "@imgtool/mount";
+import { limitTime } from "@imgtool/store";
 import type { Command } from "commander";
 import { addDiskCacheOptions, keptOnDisk } from "./disk-cache.ts";
 import { openIndex, type OpenOptions } from "./open-source.ts";
@@ -42,7 +43,6 @@ export async function openImage(
   }
   const { ChunkSource } = await import("@imgtool/sync");
   const { ImageReader, prefetch } = await import("@imgtool/mount");
-  const { limitTime } = await import("@imgtool/store");
   // Whoever reads a file waits no longer for a chunk, repetitions included, than a server may say nothing.
   const { timeout = 30_000 } = options;
   await using resources = new AsyncDisposableStack();

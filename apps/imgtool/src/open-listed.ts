@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigError } from "@imgtool/core";
-import { type ListStore, shownLocation } from "@imgtool/store";
+import { type ListStore, openPruneStore, shownLocation } from "@imgtool/store";
 import { networkAccess, type NetworkOptions } from "./chunk-options.ts";
 
 /**
@@ -12,7 +12,6 @@ import { networkAccess, type NetworkOptions } from "./chunk-options.ts";
  * @throws ConfigError `store-not-listable` where the store cannot say what it holds; as openPruneStore()
  */
 export async function openListed(location: string, options: NetworkOptions, instead: string): Promise<ListStore> {
-  const { openPruneStore } = await import("@imgtool/store");
   try {
     return await openPruneStore(location, networkAccess(options));
   } catch (error) {

@@ -3,6 +3,7 @@
  * @module
  */
 import { ConfigError, formatSize } from "@imgtool/core";
+import { encryptStore, openWriteStore, shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
 import { networkAccess, addNetworkOptions, addStoreOptions, storeKey, type StoreOptions } from "../chunk-options.ts";
 import { openIndex, type OpenOptions } from "../open-source.ts";
@@ -29,7 +30,6 @@ export function command(): Command {
   return cache.action((locations: readonly string[]) =>
     runVerb(cache, async ({ reporter, signal }) => {
       const { fillStore } = await import("@imgtool/sync");
-      const { encryptStore, openWriteStore, shownLocation } = await import("@imgtool/store");
       const options = cache.opts<CacheOptions>();
       await using resources = new AsyncDisposableStack();
       const key = storeKey(options, [options.to]);

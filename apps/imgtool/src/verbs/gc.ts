@@ -3,7 +3,7 @@
  * @module
  */
 import { ConfigError, formatSize } from "@imgtool/core";
-import { shownLocation } from "@imgtool/store";
+import { encryptStore, openPruneStore, shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
 import {
   addTransferOptions,
@@ -50,7 +50,6 @@ export function command(): Command {
   return gc.action((locations: readonly string[]) =>
     runVerb(gc, async ({ reporter, signal }) => {
       const { collectGarbage, defaultGracePeriod, readIndex } = await import("@imgtool/sync");
-      const { encryptStore, openPruneStore } = await import("@imgtool/store");
       const options = gc.opts<GcOptions>();
       const location = storeOf(locations, options);
       const { gracePeriod = defaultGracePeriod, dryRun = false, verbose = false } = options;

@@ -5,7 +5,18 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, formatSize } from "@imgtool/core";
-import type { LocalStorePlace, OpenStoreOptions, StoreKey, WriteStore } from "@imgtool/store";
+import {
+  encryptStore,
+  isRemoteLocation,
+  isSshLocation,
+  isStoredFile,
+  type LocalStorePlace,
+  type OpenStoreOptions,
+  openWriteStore,
+  shownLocation,
+  type StoreKey,
+  type WriteStore,
+} from "@imgtool/store";
 import type { MadeBlob, MadeTree } from "@imgtool/sync";
 import type { Command } from "commander";
 import {
@@ -80,7 +91,6 @@ export function command(): Command {
       if (kind === "blob-index") warnUnused(make, treeOptions, "for a file", reporter);
       if (kind === "archive") warnUnused(make, ["cache", "cacheAuto", "compression"], "for an archive", reporter);
       const from = source ?? (kind === "blob-index" ? "-" : ".");
-      const { isRemoteLocation, isSshLocation, isStoredFile, shownLocation } = await import("@imgtool/store");
       const access = networkAccess(options);
       const isRemote = isSshLocation(target);
       const shared = {
@@ -179,7 +189,6 @@ async function openDisposable(
   access: OpenStoreOptions,
   key: StoreKey | undefined,
 ): Promise<AsyncDisposable & { readonly store: WriteStore }> {
-  const { encryptStore, openWriteStore } = await import("@imgtool/store");
   const opened = await openWriteStore(location, { ...access, create: true });
   const store = key === undefined ? opened : encryptStore(opened, key);
   return { store, [Symbol.asyncDispose]: () => store.close() };

@@ -3,6 +3,7 @@
  * read from.
  * @module
  */
+import { servePull } from "@imgtool/store";
 import type { Command } from "commander";
 import { addRemoteOperands, remoteOperands, type RemoteOptions } from "../remote-operands.ts";
 import { runVerb, verbCommand } from "../verb.ts";
@@ -14,7 +15,6 @@ export function command(): Command {
   return pull.action((base: string, archive: string, index: string, store: string, others: readonly string[]) =>
     runVerb(pull, async ({ signal }) => {
       const operands = remoteOperands(base, archive, index, store, others);
-      const { servePull } = await import("@imgtool/store");
       const { openStoreIfThere, standardChannel } = await import("../remote-side.ts");
       await using resources = new AsyncDisposableStack();
       const stores = [];

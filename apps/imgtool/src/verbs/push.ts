@@ -3,6 +3,7 @@
  * written to.
  * @module
  */
+import { openLocalStore, servePush } from "@imgtool/store";
 import type { Command } from "commander";
 import { addRemoteOperands, remoteOperands, type RemoteOptions } from "../remote-operands.ts";
 import { runVerb, verbCommand } from "../verb.ts";
@@ -14,7 +15,6 @@ export function command(): Command {
   return push.action((base: string, archive: string, index: string, store: string, others: readonly string[]) =>
     runVerb(push, async ({ signal }) => {
       const operands = remoteOperands(base, archive, index, store, others);
-      const { openLocalStore, servePush } = await import("@imgtool/store");
       const { openStoreIfThere, standardChannel } = await import("../remote-side.ts");
       await using resources = new AsyncDisposableStack();
       const opened =

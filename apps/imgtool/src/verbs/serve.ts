@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setInterval } from "node:timers/promises";
 import { ConfigError, formatSize } from "@imgtool/core";
+import { announcePeer, HeldIndexFiles, parseWriters, peerStorePath, serveDirectory } from "@imgtool/store";
 import type { Command } from "commander";
 import { portNumber } from "../parse.ts";
 import { readNamedFile } from "../stores-file/secret-file.ts";
@@ -46,7 +47,6 @@ export function command(): Command {
     .addHelpText("after", examples);
   return serve.action((directory: string) =>
     runVerb(serve, async ({ reporter, signal }) => {
-      const { parseWriters, serveDirectory } = await import("@imgtool/store");
       const { port, writable = false, prunable = false, peer = false, ...options } = serve.opts<ServeOptions>();
       const isChosen = serve.getOptionValueSource("host") === "cli";
       const host = peer && !isChosen ? "0.0.0.0" : options.host;
@@ -86,7 +86,6 @@ export function command(): Command {
 }
 
 async function checkPeerStore(directory: string): Promise<void> {
-  const { peerStorePath } = await import("@imgtool/store");
   if (existsSync(join(directory, peerStorePath))) return;
   throw new ConfigError(`there is no ${peerStorePath} in ${directory} for neighbours to read`, {
     code: "peer-without-store",
@@ -107,7 +106,6 @@ async function announce(
   host: string | undefined,
   { reporter, signal }: VerbContext,
 ): Promise<AsyncDisposable & { readonly count: number }> {
-  const { announcePeer, HeldIndexFiles } = await import("@imgtool/store");
   const files = new HeldIndexFiles(directory);
   let { digests, count } = await files.list();
   if (count > digests.length)
