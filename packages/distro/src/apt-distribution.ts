@@ -232,7 +232,7 @@ async function fingerprint(
         .digest("hex"),
     );
   }
-  await rm(join(options.workspace, "apt"), { recursive: true, force: true });
+  for (const name of ["apt", "own-packages"]) await rm(join(options.workspace, name), { recursive: true, force: true });
   return digests;
 }
 

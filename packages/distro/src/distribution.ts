@@ -150,8 +150,9 @@ export interface Distribution {
   install(options: InstallOptions): Promise<InstallResult>;
   /**
    * Digests of what `install` would install now for each of the lists of packages, in the place of those
-   * of `options`, from the repositories as they are now; installs nothing. A distribution without it cannot
-   * tell. @throws as install
+   * of `options`, from the repositories as they are now; installs nothing. They differ whenever that differs, and
+   * may differ where it does not. A distribution without it, and one that returns none, cannot tell.
+   * @throws as install
    */
   fingerprint?(options: InstallOptions, lists: readonly (readonly string[])[]): Promise<string[]>;
   /**

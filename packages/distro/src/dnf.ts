@@ -43,6 +43,9 @@ export const dnf: RpmManager = {
   // Recommended packages are the configuration's business.
   install: () => ["install"],
   downloadOnly: "--downloadonly",
+  readLists: ["makecache"],
+  // The other part is a digest of the repository's address.
+  lists: { folder: "", isOf: (id, name) => name.startsWith(`${id}-`) },
   exactly: ({ name, version, architecture }) => `${name}-${version}.${architecture}`,
   remove: ["remove"],
   upgrade: ["upgrade"],

@@ -27,22 +27,24 @@ function isPackageFile(type: PackageType, name: string): boolean {
   return endings[type].test(name);
 }
 
-/**
- * Copies the packages of the folders to the folder `to`, which is made; of two of one name the later
- * stays. @returns their names, sorted; none when there are none
- */
+/** The packages of the folders: paths by their names, sorted; of two of one name the later counts. */
+export async function packageFiles(
+  type: PackageType,
+  folders: readonly string[],
+): Promise<(readonly [name: string, path: string])[]> {
+  const found = new Map<string, string>();
+  for (const folder of folders)
+    for (const name of await plainFiles(folder)) if (isPackageFile(type, name)) found.set(name, join(folder, name));
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Copies the packages of the folders to the folder `to`, which is made. @returns their names, sorted */
 async function gatherPackages(type: PackageType, folders: readonly string[], to: string): Promise<string[]> {
-  const found = new Set<string>();
   await mkdir(to, { recursive: true });
-  for (const folder of folders) {
-    for (const name of await plainFiles(folder)) {
-      if (!isPackageFile(type, name)) continue;
-      // A copy: package managers may change what they find in a repository of files, links and modes.
-      await copyFile(join(folder, name), join(to, name), constants.COPYFILE_FICLONE);
-      found.add(name);
-    }
-  }
-  return [...found].sort();
+  const found = await packageFiles(type, folders);
+  // Copies: package managers may change what they find in a repository of files, links and modes.
+  for (const [name, path] of found) await copyFile(path, join(to, name), constants.COPYFILE_FICLONE);
+  return found.map(([name]) => name);
 }
 
 /**

@@ -127,7 +127,8 @@ export function checkGathered(missing: readonly MissingPackage[]): void {
   );
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** SHA-256 of a file, hexadecimal. */
+export async function sha256Of(path: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of createReadStream(path, { highWaterMark: 1024 ** 2 })) hash.update(chunk as Buffer);
   return hash.digest("hex");

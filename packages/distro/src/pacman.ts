@@ -37,6 +37,7 @@ import {
 } from "./pacman-database.ts";
 import { preparePacmanKeys } from "./pacman-keys.ts";
 import { namedArchitecture } from "./named-architecture.ts";
+import { digestAvailable } from "./repository-digest.ts";
 import { requireRunnable } from "./runnable.ts";
 import { scriptCache, scriptTools } from "./script-programs.ts";
 
@@ -62,6 +63,7 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
     architectureName: (architecture) => namedArchitecture(family, architecture),
     prepareTree: async () => {},
     install: async (options) => await install(family, options),
+    fingerprint: async (options, requests) => await fingerprint(family, options, requests),
     lock: async (options, requests) =>
       await lockByInstalling(
         {
@@ -132,6 +134,43 @@ async function install(family: PacmanFamily, options: InstallOptions): Promise<I
     })),
     downloaded: { files: downloaded.files, bytes: downloaded.bytes },
   };
+}
+
+/** What the lists of the repositories have; nothing is resolved. */
+async function fingerprint(
+  family: PacmanFamily,
+  options: InstallOptions,
+  requests: readonly (readonly string[])[],
+): Promise<string[]> {
+  for (const tool of ["pacman", "bwrap"]) await requireTool(tool);
+  const { packageDirectories, signal, cacheOnly } = options;
+  const folder = join(options.workspace, "pacman-lists");
+  const [tree, cache] = [join(folder, "tree"), cacheFolder(family, options)];
+  await mkdir(join(tree, listFolder), { recursive: true });
+  const repositories = chooseRepositories(family, options);
+  if (await readLists({ tree, cache, own: undefined, options })) {
+    using task = (options.progress ?? silentProgress).start({ label: "read package lists" });
+    const keyFolder =
+      options.repositoryKeyCheck === false ? undefined : await preparePacmanKeys(family, folder, options);
+    const architecture = namedArchitecture(family, options.architecture);
+    const run = await preparePacman(family, {
+      tree,
+      folder,
+      cache,
+      architecture,
+      keyFolder,
+      repositories,
+      cacheOnly,
+      signal,
+    });
+    await run({ args: ["--sync", "--refresh"], doing: "read package lists", mounted: false, offline: false });
+    await keepLists(tree, cache);
+    task.done();
+  }
+  const lists = repositories.map(({ name }) => [name, join(tree, listFolder, `${name}.db`)] as const);
+  const digests = await digestAvailable({ type: "pkg", lists, packageDirectories }, requests);
+  await rm(folder, { recursive: true, force: true });
+  return digests;
 }
 
 interface PacmanPlaces {

@@ -32,6 +32,7 @@ import {
   removeRpmLogs,
 } from "./rpm-database.ts";
 import type { RpmFamily, RpmRepository } from "./rpm-family.ts";
+import { rpmFingerprint } from "./rpm-fingerprint.ts";
 import { lockedRpmRepositories, rpmPlaces } from "./rpm-locked.ts";
 import { requireRunnable } from "./runnable.ts";
 import { scriptCache, scriptTools, type ScriptProgramOptions } from "./script-programs.ts";
@@ -82,6 +83,10 @@ export interface RpmManager {
   /** Arguments before the names of packages. */
   install(withRecommends: boolean): readonly string[];
   readonly downloadOnly: string;
+  /** The command that brings the lists of packages up to date. */
+  readonly readLists: readonly string[];
+  /** The folder of the cache with a folder for each repository, and whether one of these is of the repository. */
+  readonly lists: { readonly folder: string; readonly isOf: (id: string, name: string) => boolean };
   /** The word that asks for a package in its very version. */
   exactly(entry: InstalledPackage): string;
   readonly remove: readonly string[];
@@ -105,6 +110,7 @@ export function rpmDistribution(manager: RpmManager, family: RpmFamily): Distrib
     // The first package brings the root's folders and links.
     prepareTree: async () => {},
     install: async (options) => await install(manager, family, options),
+    fingerprint: async (options, lists) => await rpmFingerprint(manager, family, options, lists),
     lock: async (options, requests) =>
       await lockByInstalling(
         { distribution, places: async (all) => await places(manager, family, all), fileName },
@@ -135,7 +141,7 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
     ...workspace,
     tree,
     folder,
-    cache: cacheFolder(manager, family, options),
+    cache: rpmCacheFolder(manager, family, options),
     variables,
     distribution: family.title,
     release,
@@ -211,7 +217,8 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
   };
 }
 
-function cacheFolder(manager: RpmManager, family: RpmFamily, options: InstallOptions): string {
+/** Where packages and lists are kept. */
+export function rpmCacheFolder(manager: RpmManager, family: RpmFamily, options: InstallOptions): string {
   const { packageCache, workspace, release } = options;
   return packageCache === undefined
     ? join(workspace, manager.program, "cache")
@@ -231,7 +238,7 @@ async function places(
     basearch: namedArchitecture(family, options.architecture),
     ...family.variables?.(release),
   };
-  const cache = cacheFolder(manager, family, options);
+  const cache = rpmCacheFolder(manager, family, options);
   if (repositoryFolder !== undefined) return await rpmPlaces(options, repositoryFolder, variables, cache);
   const folder = join(options.workspace, "places");
   const workspace = await writeRpmWorkspace(family, options, folder);

@@ -46,6 +46,8 @@ export const zypper: RpmManager = {
   prepare,
   install: (withRecommends) => ["install", withRecommends ? "--recommends" : "--no-recommends"],
   downloadOnly: "--download-only",
+  readLists: ["refresh"],
+  lists: { folder: "raw", isOf: (id, name) => name === id },
   exactly: ({ name, version, architecture }) => `${name}.${architecture}=${version}`,
   remove: ["remove", "--clean-deps"],
   upgrade: ["update"],

@@ -390,6 +390,51 @@ export function distributionContract(subject: DistributionCase): void {
       await expect(gone).rejects.toThrow(/library/);
     });
 
+    test("a digest tells whether something else would be installed", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const ask = async (changes: Partial<InstallOptions> = {}): Promise<string[]> => {
+        const here = await place();
+        const digests = await distribution.fingerprint?.({ ...options, ...here, ...changes }, [["tool"], ["library"]]);
+        expect(readdirSync(here.workspace)).toEqual([]);
+        return digests ?? [];
+      };
+      const [tool = "", library = ""] = await ask();
+      expect([tool, library]).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/), expect.not.stringMatching(tool)]);
+      expect(await ask()).toEqual([tool, library]);
+      expect(await ask({ cacheOnly: "metadata" })).toEqual([tool, library]);
+      expect(await ask({ cacheOnly: "everything" })).toEqual([tool, library]);
+
+      const own = folder.join("digested");
+      mkdirSync(own);
+      const seen = new Set([tool]);
+      for (const content of ["own\n", "own again\n"]) {
+        const entry = {
+          name: "library",
+          version: "1.5",
+          depends: [],
+          provides: [],
+          files: { "usr/lib/library": content },
+        };
+        subject.makePackage(entry, own, folder.join(`digested-scratch-${seen.size}`));
+        const [found = ""] = await ask({ packageDirectories: [own] });
+        expect(await ask({ packageDirectories: [own] })).toContain(found);
+        seen.add(found);
+      }
+      expect(seen.size).toBe(3);
+      // What apt would choose is its own answer.
+      if (distribution.packageType === "deb") return;
+      await subject.makeMirror(folder.join("told"), key, folder.join("told-scratch"));
+      await using told = await serveFolder(folder.join("told"));
+      const before = await ask({ ...at(told.url), packageCache: folder.join("told-cache") });
+      const newer = testPackages([])
+        .filter(({ name }) => name === "library")
+        .map((one) => ({ ...one, version: "2.1" }));
+      await subject.publish(folder.join("told"), key, newer, folder.join("told-scratch-2"));
+      const after = await ask({ ...at(told.url), packageCache: folder.join("told-cache-2") });
+      expect(after[0]).not.toBe(before[0]);
+    });
+
     test("without a check of signatures no key is needed", async (context) => {
       needPrograms(context, ...subject.programs);
       needRoot(context);
