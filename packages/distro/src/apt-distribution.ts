@@ -164,6 +164,7 @@ async function scriptTools(family: DebianFamily, options: InstallOptions, mounte
     hostConfiguration,
     withRecommends,
     withDocs,
+    locked: options.locked,
     hostMounts: hostMounts(options),
   });
 }
@@ -178,7 +179,7 @@ async function planLocked(
   locked: readonly LockedPackage[],
   before: readonly InstalledPackage[],
 ): Promise<Plan> {
-  lockedNames(packages, locked);
+  lockedNames(packages, locked, before);
   const wanted = notInstalled(locked, before);
   const names = wanted.map(({ name, version }) => `${name}=${version}`);
   const plan = await apt.plan(names).catch((error: unknown) => {

@@ -25,7 +25,7 @@ import { cacheIncomplete } from "./cache-only.ts";
 import { fetchFiles, keepFiles, plainFiles } from "./package-cache.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import { lockByInstalling } from "./lock-by-installing.ts";
-import { checkLockedTree, notInstalled, staleLockError, withDigests } from "./locked.ts";
+import { checkLockedTree, lockedNames, notInstalled, staleLockError, withDigests } from "./locked.ts";
 import { packageRunner, type RunPackages } from "./package-run.ts";
 import { lockedPacmanRepository, pacmanFileName, pacmanPlaces } from "./pacman-locked.ts";
 import {
@@ -175,6 +175,8 @@ async function prepareLocked(
   progress: Progress,
 ): Promise<PreparedPacman> {
   const { tree, folder, cache } = common;
+  // Without any repository pacman says nothing of the packages.
+  if (locked.length === 0) lockedNames(packages, locked);
   const none = { files: 0, bytes: 0, count: 0 };
   let fetched: Downloaded = none;
   const ownRepository = await lockedPacmanRepository({
