@@ -137,6 +137,8 @@ export interface ScriptTools {
 export interface Distribution {
   readonly name: string;
   readonly packageType: PackageType;
+  /** What it keeps below a package cache: the path of a folder there. Without one it keeps nothing. */
+  cacheName?(release: string): string;
   /** The distribution's name for an architecture of systemd's: amd64 for x86-64. Default: the same name. */
   architectureName?(architecture: string): string;
   /** Makes what must be in an empty tree before anything else: the usr-merge links. */

@@ -59,6 +59,7 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
   const distribution: Distribution = {
     name: family.name,
     packageType: "pkg",
+    cacheName: () => cacheName(family),
     architectureName: (architecture) => namedArchitecture(family, architecture),
     prepareTree: async () => {},
     install: async (options) => await install(family, options),
@@ -82,7 +83,11 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
 }
 
 function cacheFolder(family: PacmanFamily, { packageCache, workspace }: InstallOptions): string {
-  return packageCache === undefined ? join(workspace, "pacman", "cache") : join(packageCache, "pacman", family.name);
+  return packageCache === undefined ? join(workspace, "pacman", "cache") : join(packageCache, cacheName(family));
+}
+
+function cacheName(family: PacmanFamily): string {
+  return join("pacman", family.name);
 }
 
 async function install(family: PacmanFamily, options: InstallOptions): Promise<InstallResult> {
@@ -290,7 +295,7 @@ async function pacmanScriptTools(family: PacmanFamily, options: InstallOptions, 
   await mkdir(folder, { recursive: true });
   const keyFolder = options.repositoryKeyCheck === false ? undefined : await preparePacmanKeys(family, folder, options);
   const cache =
-    options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, "pacman", family.name);
+    options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, cacheName(family));
   await mkdir(cache, { recursive: true });
   const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), options.signal);
   for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });
