@@ -2,7 +2,7 @@
  * ToolsTree=: programs that this machine lacks come from a tree that imgtool builds.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { needPrograms, needRoot, temporaryFolder, tryRun } from "@imgtool/testkit";
@@ -19,7 +19,7 @@ function programsWithout(folder: string, ...missing: readonly string[]): string 
 
 test(
   "a tools tree has what this machine lacks, and makes the same bytes",
-  { tags: ["system"], timeout: 300_000 },
+  { tags: ["system"], timeout: 600_000 },
   (context) => {
     needRoot(context);
     needPrograms(context, "mksquashfs", "mmdebstrap", "bwrap", "apt-get", "unshare", "mount");
@@ -52,6 +52,9 @@ ToolsTreeRelease=${release}
     const few = programsWithout(folder.join("few"), "mksquashfs");
     const refused = build(few);
     expect([refused.status, refused.stderr]).toEqual([6, expect.stringContaining("mksquashfs is missing")]);
+    const lock = tryRun(imgtool, ["-C", folder.path, "lock", "--tools-tree=default"]);
+    expect(lock.status, lock.stderr).toBe(0);
+    expect(lock.stdout.toString()).toMatch(/0 packages, \d+ of the tools tree/);
     const made = build(few, "--tools-tree=default");
     expect(made.status, made.stderr).toBe(0);
     expect(made.stderr).toContain("building the tools tree of debian");
@@ -64,10 +67,33 @@ ToolsTreeRelease=${release}
         env: { PATH: few },
       },
     );
-    expect([boxed.status, boxed.stdout.toString()]).toEqual([5, expect.stringContaining("mksquashfs version")]);
+    expect([boxed.status, boxed.stdout.toString()], boxed.stderr).toEqual([
+      5,
+      expect.stringContaining("mksquashfs version"),
+    ]);
     // It is there now.
     const again = build(few, "--tools-tree=default");
     expect(again.stderr).not.toContain("building the tools tree");
+
+    // It is made of what was locked, and of nothing else.
+    const { images } = JSON.parse(readFileSync(folder.join("imgtool.lock"), "utf8")) as {
+      readonly images: Readonly<Record<string, { readonly packages: readonly { name: string; sha256: string }[] }>>;
+    };
+    const [output = ""] = Object.keys(images);
+    const packages = images[output]?.packages ?? [];
+    const record = JSON.parse(readFileSync(folder.join(`mkosi.cache/tools/${output}.build.json`), "utf8")) as {
+      readonly packages: readonly { name: string; sha256: string }[];
+    };
+    const digests = (list: typeof packages): string[] => list.map(({ name, sha256 }) => `${name} ${sha256}`).sort();
+    expect(digests(record.packages)).toEqual(digests(packages));
+    const text = readFileSync(folder.join("imgtool.lock"), "utf8");
+    writeFileSync(folder.join("imgtool.lock"), text.replace(packages[0]?.sha256 ?? "", "0".repeat(64)));
+    const unsatisfied = build(few, "--tools-tree=default");
+    expect([unsatisfied.status, unsatisfied.stderr]).toEqual([
+      4,
+      expect.stringContaining("the locked packages cannot be had"),
+    ]);
+    rmSync(folder.join("imgtool.lock"));
 
     // With a tree that is there, this machine needs neither package manager nor sandbox.
     const tools = folder.join("mkosi.cache/tools");

@@ -20,7 +20,7 @@ import { filterModules } from "./boot/modules.ts";
 import { findMissingHalf } from "./boot/lone-kernel.ts";
 import { planBoot } from "./boot/plan.ts";
 import { checkBuild } from "./check.ts";
-import { lockedImage, withLocked, type LockedImage } from "./lock-file.ts";
+import { allLocked, lockedImage, refuseUnlocked, withLocked, type LockedImage } from "./lock-file.ts";
 import type { BuildContext } from "./context.ts";
 import { copyTree } from "./copy-tree.ts";
 import { holdUmask } from "./fixed-umask.ts";
@@ -95,7 +95,7 @@ const baseSteps: readonly Step[] = [
   { name: "copy skeleton trees", run: async (context) => await copyTrees(context, context.config.skeletonTrees) },
   { name: "install packages", run: installPackages },
   { name: "set the machine id", run: async ({ tree, config }) => await setMachineId(tree, config.machineId) },
-  { name: "run prepare scripts", run: async (context) => await runScripts("prepare", context) },
+  { name: "run prepare scripts", run: runPrepareScripts },
 ];
 
 /** Everything that happens to an image, in mkosi's order. */
@@ -132,6 +132,7 @@ const steps: readonly Step[] = [
       // The database does not say what was in the packages' files; the installation knew.
       const installed = new Map(context.packages.map((entry) => [keyOf(entry), entry]));
       const listed = await context.distribution.listPackages(context.tree);
+      if (context.locked !== undefined) refuseUnlocked(listed, context.packages);
       context.packages = listed.map((entry) => ({ ...installed.get(keyOf(entry)), ...entry }));
       await takeBills(context);
     },
@@ -218,7 +219,13 @@ export async function build(config: ImageConfig, options: BuildOptions = {}): Pr
     signal,
     onScriptFailure: options.onScriptFailure,
     debug: options.debug ?? false,
-    scriptTools: once(async () => await distribution.scriptTools?.(await installOptions(context), buildroot)),
+    scriptTools: once(
+      async () =>
+        await distribution.scriptTools?.(
+          { ...(await installOptions(context)), locked: allLocked(context.locked) },
+          buildroot,
+        ),
+    ),
     locked,
     buildImage: async (image, itsLock) =>
       await build(image, { progress, signal, force: true, ...(itsLock === undefined ? {} : { locked: itsLock }) }),
@@ -323,6 +330,13 @@ async function makeBase(context: BuildContext): Promise<void> {
       : await treeInputs(config, (await treeFingerprint(context, scriptPackages)) ?? packages, signal);
   const { packages: installed, repositories } = context;
   await saveTree({ inputs: made, begun, packages: installed, repositories, scriptPackages }, tree, context);
+}
+
+async function runPrepareScripts(context: BuildContext): Promise<void> {
+  const { config, locked, distribution, tree, packages } = context;
+  await runScripts("prepare", context);
+  if (locked !== undefined && config.prepareScripts.length > 0)
+    refuseUnlocked(await distribution.listPackages(tree), packages);
 }
 
 async function copyTrees(context: BuildContext, trees: ImageConfig["extraTrees"]): Promise<void> {

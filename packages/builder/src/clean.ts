@@ -24,7 +24,7 @@ export interface CleanOptions {
   readonly settings?: Readonly<Record<string, SettingValue>>;
   /** As BuildOptions has it. */
   readonly debug?: boolean;
-  /** Caches that go, too: what Incremental= kept, or all, with downloaded packages. Default "none". */
+  /** Caches that go, too: what Incremental= kept, or all, with the distribution's downloaded packages. Default "none". */
   readonly caches?: "none" | "incremental" | "all";
 }
 
@@ -52,9 +52,12 @@ export async function clean(config: ImageConfig, options: CleanOptions = {}): Pr
 
 function cachesOf(config: ImageConfig, caches: CleanOptions["caches"] = "none"): string[] {
   if (caches === "none") return [];
-  const packages = caches === "all" ? config.packageCacheDirectory : undefined;
-  const tools = caches === "all" ? [toolsFolder(config)] : [];
-  return [cacheFolder(config), ...tools, ...(packages === undefined ? [] : [packages])];
+  if (caches === "incremental") return [cacheFolder(config)];
+  // The folder may hold other distributions' packages, for other projects, and what is no cache at all.
+  const name = distributionFor(config.distribution).cacheName?.(config.release);
+  const { packageCacheDirectory: packages } = config;
+  const downloaded = packages === undefined || name === undefined ? [] : [join(packages, name)];
+  return [cacheFolder(config), toolsFolder(config), ...downloaded];
 }
 
 /** The scripts see the output folder, before anything in it is removed. */

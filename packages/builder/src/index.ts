@@ -6,7 +6,7 @@ export { build, type BuildOptions } from "./build.ts";
 export { buildImages, type BuildImagesOptions, type ProjectImage } from "./build-images.ts";
 export { clean } from "./clean.ts";
 export { runConfigureScripts, type ConfigureOptions } from "./configure.ts";
-export { lock, type LockOptions } from "./lock.ts";
+export { checkLockable, lock, type LockOptions } from "./lock.ts";
 export { lockPath, type LockedImage } from "./lock-file.ts";
 export { buildRecordPath, outputNames, type OutputNames } from "./outputs.ts";
 export { lockToolsTree, toolsTreeCommand, withToolsTree, type ToolsTreeOptions } from "./tools-tree.ts";

@@ -6,7 +6,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, errorMessage, FormatError, systemErrorCode } from "@imgtool/core";
-import type { LockedPackage } from "@imgtool/distro";
+import { notInstalled, type InstalledPackage, type LockedPackage } from "@imgtool/distro";
 import { makeAtomically } from "@imgtool/host";
 import { digestText } from "./incremental/digests.ts";
 
@@ -41,19 +41,6 @@ function keyOf({ imageId, output }: ImageConfig): string {
   return imageId ?? output;
 }
 
-/**
- * What the lock cannot hold must not slip past it.
- * @throws ConfigError `lock-unsupported`
- */
-export function checkLockable(config: ImageConfig): void {
-  if (config.baseTrees.length === 0 || config.packages.length === 0) return;
-  throw new ConfigError("imgtool.lock cannot hold packages on top of BaseTrees= yet", {
-    code: "lock-unsupported",
-    hint: "without a lock, Snapshot= holds a distribution at a moment",
-    data: { directory: config.directory, settings: ["BaseTrees="] },
-  });
-}
-
 /** Writes the image into the lock; other images in it stay as they are. */
 export async function writeLockedImage(config: ImageConfig, image: LockedImage): Promise<void> {
   const former = await readLockFile(config);
@@ -65,12 +52,11 @@ export async function writeLockedImage(config: ImageConfig, image: LockedImage):
 
 /**
  * What is locked of an image; undefined where the project has no lock, and for an image without a distribution.
- * @throws FormatError `lock-invalid`, ConfigError `lock-unsupported`, and `lock-stale` for an image that is not in the lock, or of another release
+ * @throws FormatError `lock-invalid`, ConfigError `lock-stale` for an image that is not in the lock, or of another release
  */
 export async function lockedImage(config: ImageConfig): Promise<LockedImage | undefined> {
   const file = await readLockFile(config);
   if (file === undefined || config.distribution === "custom") return undefined;
-  checkLockable(config);
   const image = file.images[keyOf(config)];
   const { distribution, release, architecture } = config;
   const isSame =
@@ -97,6 +83,28 @@ export function withLocked(
   further: "build" | "volatile",
 ): readonly LockedPackage[] | undefined {
   return image === undefined ? undefined : [...image.packages, ...image[further]];
+}
+
+/** All that may be in an image, or beside it while it is built. */
+export function allLocked(image: LockedImage | undefined): readonly LockedPackage[] | undefined {
+  return image === undefined ? undefined : [...image.packages, ...image.build, ...image.volatile];
+}
+
+/**
+ * Scripts may call the package manager by itself.
+ * @param expected what the image has by its lock, and by its base trees
+ * @throws ConfigError `lock-stale` for a package that a script has installed or upgraded
+ */
+export function refuseUnlocked(found: readonly InstalledPackage[], expected: readonly InstalledPackage[]): void {
+  const others = notInstalled(found, expected);
+  if (others.length === 0) return;
+  const names = others.map(({ name, version }) => `${name} ${version}`);
+  const some = `${names.slice(0, 3).join(", ")}${names.length > 3 ? ` and ${names.length - 3} more` : ""}`;
+  throw new ConfigError(`a script has installed packages that imgtool.lock does not have: ${some}`, {
+    code: "lock-stale",
+    hint: "name them in Packages=, and lock anew with imgtool lock",
+    data: { packages: names },
+  });
 }
 
 /** SHA-256 of what is locked of an image, whatever is locked of others; undefined where nothing is. */

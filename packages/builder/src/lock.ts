@@ -5,7 +5,7 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
-import { ConfigError, silentProgress, type Progress } from "@imgtool/core";
+import { ConfigError, NotFoundError, silentProgress, type Progress } from "@imgtool/core";
 import {
   distributionFor,
   type Distribution,
@@ -13,9 +13,11 @@ import {
   type LockedPackage,
   type LockRequest,
 } from "@imgtool/distro";
+import { pathExists } from "@imgtool/host";
 import { initrdPackages, mayBuildInitrd } from "./boot/initrd-packages.ts";
 import { installOptions } from "./install-options.ts";
-import { checkLockable, writeLockedImage, type LockedImage } from "./lock-file.ts";
+import { writeLockedImage, type LockedImage } from "./lock-file.ts";
+import { copyBaseTrees } from "./steps/base-trees.ts";
 
 export interface LockOptions {
   readonly progress?: Progress;
@@ -23,11 +25,27 @@ export interface LockOptions {
 }
 
 /**
+ * What the packages of images are installed onto has to be there: before the first of them is locked, so that no
+ * lock has some of the images.
+ * @throws NotFoundError `tree-not-found`
+ */
+export async function checkLockable(configs: readonly ImageConfig[]): Promise<void> {
+  for (const { baseTrees, output } of configs)
+    for (const source of baseTrees) {
+      if (await pathExists(source)) continue;
+      throw new NotFoundError(`the base tree ${source} does not exist, which ${output} has its packages on top of`, {
+        code: "tree-not-found",
+        hint: "build it first, with imgtool build where it is an image of this project, or correct BaseTrees=",
+        data: { source },
+      });
+    }
+}
+
+/**
  * Locks the packages that a build would install now; other images in the lock stay as they are.
- * @throws ConfigError `lock-unsupported`; what the distribution throws
+ * @throws ConfigError `lock-unsupported`, NotFoundError `tree-not-found` for a base tree; what the distribution throws
  */
 export async function lock(config: ImageConfig, options: LockOptions = {}): Promise<LockedImage> {
-  checkLockable(config);
   const distribution = distributionFor(config.distribution);
   if (distribution.lock === undefined) {
     throw new ConfigError(`imgtool cannot lock the packages of ${config.distribution} yet`, {
@@ -42,6 +60,7 @@ export async function lock(config: ImageConfig, options: LockOptions = {}): Prom
     const tree = join(workspace, "tree");
     await mkdir(tree);
     const { progress = silentProgress, signal } = options;
+    await copyBaseTrees({ config, progress, signal }, tree);
     const install = await installOptions({ config, tree, workspace, progress, signal, locked: undefined });
     const onto = config.packages;
     const requests: readonly (LockRequest | undefined)[] = [
@@ -49,9 +68,14 @@ export async function lock(config: ImageConfig, options: LockOptions = {}): Prom
       config.buildPackages.length > 0 && config.buildScripts.length > 0
         ? { packages: config.buildPackages, onto }
         : undefined,
-      mayBuildInitrd(config) ? { packages: initrdPackages(config) } : undefined,
     ];
-    const [packages = [], build = [], initrd = []] = await lockAll(distribution, install, requests);
+    const [packages = [], build = []] = await lockAll(distribution, install, requests);
+    const empty = join(workspace, "empty");
+    await mkdir(empty);
+    // The initrd begins with no base trees.
+    const [initrd = []] = await lockAll(distribution, { ...install, tree: empty }, [
+      mayBuildInitrd(config) ? { packages: initrdPackages(config) } : undefined,
+    ]);
     const { packageDirectories, volatilePackageDirectories, volatilePackages } = config;
     const [volatile = []] = await lockAll(
       distribution,

@@ -22,7 +22,12 @@ const slash = Buffer.from("/");
  */
 export async function* walkTree(
   root: string,
-  options: { readonly order?: "content-first"; readonly signal?: AbortSignal | undefined } = {},
+  options: {
+    readonly order?: "content-first";
+    /** Whether what a directory holds is wanted. Default: all of it. */
+    readonly enter?: (inner: Buffer) => boolean;
+    readonly signal?: AbortSignal | undefined;
+  } = {},
 ): AsyncGenerator<TreeItem, void, undefined> {
   let count = 0;
   async function* visit(path: Buffer, inner: Buffer): AsyncGenerator<TreeItem, void, undefined> {
@@ -33,7 +38,7 @@ export async function* walkTree(
     }
     const item = { path, inner, stat: lstatSync(path, { bigint: true }) };
     if (options.order === undefined) yield item;
-    if (item.stat.isDirectory()) {
+    if (item.stat.isDirectory() && (inner.length === 0 || options.enter?.(inner) !== false)) {
       for (const name of readdirSync(path, { encoding: "buffer" }).sort(compareBytes)) {
         const below = inner.length === 0 ? name : Buffer.concat([inner, slash, name]);
         yield* visit(Buffer.concat([path, slash, name]), below);

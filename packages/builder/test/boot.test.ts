@@ -389,6 +389,38 @@ test("the initrd with a kernel's modules is made once, for boot entries and spli
   expect(initrd.subarray(-modules.length).equals(modules)).toBe(true);
 });
 
+test("with Incremental=yes the initrd with a kernel's modules is made anew when one of them has changed, and only then", async (context) => {
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const said: string[] = [];
+  const progress = { ...silentProgress, log: (_: string, message: string) => void said.push(message) };
+  // Boot entries of type 1: the files' names are in them.
+  const config = bootable(folder, { incremental: "yes", unifiedKernelImages: "disabled", splitArtifacts: ["initrd"] });
+  const make = async (changes: Partial<ImageConfig> = {}): Promise<{ digests: unknown; isKept: boolean }> => {
+    said.length = 0;
+    const { artifacts } = await build({ ...config, ...changes }, { force: true, progress });
+    return {
+      digests: artifacts.map(({ path, sha256 }) => [path, sha256]),
+      isKept: said.some((line) => line.includes(`modules of ${version} is the former build's`)),
+    };
+  };
+  expect((await make()).isKept).toBe(false);
+  for (const [file, content, isKept] of [
+    ["etc/hostname", "other", true],
+    [`usr/lib/modules/${version}/modules.builtin`, "kernel/one.ko\n", false],
+  ] as const) {
+    writeFileSync(folder.join("tree", file), content);
+    const sourceDateEpoch = config.sourceDateEpoch + content.length;
+    const again = await make({ sourceDateEpoch });
+    expect([file, again.isKept]).toEqual([file, isKept]);
+    // The bytes of a build that keeps nothing.
+    expect((await make({ sourceDateEpoch, incremental: "no" })).digests).toEqual(again.digests);
+  }
+  const names = readdirSync(folder.join("mkosi.cache/incremental"), { recursive: true, encoding: "utf8" });
+  expect(names.filter((name) => name.includes("/modules-"))).toHaveLength(1);
+});
+
 test("two kernels do not share a name", async (context) => {
   needRoot(context);
   needPrograms(context, "depmod");

@@ -141,14 +141,20 @@ test("what is kept goes with the caches, and with nothing less", async (context)
   using folder = project();
   const config = folder.config({ packageCacheDirectory: folder.join("packages") });
   await build(config);
-  mkdirSync(folder.join("packages"));
+  for (const name of ["apt/debian", "apt/ubuntu", "own"]) mkdirSync(folder.join("packages", name), { recursive: true });
   const kept = "mkosi.cache/incremental/thing~custom~~x86-64";
   await clean(config);
   expect([existsSync(folder.join("out/thing")), existsSync(folder.join(kept))]).toEqual([false, true]);
   await clean(config, { caches: "incremental" });
   expect([existsSync(folder.join(kept)), existsSync(folder.join("packages"))]).toEqual([false, true]);
+  // Only those of the distribution, whatever else is there.
   await clean(config, { caches: "all" });
-  expect(existsSync(folder.join("packages"))).toBe(false);
+  expect(existsSync(folder.join("packages/apt/debian"))).toBe(true);
+  await clean({ ...config, distribution: "debian" }, { caches: "incremental" });
+  expect(existsSync(folder.join("packages/apt/debian"))).toBe(true);
+  await clean({ ...config, distribution: "debian" }, { caches: "all" });
+  const left = ["apt/debian", "apt/ubuntu", "own"].filter((name) => existsSync(folder.join("packages", name)));
+  expect(left).toEqual(["apt/ubuntu", "own"]);
 });
 
 test("a kept tree gives the bytes of a new one", async (context) => {

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { needPrograms, needRoot, run, runningProcesses, temporaryFolder, tryRun, mountsBelow } from "@imgtool/testkit";
 import { expect, test, type TestContext } from "vitest";
-import { build, lock, lockPath } from "../src/index.ts";
+import { build, checkLockable, lock, lockPath } from "../src/index.ts";
 import { testConfig } from "./config.ts";
 
 // Packages are fetched once for all tests, and for all runs on a machine.
@@ -265,6 +265,43 @@ test("a lock holds an image to its packages, and says what cannot be had", { tag
   await expect(build(config, { force: true })).rejects.toMatchObject({ code: "lock-unsatisfied" });
   writeFileSync(lockPath(config), "[]");
   await expect(build(config, { force: true })).rejects.toMatchObject({ code: "lock-invalid" });
+});
+
+test("a lock holds what goes on top of base trees, and what scripts install", { tags: ["system"] }, async (context) => {
+  needs(context);
+  using folder = temporaryFolder();
+  const base = debian(folder.path, { output: "base", imageId: "base", packages: ["less"], bootable: "disabled" });
+  await build(base);
+  const script = (text: string): string => {
+    writeFileSync(folder.join("script"), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    return folder.join("script");
+  };
+  const config = debian(folder.path, {
+    packages: ["bc", "less"],
+    bootable: "disabled",
+    baseTrees: [folder.join("out/base")],
+  });
+  await expect(checkLockable([{ ...config, baseTrees: [folder.join("none")] }])).rejects.toMatchObject({
+    code: "tree-not-found",
+  });
+  const locked = await lock(config);
+  expect(names(locked.packages)).toContain("bc");
+  expect(names(locked.packages)).not.toContain("less");
+  const record = await build(config);
+  expect(names(record.packages)).toEqual(expect.arrayContaining(["base-files", "bc", "less"]));
+  const postInstallationScripts = [script("mkosi-install bc")];
+  await build({ ...config, postInstallationScripts }, { force: true });
+  // Whatever a script calls.
+  mkdirSync(folder.join("other/DEBIAN"), { recursive: true, mode: 0o755 });
+  writeFileSync(
+    folder.join("other/DEBIAN/control"),
+    "Package: other\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.com>\nDescription: none\n",
+  );
+  run("dpkg-deb", ["--build", folder.join("other")]);
+  script('dpkg --install "$SRCDIR/other.deb"');
+  const failed = build({ ...config, postInstallationScripts }, { force: true });
+  await expect(failed).rejects.toMatchObject({ code: "lock-stale" });
+  await expect(failed).rejects.toThrow(/a script has installed packages that imgtool\.lock does not have: other /);
 });
 
 function names(list: readonly { readonly name: string }[]): string[] {

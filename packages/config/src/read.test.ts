@@ -118,6 +118,17 @@ test.each([
   expect(config).toMatchObject({ format: "disk", rootFilesystem });
 });
 
+test.for([
+  [{ "mkosi.default": "[Output]\nFormat=raw_gpt\n" }, false],
+  [{ "mkosi.default.d/10": "" }, false],
+  [{ "mkosi/mkosi.default": "" }, false],
+  [{ "mkosi.default": "[Packages]\nWithDocs=yes\n" }, true],
+  [{ "mkosi.conf": "", "mkosi.default": "" }, true],
+  [{ "mkosi.conf": "", "mkosi/mkosi.default": "" }, true],
+] as const)("documentation is left out by default where the first mkosi left it out: %o", ([files, withDocs]) => {
+  expect(resolveProject(files).config?.withDocs).toBe(withDocs);
+});
+
 test("mkosi.conf takes the place of mkosi.default", () => {
   const { config } = resolveProject({ "mkosi.conf": "[Output]\nOutput=new", "mkosi.default": "[Output]\nOutput=old" });
   expect(config).toMatchObject({ output: "new", files: ["/project/mkosi.conf"] });

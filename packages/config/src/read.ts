@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError, errorMessage } from "@imgtool/core";
+import { isFirstProject } from "./first-project.ts";
 import { parseIni } from "./ini.ts";
 import type { IniDocument, IniEntry } from "./ini.ts";
 import type { KindContext } from "./kind.ts";
@@ -40,10 +41,7 @@ interface Options {
 export function readDirectory(directory: string, state: State, options: Options): boolean {
   if (tooDeep(directory, state, options.depth)) return false;
   const main = `${directory}/mkosi.conf`;
-  const legacy =
-    state.files.status(main) === undefined &&
-    (state.files.status(`${directory}/mkosi.default`)?.kind === "file" ||
-      state.files.status(`${directory}/mkosi.default.d`)?.kind === "directory");
+  const legacy = isFirstProject(state.files, directory);
   const file = legacy ? `${directory}/mkosi.default` : main;
   const document = readDocument(file, state);
   if (document !== undefined && !matches(document, placeOf(file, directory), state)) return false;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ConfigFiles } from "./files.ts";
+import { configurationRoot } from "./first-project.ts";
 import type { ImageConfig } from "./image-config.ts";
 import { advise } from "./advice.ts";
 import { imageConfig } from "./image.ts";
@@ -131,7 +132,7 @@ export function resolveConfig(options: ResolveOptions): Resolution {
     const image = [...subImages, state].find((one) => one.image === changed.image);
     if (image !== undefined) assignConfigured(changed, image);
   }
-  const own = readOwnConfig(configRoot(state), state);
+  const own = readOwnConfig(configurationRoot(files, state.directory), state);
   const images = [...subImages, state].map((image) => ({
     state: image,
     config: { ...imageConfig(image, options.defaultSourceDateEpoch), cacheStore: cacheStoreOf(own) },
@@ -157,18 +158,10 @@ export function resolveConfig(options: ResolveOptions): Resolution {
   };
 }
 
-/** Where the configuration is: the project directory, or the folder mkosi in it. */
-function configRoot({ directory, files }: State): string {
-  const has = (folder: string): boolean =>
-    ["mkosi.conf", "mkosi.default"].some((name) => files.status(`${folder}/${name}`)?.kind === "file") ||
-    files.status(`${folder}/mkosi.default.d`)?.kind === "directory";
-  return !has(directory) && has(`${directory}/mkosi`) ? `${directory}/mkosi` : directory;
-}
-
 /** Reads the main image; returns its sub-images. */
 function readProject(state: State): State[] {
   const { problems, files } = state;
-  const root = configRoot(state);
+  const root = configurationRoot(files, state.directory);
   const matched = readDirectory(root, state, { profiles: true, local: true, depth: 0 });
   if (!matched)
     problems.error({

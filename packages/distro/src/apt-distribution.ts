@@ -45,6 +45,7 @@ export function aptDistribution(family: DebianFamily): Distribution {
   return {
     name: family.name,
     packageType: "deb",
+    cacheName: () => cacheName(family),
     architectureName: debianArchitecture,
     prepareTree: async (tree, architecture) => await linkMergedUsr(tree, debianArchitecture(architecture)),
     install: async (options) => await install(family, options),
@@ -84,6 +85,11 @@ interface PreparedApt extends ChosenApt {
   readonly apt: AptRoot;
 }
 
+/** One for all releases: a file's name has its version. */
+function cacheName(family: DebianFamily): string {
+  return join("apt", family.name);
+}
+
 /** What the packages come from. `folder`: of the workspace, for the repository of the project's own. */
 async function choose(family: DebianFamily, options: InstallOptions, folder: string): Promise<ChosenApt> {
   const { workspace, release, signal } = options;
@@ -114,7 +120,7 @@ async function choose(family: DebianFamily, options: InstallOptions, folder: str
     hostConfiguration,
     isSnapshot,
   };
-  const packageCache = options.packageCache === undefined ? undefined : join(options.packageCache, "apt", family.name);
+  const packageCache = options.packageCache === undefined ? undefined : join(options.packageCache, cacheName(family));
   return { architecture, common, chosen, own, ownFolder, packageCache };
 }
 
@@ -164,6 +170,7 @@ async function scriptTools(family: DebianFamily, options: InstallOptions, mounte
     hostConfiguration,
     withRecommends,
     withDocs,
+    locked: options.locked,
     hostMounts: hostMounts(options),
   });
 }
@@ -178,7 +185,7 @@ async function planLocked(
   locked: readonly LockedPackage[],
   before: readonly InstalledPackage[],
 ): Promise<Plan> {
-  lockedNames(packages, locked);
+  lockedNames(packages, locked, before);
   const wanted = notInstalled(locked, before);
   const names = wanted.map(({ name, version }) => `${name}=${version}`);
   const plan = await apt.plan(names).catch((error: unknown) => {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { formatSourcesLine } from "./apt-sources.ts";
 import { proxyEnvironment, type AptRoot } from "./apt.ts";
 import { treeConfiguration } from "./apt-tree.ts";
-import type { Repository, ScriptTools } from "./distribution.ts";
+import type { LockedPackage, Repository, ScriptTools } from "./distribution.ts";
 import { aptWithoutDocs } from "./docs.ts";
 import { fetchFiles, keepFiles, plainFiles } from "./package-cache.ts";
 import { askedFile, readAsked, scriptPrograms } from "./script-programs.ts";
@@ -29,6 +29,8 @@ export interface AptScriptOptions {
   readonly hostMounts: ScriptTools["mounts"];
   readonly withRecommends: boolean;
   readonly withDocs: boolean;
+  /** As ScriptProgramOptions has it. */
+  readonly locked: readonly LockedPackage[] | undefined;
 }
 
 /** Writes the configuration, and brings what is cached: as links, so that no other build is in the way. */
@@ -76,6 +78,7 @@ export async function aptScriptTools(options: AptScriptOptions): Promise<ScriptT
       env: { ...env, ...proxyEnvironment() },
       mounted,
       asked: askedFile(apt.folder),
+      locked: options.locked,
       refresh: ["-qq", "update"],
       ...(own === undefined
         ? {}

@@ -36,7 +36,7 @@ export interface LockedPackage {
 /** Packages that are to be locked. */
 export interface LockRequest {
   readonly packages: readonly string[];
-  /** What is installed before them, which is not theirs. Default: nothing, they bring the base system. */
+  /** What is installed before them, which is not theirs. Default: what is in the tree; none bring the base system. */
   readonly onto?: readonly string[];
 }
 
@@ -64,7 +64,7 @@ export interface InstallOptions {
   readonly architecture: string;
   /** Packages besides the base system: `name`, `name=version`. */
   readonly packages: readonly string[];
-  /** All packages that there may be, those of the base system among them; none but these is installed. */
+  /** All packages that there may be, those of the base system among them; none but these is installed, by scripts neither. */
   readonly locked?: readonly LockedPackage[] | undefined;
   /** URI of the archive; without it this machine's own where it has one, else the distribution's. */
   readonly mirror?: string | undefined;
@@ -137,6 +137,8 @@ export interface ScriptTools {
 export interface Distribution {
   readonly name: string;
   readonly packageType: PackageType;
+  /** What it keeps below a package cache: the path of a folder there. Without one it keeps nothing. */
+  cacheName?(release: string): string;
   /** The distribution's name for an architecture of systemd's: amd64 for x86-64. Default: the same name. */
   architectureName?(architecture: string): string;
   /** Makes what must be in an empty tree before anything else: the usr-merge links. */

@@ -17,6 +17,7 @@ import { rpmDistribution } from "./rpm-distribution.ts";
 import { zypper } from "./zypper.ts";
 
 export type * from "./distribution.ts";
+export { notInstalled } from "./locked.ts";
 
 const distributions: readonly Distribution[] = [
   ...[debian, ubuntu].map(aptDistribution),

@@ -5,12 +5,13 @@
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { runTool } from "@imgtool/host";
 import type { Distribution, InstalledPackage, InstallOptions, LockedPackage, LockRequest } from "./distribution.ts";
 import { lockInstalled, type PackagePlace } from "./locked-files.ts";
 import { notInstalled } from "./locked.ts";
 
 export interface LockByInstalling {
-  readonly distribution: Pick<Distribution, "install">;
+  readonly distribution: Pick<Distribution, "install" | "listPackages">;
   /** Where package files may be after an installation, with this cache. */
   readonly places: (options: InstallOptions) => Promise<readonly PackagePlace[]>;
   /** Finds the name of a package's file. */
@@ -23,6 +24,7 @@ export async function lockByInstalling(
   options: InstallOptions,
   requests: readonly LockRequest[],
 ): Promise<LockedPackage[][]> {
+  const { signal } = options;
   const folder = join(options.workspace, "lock");
   const locked: LockedPackage[][] = [];
   try {
@@ -31,10 +33,15 @@ export async function lockByInstalling(
       await mkdir(tree, { recursive: true, mode: 0o755 });
       const packageCache = options.packageCache ?? join(folder, "cache");
       const all = { ...options, tree, packageCache, locked: undefined };
-      const before = onto === undefined ? [] : (await distribution.install({ ...all, packages: onto })).packages;
+      await runTool("cp", ["--archive", "--reflink=auto", "--no-target-directory", "--", options.tree, tree], {
+        signal,
+      });
+      const before =
+        onto === undefined
+          ? await distribution.listPackages(tree)
+          : (await distribution.install({ ...all, packages: onto })).packages;
       const { packages: installed } = await distribution.install({ ...all, packages });
-      const files = await lockInstalled(installed, await places(all), fileName);
-      locked.push(notInstalled(files, before));
+      locked.push(await lockInstalled(notInstalled(installed, before), await places(all), fileName));
       await rm(tree, { recursive: true, force: true });
     }
   } finally {

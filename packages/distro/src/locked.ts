@@ -22,10 +22,15 @@ export function lockFiles(files: readonly PackageFile[]): LockedPackage[] {
 
 /**
  * What apt is asked for in the place of `packages`: every locked one in its version.
+ * @param before what the tree has already, which need not be locked
  * @throws NotFoundError `lock-stale` for a package that was not locked
  */
-export function lockedNames(packages: readonly string[], locked: readonly LockedPackage[]): string[] {
-  const known = new Set(locked.map(({ name }) => name));
+export function lockedNames(
+  packages: readonly string[],
+  locked: readonly LockedPackage[],
+  before: readonly InstalledPackage[] = [],
+): string[] {
+  const known = new Set([...locked, ...before].map(({ name }) => name));
   // apt's patterns choose among what there is.
   const others = packages
     .map((name) => name.split("=")[0] ?? "")
@@ -75,11 +80,11 @@ export function checkLockedTree(
   );
 }
 
-/** The locked packages that a tree does not have yet. */
-export function notInstalled(
-  locked: readonly LockedPackage[],
+/** The packages that a tree does not have yet. */
+export function notInstalled<Package extends InstalledPackage>(
+  locked: readonly Package[],
   installed: readonly InstalledPackage[],
-): LockedPackage[] {
+): Package[] {
   const has = new Set(installed.map(packageKey));
   return locked.filter((entry) => !has.has(packageKey(entry)));
 }

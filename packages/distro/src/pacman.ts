@@ -25,7 +25,7 @@ import { cacheIncomplete } from "./cache-only.ts";
 import { fetchFiles, keepFiles, plainFiles } from "./package-cache.ts";
 import { installDownloaded, type Downloaded } from "./install-downloaded.ts";
 import { lockByInstalling } from "./lock-by-installing.ts";
-import { checkLockedTree, notInstalled, staleLockError, withDigests } from "./locked.ts";
+import { checkLockedTree, lockedNames, notInstalled, staleLockError, withDigests } from "./locked.ts";
 import { packageRunner, type RunPackages } from "./package-run.ts";
 import { lockedPacmanRepository, pacmanFileName, pacmanPlaces } from "./pacman-locked.ts";
 import {
@@ -60,6 +60,7 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
   const distribution: Distribution = {
     name: family.name,
     packageType: "pkg",
+    cacheName: () => cacheName(family),
     architectureName: (architecture) => namedArchitecture(family, architecture),
     prepareTree: async () => {},
     install: async (options) => await install(family, options),
@@ -84,7 +85,11 @@ export function pacmanDistribution(family: PacmanFamily): Distribution {
 }
 
 function cacheFolder(family: PacmanFamily, { packageCache, workspace }: InstallOptions): string {
-  return packageCache === undefined ? join(workspace, "pacman", "cache") : join(packageCache, "pacman", family.name);
+  return packageCache === undefined ? join(workspace, "pacman", "cache") : join(packageCache, cacheName(family));
+}
+
+function cacheName(family: PacmanFamily): string {
+  return join("pacman", family.name);
 }
 
 async function install(family: PacmanFamily, options: InstallOptions): Promise<InstallResult> {
@@ -214,6 +219,8 @@ async function prepareLocked(
   progress: Progress,
 ): Promise<PreparedPacman> {
   const { tree, folder, cache } = common;
+  // Without any repository pacman says nothing of the packages.
+  if (locked.length === 0) lockedNames(packages, locked);
   const none = { files: 0, bytes: 0, count: 0 };
   let fetched: Downloaded = none;
   const ownRepository = await lockedPacmanRepository({
@@ -327,7 +334,7 @@ async function pacmanScriptTools(family: PacmanFamily, options: InstallOptions, 
   await mkdir(folder, { recursive: true });
   const keyFolder = options.repositoryKeyCheck === false ? undefined : await preparePacmanKeys(family, folder, options);
   const cache =
-    options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, "pacman", family.name);
+    options.packageCache === undefined ? join(folder, "cache") : join(options.packageCache, cacheName(family));
   await mkdir(cache, { recursive: true });
   const own = await makePacmanRepository(options.packageDirectories ?? [], join(folder, "own"), options.signal);
   for (const name of own?.files ?? []) await rm(join(cache, name), { force: true });

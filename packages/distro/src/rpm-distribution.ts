@@ -106,6 +106,7 @@ export function rpmDistribution(manager: RpmManager, family: RpmFamily): Distrib
   const distribution: Distribution = {
     name: family.name,
     packageType: "rpm",
+    cacheName: (release) => cacheName(manager, family, release),
     architectureName: (architecture) => namedArchitecture(family, architecture),
     // The first package brings the root's folders and links.
     prepareTree: async () => {},
@@ -222,7 +223,11 @@ export function rpmCacheFolder(manager: RpmManager, family: RpmFamily, options: 
   const { packageCache, workspace, release } = options;
   return packageCache === undefined
     ? join(workspace, manager.program, "cache")
-    : join(packageCache, manager.program, family.name, release);
+    : join(packageCache, cacheName(manager, family, release));
+}
+
+function cacheName(manager: RpmManager, family: RpmFamily, release: string): string {
+  return join(manager.program, family.name, release);
 }
 
 /** Where the files of packages may be. */
@@ -262,7 +267,7 @@ async function rpmScriptTools(
   const folder = join(options.workspace, `${manager.program}-scripts`);
   const workspace = await writeRpmWorkspace(family, options, folder);
   const cache =
-    packageCache === undefined ? join(folder, "cache") : join(packageCache, manager.program, family.name, release);
+    packageCache === undefined ? join(folder, "cache") : join(packageCache, cacheName(manager, family, release));
   await mkdir(cache, { recursive: true });
   const { common, env } = await manager.configure({
     ...workspace,

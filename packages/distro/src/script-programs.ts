@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
 import { shellWord } from "@imgtool/host";
-import type { InstallOptions, ScriptTools } from "./distribution.ts";
+import type { InstallOptions, LockedPackage, ScriptTools } from "./distribution.ts";
 
 /** Name of the file of ScriptProgramOptions.asked in a package manager's folder. */
 export function askedFile(folder: string): string {
@@ -39,6 +39,8 @@ export interface ScriptProgramOptions {
   readonly binds?: Readonly<Record<string, string>>;
   /** File that the names of packages that are asked for are added to. */
   readonly asked: string;
+  /** All packages that there may be: others are refused, and none is upgraded. Undefined where nothing is locked. */
+  readonly locked?: readonly LockedPackage[] | undefined;
   readonly words: Readonly<Record<"install" | "upgrade" | "reinstall" | "remove", readonly string[]>>;
   /** Further programs that are run like the package manager, by name, with words of their own. */
   readonly others?: Readonly<Record<string, readonly string[]>>;
@@ -46,7 +48,7 @@ export interface ScriptProgramOptions {
 
 /** The scripts by name. */
 export function scriptPrograms(options: ScriptProgramOptions): Record<string, string> {
-  const { program, common, words, others = {}, offline = [], asked } = options;
+  const { program, common, words, others = {}, offline = [], asked, locked } = options;
   const run = (
     name: string,
     before: readonly string[],
@@ -58,6 +60,7 @@ export function scriptPrograms(options: ScriptProgramOptions): Record<string, st
       "#!/bin/sh",
       "set -eu",
       ...Object.entries(options.env).map(([variable, value]) => `export ${variable}=${shellWord(value)}`),
+      ...(isAsking && locked !== undefined ? [refusingOthers(locked)] : []),
       ...(isAsking
         ? [`for word in "$@"; do case "$word" in -*) ;; *) echo "$word" >>${shellWord(asked)};; esac; done`]
         : []),
@@ -73,7 +76,7 @@ export function scriptPrograms(options: ScriptProgramOptions): Record<string, st
     ].join("\n");
   return {
     "mkosi-install": run(program, common, words.install, true, true),
-    "mkosi-upgrade": run(program, common, words.upgrade, true),
+    "mkosi-upgrade": locked === undefined ? run(program, common, words.upgrade, true) : refusal,
     "mkosi-reinstall": run(program, common, words.reinstall, true),
     "mkosi-remove": run(program, common, words.remove, false),
     [program]: run(program, common, [], true),
@@ -82,7 +85,7 @@ export function scriptPrograms(options: ScriptProgramOptions): Record<string, st
 }
 
 /** A package manager whose scripts need its own folder and the package cache; see ScriptProgramOptions. */
-export interface ScriptToolOptions extends Omit<ScriptProgramOptions, "asked"> {
+export interface ScriptToolOptions extends Omit<ScriptProgramOptions, "asked" | "locked"> {
   /** Folder of the package manager's configuration, on this machine and for the scripts. */
   readonly folder: string;
   /** The package cache on this machine. */
@@ -99,7 +102,7 @@ export function scriptTools({ folder, cache, install, ...options }: ScriptToolOp
       { source: cache, target: scriptCache, writable: true },
       ...hostMounts(install),
     ],
-    programs: scriptPrograms({ ...options, asked }),
+    programs: scriptPrograms({ ...options, asked, locked: install.locked }),
     keep: async () => {},
     asked: async () => await readAsked(asked),
   };
@@ -114,6 +117,30 @@ export async function readAsked(file: string): Promise<readonly string[]> {
     if (systemErrorCode(error) === "ENOENT") return [];
     throw error;
   }
+}
+
+const lockHint =
+  "hint: name it in Packages=, or in BuildPackages= for build scripts alone, and lock anew with imgtool lock";
+
+/** mkosi-upgrade of a locked image. */
+const refusal = `#!/bin/sh
+echo "mkosi-upgrade: the packages of this image are locked by imgtool.lock, and stay as they are" >&2
+echo "hint: take them from now with imgtool lock" >&2
+exit 1
+`;
+
+/** Ends the script at the first word that names no locked package; options and versions are the package manager's business. */
+function refusingOthers(locked: readonly LockedPackage[]): string {
+  const names = [...new Set(locked.map(({ name }) => shellWord(name)))].join("|");
+  return [
+    'for word in "$@"; do',
+    '  case "$word" in -*) continue;; esac',
+    '  case "${word%%[=/:]*}" in',
+    ...(names === "" ? [] : [`    ${names}) ;;`]),
+    `    *) printf '%s\\n' "mkosi-install: $word is not in imgtool.lock" ${shellWord(lockHint)} >&2; exit 1;;`,
+    "  esac",
+    "done",
+  ].join("\n");
 }
 
 function refreshing({ program, common, refresh, refreshOffline }: ScriptProgramOptions): string[] {

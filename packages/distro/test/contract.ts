@@ -258,6 +258,57 @@ export function distributionContract(subject: DistributionCase): void {
       await expect(script("mkosi-install no-such-package", true)).rejects.toMatchObject({ code: "script-failed" });
     });
 
+    test("what goes on top of a tree is locked, and no package that the tree has", async (context) => {
+      needPrograms(context, ...subject.programs);
+      needRoot(context);
+      const all = { ...options, ...(await place()) };
+      const { packages: base } = await distribution.install({ ...all, packages: ["library"] });
+      const [onTop = [], nothing] =
+        (await distribution.lock?.(all, [{ packages: ["tool", "library"] }, { packages: ["library"] }])) ?? [];
+      const names = onTop.map(({ name }) => name);
+      expect(names).toContain("tool");
+      expect(base.map(({ name }) => name).filter((name) => names.includes(name))).toEqual([]);
+      expect(nothing).toEqual([]);
+      const install = async (packages: readonly string[], locked: typeof onTop): Promise<string[]> => {
+        const { workspace } = await place();
+        return versions((await distribution.install({ ...all, workspace, packages, locked })).packages).sort();
+      };
+      expect(await install(["library"], [])).toEqual(versions(base).sort());
+      await expect(install(["tool", "library"], [])).rejects.toMatchObject({ code: "lock-stale" });
+      expect(await install(["tool", "library"], onTop)).toEqual(versions([...base, ...onTop]).sort());
+    });
+
+    test("scripts of a locked image install what is locked, and upgrade nothing", async (context) => {
+      needPrograms(context, ...subject.programs, "unshare");
+      needRoot(context);
+      const { tree, workspace } = await place();
+      const all = { ...options, tree, workspace, packages: ["library"] };
+      const { packages } = await distribution.install(all);
+      const locked = packages.map((entry) => ({ ...entry, sha256: "0".repeat(64), path: "pool/file" }));
+      const tools = await distribution.scriptTools?.({ ...all, locked }, buildroot);
+      const said = async (text: string): Promise<string> => {
+        const file = folder.join("locked-script");
+        const lines: string[] = [];
+        writeFileSync(file, `#!/bin/sh\nset -eu\n${text} || echo "exited with $?"\n`, { mode: 0o755 });
+        await runInSandbox({
+          script: file,
+          tree,
+          network: true,
+          binds: tools?.mounts ?? [],
+          helpers: tools?.programs ?? {},
+          onOutputLine: (line) => lines.push(line),
+        });
+        return lines.join("\n");
+      };
+      expect(await said("mkosi-install library")).not.toContain("exited");
+      const refused = await said("mkosi-install library tool");
+      expect(refused).toContain("mkosi-install: tool is not in imgtool.lock");
+      expect(refused).toContain("exited with 1");
+      expect(await said("mkosi-install ./tool.package")).toContain("./tool.package is not in imgtool.lock");
+      expect(await said("mkosi-upgrade")).toContain("exited with 1");
+      expect((await distribution.listPackages(tree)).map(({ name }) => name)).not.toContain("tool");
+    });
+
     test("with CacheOnly= no list is read anew, or nothing at all is asked of the network", async (context) => {
       needPrograms(context, ...subject.programs);
       needRoot(context);

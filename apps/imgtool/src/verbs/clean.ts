@@ -14,7 +14,7 @@ export function command(): Command {
   );
   project.command.option(
     "-f, --force",
-    "remove what Incremental= kept, too; twice, also the downloaded packages",
+    "remove what Incremental= kept, too; twice, also the downloaded packages of its distribution",
     (_: string, times: number) => times + 1,
     0,
   );

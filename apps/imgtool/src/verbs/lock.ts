@@ -19,15 +19,18 @@ export function command(): Command {
       const { config, images } = await requireProject(project, reporter, signal);
       const builder = await import("@imgtool/builder");
       const options = { progress: reporter, signal };
+      const lockable = images.map((image) => image.config).filter(({ distribution }) => distribution !== "custom");
+      await builder.checkLockable(lockable);
       const tools = await builder.lockToolsTree(config, options);
-      // The programs that choose packages for a build.
-      const locked = await builder.withToolsTree(config, options, async () => {
+      // A tools tree is lockable whatever the images are made of.
+      if (lockable.length === 0 && tools === undefined) lockable.push(config);
+      const lockImages = async (): Promise<LockedImage[]> => {
         const made: LockedImage[] = [];
-        for (const image of images)
-          if (image.config.distribution !== "custom" || images.length === 1)
-            made.push(await builder.lock(image.config, options));
+        for (const image of lockable) made.push(await builder.lock(image, options));
         return made;
-      });
+      };
+      // The programs that choose packages for a build.
+      const locked = lockable.length === 0 ? [] : await builder.withToolsTree(config, options, lockImages);
       const count = (of: (image: LockedImage) => readonly unknown[]): number =>
         locked.reduce((sum, image) => sum + of(image).length, 0);
       const counts = {

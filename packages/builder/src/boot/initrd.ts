@@ -3,7 +3,7 @@
  * root file system, opens it and goes on there. Its packages and what is left out of it are mkosi's.
  * @module
  */
-import { copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { defaultInitrd, type ImageConfig } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
@@ -40,7 +40,7 @@ const files: Readonly<Record<string, string>> = {
  * No time in an initrd is later than that of 1980-01-01, the first that every format can hold. The image's own
  * time changes with each of its files, and would have the initrd built anew and sent with every update.
  */
-const initrdEpoch = 315_532_800;
+export const initrdEpoch = 315_532_800;
 
 /** Builds the initrd in the workspace; returns its path. */
 export async function buildInitrd(context: BuildContext): Promise<string> {
@@ -54,12 +54,14 @@ export async function buildInitrd(context: BuildContext): Promise<string> {
   await mkdir(folder);
   const own = initrdConfig(config, folder);
   const key = await initrdKey(context, own);
+  const made = join(folder, outputNames(own).image ?? "");
   const kept = key === undefined ? undefined : join(cacheFolder(config), `initrd-${key}`);
   if (kept !== undefined && (await pathExists(kept))) {
     progress.log("info", "the initrd is the former build's: nothing that it is made of has changed");
-    return kept;
+    // Boot entries have the name: it is the same every time.
+    await symlink(kept, made);
+    return made;
   }
-  const made = join(folder, outputNames(own).image ?? "");
   const { cacheStore: location } = config;
   const shared =
     location === undefined || key === undefined ? undefined : { location, key, progress, signal: context.signal };

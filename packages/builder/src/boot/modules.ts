@@ -3,7 +3,7 @@
  * @module
  */
 import { existsSync } from "node:fs";
-import { readFile, readlink, rm } from "node:fs/promises";
+import { readFile, readlink, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { chooseFirmware, chooseModules, moduleName, withDependencies } from "@imgtool/boot";
 import { NotFoundError, systemErrorCode } from "@imgtool/core";
@@ -13,6 +13,8 @@ import type { BuildContext } from "../context.ts";
 import { compressFile } from "../steps/compress.ts";
 import { packCpio } from "../steps/pack-cpio.ts";
 import { walkTree } from "../tree-walk.ts";
+import { initrdEpoch } from "./initrd.ts";
+import { keepModules, keptModules } from "./kept-modules.ts";
 import { findKernels, type Kernel } from "./kernels.ts";
 
 const firmwareFolder = "usr/lib/firmware";
@@ -72,18 +74,26 @@ async function packModulesOf(context: BuildContext, version: string): Promise<st
   ]);
   const folders = new Set([...files].flatMap(parents));
   for (const path of parents(`${folder}/x`)) folders.add(path);
-  const output = join(workspace, `modules-${version}.cpio`);
-  await packCpio({
+  const entries = {
     tree,
-    output,
-    progress,
-    signal,
     // Below the folder itself: modules.dep and the other lists, which modprobe reads.
-    select: (path) => files.has(path) || folders.has(path) || /^modules\.[^/]*$/.test(below(path, folder)),
-  });
+    select: (path: string) => files.has(path) || folders.has(path) || /^modules\.[^/]*$/.test(below(path, folder)),
+    // Those lists were made by the build, and have the image's own time, which changes with each of its files.
+    latest: initrdEpoch,
+  };
+  const output = join(workspace, `modules-${version}.cpio`);
   const target = `${output}.zst`;
+  const kept = await keptModules(context, version, entries);
+  if (kept !== undefined && (await pathExists(kept))) {
+    progress.log("info", `the initrd with the modules of ${version} is the former build's`);
+    // Boot entries have the name: it is the same every time.
+    await symlink(kept, target);
+    return target;
+  }
+  await packCpio({ ...entries, output, progress, signal });
   const { compressLevel: level } = config;
   await compressFile({ source: output, target, compression: "zstd", level, progress, signal });
+  if (kept !== undefined) await keepModules(context, target, kept);
   return target;
 }
 

@@ -43,7 +43,8 @@ export async function digestPath(
   return hash.digest("hex");
 }
 
-function digestContent(path: Buffer, hash: Hash): void {
+/** Adds the content of a file to a digest. */
+export function digestContent(path: Buffer, hash: Hash): void {
   const file = openSync(path, "r");
   const block = Buffer.allocUnsafe(1024 ** 2);
   try {

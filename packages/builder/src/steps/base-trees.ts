@@ -14,7 +14,10 @@ import { copyTree } from "../copy-tree.ts";
 import { walkTree } from "../tree-walk.ts";
 
 /** Copies the base trees, with their owners; returns how many files there were. */
-export async function copyBaseTrees(context: BuildContext, target: string): Promise<number> {
+export async function copyBaseTrees(
+  context: Pick<BuildContext, "config" | "progress" | "signal">,
+  target: string,
+): Promise<number> {
   let count = 0;
   for (const source of context.config.baseTrees)
     count += await copyTree({ source, target: "/" }, target, { ...context, owners: "kept" });

@@ -14,8 +14,10 @@ import { deviceNumbers, walkTree, type TreeItem } from "../tree-walk.ts";
 export interface PackCpioOptions {
   readonly tree: string;
   readonly output: string;
-  /** Whether the archive gets a path, relative to the tree. Default: all of them. */
+  /** Whether the archive gets a path, relative to the tree, and if it is a folder any below. Default: all of them. */
   readonly select?: (path: string) => boolean;
+  /** Seconds since 1970 that later times become. Default: times stay as they are. */
+  readonly latest?: number;
   readonly progress: Progress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,11 +27,12 @@ export interface PackCpioOptions {
  * entry: whoever unpacks the archive has made it.
  * @throws FormatError `cpio-entry-invalid` for a file of 4 GiB or more
  */
-export async function packCpio({ tree, output, select, progress, signal }: PackCpioOptions): Promise<void> {
+export async function packCpio({ tree, output, select, latest, progress, signal }: PackCpioOptions): Promise<void> {
   using task = progress.start({ label: "write cpio archive" });
   const lost: string[] = [];
+  const enter = select === undefined ? {} : { enter: (inner: Buffer): boolean => select(inner.toString()) };
   async function* entries(): AsyncGenerator<CpioEntry, void, undefined> {
-    for await (const item of walkTree(tree, { signal })) {
+    for await (const item of walkTree(tree, { ...enter, signal })) {
       // A socket is a running program's: archives cannot hold one.
       if (item.inner.length === 0 || item.stat.isSocket()) continue;
       if (select !== undefined && !select(item.inner.toString())) continue;
@@ -37,7 +40,7 @@ export async function packCpio({ tree, output, select, progress, signal }: PackC
       task.detail(item.inner.toString());
       if (listXattrs(item.path).some((name) => /^(?:security\.capability|system\.posix_acl_)/.test(name.toString())))
         lost.push(item.inner.toString());
-      yield cpioEntry(item);
+      yield cpioEntry(item, latest);
     }
   }
   await pipeline(
@@ -53,13 +56,13 @@ export async function packCpio({ tree, output, select, progress, signal }: PackC
     );
 }
 
-function cpioEntry({ path: place, inner: path, stat }: TreeItem): CpioEntry {
+function cpioEntry({ path: place, inner: path, stat }: TreeItem, latest = Infinity): CpioEntry {
   const common = {
     path,
     mode: Number(stat.mode) & 0o7777,
     uid: Number(stat.uid),
     gid: Number(stat.gid),
-    mtime: Number(stat.mtimeNs / 1_000_000_000n),
+    mtime: Math.min(Number(stat.mtimeNs / 1_000_000_000n), latest),
   };
   if (stat.isDirectory()) return { ...common, kind: "directory" };
   const linked = {

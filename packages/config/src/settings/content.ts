@@ -2,6 +2,7 @@
  * [Content]: packages, trees and scripts, and how the installed system is set up.
  * @module
  */
+import { configurationRoot, isFirstProject } from "../first-project.ts";
 import { boolean, feature, integer, rootPassword, text, texts, uuid } from "../kinds.ts";
 import { path, paths, trees } from "../path-kinds.ts";
 import { rowsOf } from "../setting.ts";
@@ -49,7 +50,17 @@ export const contentSettings: readonly SettingDefinition[] = [
     option: { long: "volatile-package-directory", argument: "PATH" },
   }),
   row("WithRecommends", boolean, "Install recommended packages too", { ...supported, ...switchOption }),
-  row("WithDocs", boolean, "Keep the documentation of packages", { ...supported, default: true, ...switchOption }),
+  row(
+    "WithDocs",
+    boolean,
+    "Keep the documentation of packages; the default is yes, and no for projects that have mkosi.default",
+    {
+      ...supported,
+      // The first mkosi left it out unless it was asked for.
+      default: ({ files, directory }) => !isFirstProject(files, configurationRoot(files, directory)),
+      ...switchOption,
+    },
+  ),
   row("BaseTrees", paths({ required: false }), "Trees to build upon instead of an empty one", {
     ...supported,
     option: { long: "base-tree", argument: "PATH" },
