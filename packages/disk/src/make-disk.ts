@@ -20,7 +20,7 @@ import { readPassphrases } from "./passphrases.ts";
 import { describePartitions, type DiskPartition } from "./describe-partitions.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
 import { partner, type Part } from "./part.ts";
-import { moveParts } from "./move-parts.ts";
+import { copyRanges } from "./copy-ranges.ts";
 import { type DiskPlan, grain, largestUnaligned, minimumSize, planDisk } from "./plan.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
@@ -206,10 +206,10 @@ async function settle(options: DiskOptions, parts: readonly Part[], begun: strin
     part.placement = plan.placements[index] ?? part.placement;
     if (isOpen(part)) warnOfSize(part, index, options.progress ?? silentProgress);
   }
-  const moves = parts.flatMap(({ last, placement: { offset: to, size } }, index) =>
+  const ranges = parts.flatMap(({ last, placement: { offset: to, size } }, index) =>
     last ? [] : [{ from: before[index]?.offset ?? 0, to, size }],
   );
-  await moveParts({ source: begun, target: options.output, size: plan.size, moves, signal: options.signal });
+  await copyRanges({ source: begun, target: options.output, size: plan.size, ranges, signal: options.signal });
   await rm(begun);
   return plan;
 }
