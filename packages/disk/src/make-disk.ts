@@ -22,6 +22,7 @@ import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
 import { partner, type Part } from "./part.ts";
 import { copyRanges } from "./copy-ranges.ts";
 import { type DiskPlan, grain, largestUnaligned, minimumSize, planDisk } from "./plan.ts";
+import { atPlace } from "./problems.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
@@ -362,7 +363,21 @@ async function prepareSmallest(
   return prepared === undefined || prepared.size >= least ? prepared : await prepare(options, parts, index, least);
 }
 
+/** Prepares what a partition holds; an error says of which it is. */
 async function prepare(
+  options: DiskOptions,
+  parts: readonly Part[],
+  index: number,
+  size: number | undefined,
+): Promise<PreparedFilesystem | undefined> {
+  try {
+    return await prepareContent(options, parts, index, size);
+  } catch (error) {
+    throw atPlace(error, describeDefinition((parts[index] as Part).definition, index));
+  }
+}
+
+async function prepareContent(
   options: DiskOptions,
   parts: readonly Part[],
   index: number,
