@@ -3,10 +3,10 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfAborted, type Progress } from "@imgtool/core";
+import { readPieces } from "@imgtool/host";
 import type { Artifact, ArtifactKind } from "./record.ts";
 import { walkTree } from "./tree-walk.ts";
 
@@ -22,10 +22,10 @@ export async function describeFile(kind: ArtifactKind, path: string, options: De
   const { size } = await stat(place);
   using task = options.progress.start({ label: `digest ${path}`, unit: "bytes", total: size });
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(place, { highWaterMark: 4 * 1024 ** 2 })) {
+  for await (const piece of readPieces(place)) {
     throwIfAborted(options.signal);
-    hash.update(chunk as Buffer);
-    task.advance((chunk as Buffer).length);
+    hash.update(piece);
+    task.advance(piece.length);
   }
   task.done();
   return { kind, path, size, sha256: hash.digest("hex") };

@@ -4,7 +4,7 @@
  */
 import type { ImageConfig } from "@imgtool/config";
 import { ConfigError } from "@imgtool/core";
-import { checkDefinitions, findPartitionType, type PartitionDefinition } from "@imgtool/disk";
+import { checkDefinitions, checkSplitNames, findPartitionType, type PartitionDefinition } from "@imgtool/disk";
 import { isBiosBoot } from "./boot/grub.ts";
 
 /** What goes onto these partitions names the root hash of others. */
@@ -23,6 +23,7 @@ export function lastPartitions(boots: boolean): readonly string[] {
 export function checkPartitions(config: ImageConfig, definitions: readonly PartitionDefinition[]): void {
   const { architecture, seed, sectorSize } = config;
   checkDefinitions(definitions, { architecture, seed, sectorSize });
+  if (config.splitArtifacts.includes("partitions")) checkSplitNames(definitions, { architecture, seed });
   if (config.bootable !== "enabled" || config.format !== "disk") return;
   const types = definitions.map(({ type }) => findPartitionType(type, architecture).designator);
   if (config.biosBootloader === "grub") checkBiosBoot(definitions, types);

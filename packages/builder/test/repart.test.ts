@@ -94,6 +94,26 @@ test("Compression= of btrfs and erofs is taken without a word, what is not writt
   await expect(partitionDefinitions(config, progress, {})).rejects.toMatchObject({ code: "compression-unsupported" });
 });
 
+test("two partitions that would become files of one name are refused, unless nothing is split off", async (context) => {
+  needRoot(context);
+  using folder = temporaryFolder();
+  const write = (name: string, more: string): void =>
+    writeFileSync(folder.join(name), `[Partition]\nType=linux-generic\nSizeMaxBytes=1M\n${more}`);
+  write("10.conf", "");
+  write("20.conf", "");
+  const config = testConfig(folder.path, { format: "disk", repartDirectories: [folder.path] });
+  await expect(checkBuild(config, false)).resolves.toBeUndefined();
+  const split = { ...config, splitArtifacts: ["partitions" as const] };
+  await expect(checkBuild(split, false)).rejects.toMatchObject({
+    code: "definition-invalid",
+    message: expect.stringMatching(/20\.conf.*"linux-generic", which is that of .*10\.conf/) as unknown,
+  });
+  for (const name of ["SplitName=-\n", "Format=empty\n", "SplitName=other\n", "SplitName=%t-%n\n"]) {
+    write("20.conf", name);
+    await expect(checkBuild(split, false)).resolves.toBeUndefined();
+  }
+});
+
 test("a definition that cannot be made ends the build before anything is done", async (context) => {
   needRoot(context);
   using folder = temporaryFolder();

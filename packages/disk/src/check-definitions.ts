@@ -4,6 +4,7 @@
  */
 import type { Signer } from "@imgtool/cms";
 import { ConfigError } from "@imgtool/core";
+import { splitNameOf } from "./describe-partitions.ts";
 import { describeDefinition, formatOf, verityBlocksOf, type PartitionDefinition } from "./definitions.ts";
 import { checkCompression } from "./filesystems/compression.ts";
 import { findFilesystem } from "./filesystems/index.ts";
@@ -45,6 +46,28 @@ export function checkDefinitions(definitions: readonly PartitionDefinition[], op
   }
   problems.throwAny();
   identifyPartitions(definitions, options);
+}
+
+/**
+ * As systemd-repart: partitions that become files of their own have names of their own.
+ * @throws ConfigError `definition-invalid`
+ */
+export function checkSplitNames(definitions: readonly PartitionDefinition[], options: LayoutOptions): void {
+  const places = new Map<string, string>();
+  for (const [index, { type, uuid }] of identifyPartitions(definitions, options).entries()) {
+    const definition = definitions[index] as PartitionDefinition;
+    const name = splitNameOf(definition, { number: index + 1, type, uuid });
+    if (name === undefined) continue;
+    const place = describeDefinition(definition, index);
+    const other = places.get(name);
+    if (other !== undefined)
+      throw new ConfigError(`${place}: as a file of its own it has the name "${name}", which is that of ${other}`, {
+        code: "definition-invalid",
+        hint: "set SplitName=, to - where the partition shall not be split off",
+        data: { name },
+      });
+    places.set(name, place);
+  }
 }
 
 function checkDefinition(

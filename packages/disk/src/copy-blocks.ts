@@ -28,8 +28,9 @@ export function prepareCopyBlocks(
     source = [inner.tree, ...inner.names].join("/");
   } catch (error) {
     if (systemErrorCode(error) !== "ENOENT") throw error;
-    throw new NotFoundError(`CopyBlocks=${path}: not in the tree ${tree}`, {
+    throw new NotFoundError(`CopyBlocks=${path}: it is not in the tree`, {
       code: "copy-source-missing",
+      hint: "check the path: it is one of the image, with all its packages and files",
       data: { source: path, tree },
       cause: error,
     });

@@ -40,6 +40,7 @@ export function describePartitions(parts: readonly Part[], rootHashes: ReadonlyM
       const { verity } = definition;
       const ofHash = verity === "hash" || verity === "data" ? uuids?.[verity] : undefined;
       const uuid = (definition.uuid === undefined ? ofHash : undefined) ?? identified.uuid;
+      const name = splitNameOf(definition, { number, type: identified.type, uuid });
       return {
         number,
         type: identified.type.name,
@@ -52,17 +53,17 @@ export function describePartitions(parts: readonly Part[], rootHashes: ReadonlyM
         ...(format === undefined ? {} : { format }),
         ...(passphrase === undefined ? {} : { luksUuid: luksUuid(identified.uuid) }),
         ...(rootHash === undefined ? {} : { rootHash: toHex(rootHash) }),
-        ...splitName(definition, { number, type: identified.type, uuid }),
+        ...(name === undefined ? {} : { splitName: name }),
       };
     });
 }
 
-/** SplitName= with its own specifiers; a placeholder has nothing to split off. */
-function splitName(
+/** SplitName= with its own specifiers; undefined where there is nothing to split off, as of a placeholder. */
+export function splitNameOf(
   { splitName = "%t", format }: PartitionDefinition,
   partition: { readonly number: number; readonly type: IdentifiedPartition["type"]; readonly uuid: string },
-): { readonly splitName?: string } {
-  if (splitName === "-" || format === "empty") return {};
+): string | undefined {
+  if (splitName === "-" || format === "empty") return undefined;
   const values: Readonly<Record<string, string>> = {
     t: partition.type.name,
     T: partition.type.uuid,
@@ -70,5 +71,5 @@ function splitName(
     n: String(partition.number),
     "%": "%",
   };
-  return { splitName: splitName.replaceAll(/%([tTUn%])/g, (_, letter: string) => values[letter] ?? "") };
+  return splitName.replaceAll(/%([tTUn%])/g, (_, letter: string) => values[letter] ?? "");
 }

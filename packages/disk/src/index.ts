@@ -2,8 +2,9 @@
  * Disk images without root: GPT, file systems, dm-verity.
  * @module
  */
+export { copyRanges, type RangeCopy, type RangeCopyOptions } from "./copy-ranges.ts";
 export { burnImage, type BurnOptions } from "./burn.ts";
-export { checkDefinitions, checkSigner, type LayoutOptions } from "./check-definitions.ts";
+export { checkDefinitions, checkSigner, checkSplitNames, type LayoutOptions } from "./check-definitions.ts";
 export * from "./definitions.ts";
 export { checkCompression, type CompressionChoice } from "./filesystems/compression.ts";
 export * from "./filesystems/filesystem.ts";

@@ -20,8 +20,9 @@ import { readPassphrases } from "./passphrases.ts";
 import { describePartitions, type DiskPartition } from "./describe-partitions.ts";
 import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
 import { partner, type Part } from "./part.ts";
-import { moveParts } from "./move-parts.ts";
+import { copyRanges } from "./copy-ranges.ts";
 import { type DiskPlan, grain, largestUnaligned, minimumSize, planDisk } from "./plan.ts";
+import { atPlace } from "./problems.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { SparseFile } from "./sparse-file.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
@@ -206,10 +207,10 @@ async function settle(options: DiskOptions, parts: readonly Part[], begun: strin
     part.placement = plan.placements[index] ?? part.placement;
     if (isOpen(part)) warnOfSize(part, index, options.progress ?? silentProgress);
   }
-  const moves = parts.flatMap(({ last, placement: { offset: to, size } }, index) =>
+  const ranges = parts.flatMap(({ last, placement: { offset: to, size } }, index) =>
     last ? [] : [{ from: before[index]?.offset ?? 0, to, size }],
   );
-  await moveParts({ source: begun, target: options.output, size: plan.size, moves, signal: options.signal });
+  await copyRanges({ source: begun, target: options.output, size: plan.size, ranges, signal: options.signal });
   await rm(begun);
   return plan;
 }
@@ -362,7 +363,21 @@ async function prepareSmallest(
   return prepared === undefined || prepared.size >= least ? prepared : await prepare(options, parts, index, least);
 }
 
+/** Prepares what a partition holds; an error says of which it is. */
 async function prepare(
+  options: DiskOptions,
+  parts: readonly Part[],
+  index: number,
+  size: number | undefined,
+): Promise<PreparedFilesystem | undefined> {
+  try {
+    return await prepareContent(options, parts, index, size);
+  } catch (error) {
+    throw atPlace(error, describeDefinition((parts[index] as Part).definition, index));
+  }
+}
+
+async function prepareContent(
   options: DiskOptions,
   parts: readonly Part[],
   index: number,

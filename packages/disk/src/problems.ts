@@ -2,7 +2,7 @@
  * Problems that are collected, so that one run shows all of them.
  * @module
  */
-import { ConfigError, ImgtoolError } from "@imgtool/core";
+import { ConfigError, ImgtoolError, NotFoundError } from "@imgtool/core";
 
 interface Found {
   readonly error: ImgtoolError;
@@ -46,4 +46,16 @@ export class Problems {
       data: { problems: this.#found.map(({ message, error }) => ({ ...error.data, code: error.code, message })) },
     });
   }
+}
+
+/**
+ * An error of the user's configuration with the place that it does not name itself; any other as it is.
+ * @param place begins the message
+ */
+export function atPlace(error: unknown, place: string): unknown {
+  const kind = [ConfigError, NotFoundError].find((one) => error instanceof one);
+  if (kind === undefined || !(error instanceof ImgtoolError) || error.message.startsWith(place)) return error;
+  const { code, data, hint } = error;
+  const options = { code, data, ...(hint === undefined ? {} : { hint }), cause: error };
+  return new kind(`${place}: ${error.message}`, options);
 }

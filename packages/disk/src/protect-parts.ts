@@ -65,7 +65,7 @@ export async function hashParts(options: ProtectOptions, parts: readonly Part[])
         `${describeDefinition(part.definition, index)}: the hash tree needs ${needed} bytes, ${needed - part.placement.size} more than the ${part.placement.size} there are`,
         {
           code: "hash-tree-full",
-          hint: "raise SizeMinBytes= or set Minimize=best",
+          hint: "raise SizeMinBytes= and SizeMaxBytes=, or set Minimize=best",
           data: { needed, size: part.placement.size, missing: needed - part.placement.size },
         },
       );

@@ -100,7 +100,7 @@ test("a compression that nobody uses is said", () => {
   });
   expect(parseDefinition(`${text}squashfs\n`, "p").warnings).toEqual([]);
   expect(parseDefinition(`${text}ext4\n`, "p").warnings.map(({ message }) => message)).toEqual([
-    "p: Compression= has no effect: of imgtool's formats only squashfs and btrfs compress",
+    "p: Compression= has no effect: of imgtool's formats only squashfs, btrfs, erofs compress",
   ]);
 });
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError, parseSize, isUuid, splitWords } from "@imgtool/core";
+import { compressing } from "./filesystems/compression.ts";
 import type { CopyFiles, MakeSymlink, PartitionDefinition, Subvolume } from "./definitions.ts";
 import { nearestName } from "./partition-types.ts";
 import { Problems } from "./problems.ts";
@@ -211,9 +212,9 @@ export function parseDefinition(text: string, file: string, options: ParseDefini
       data: { file },
     });
   // what a file system that can compress cannot do is an error later on: checkCompression()
-  if (draft.compression !== undefined && !["squashfs", "btrfs", "erofs"].includes(draft.format ?? ""))
+  if (draft.compression !== undefined && !compressing.includes(draft.format ?? ""))
     warnings.push({
-      message: `${file}: Compression= has no effect: of imgtool's formats only squashfs and btrfs compress`,
+      message: `${file}: Compression= has no effect: of imgtool's formats only ${compressing.join(", ")} compress`,
       line: 1,
     });
   return { definition: { ...draft, type }, warnings };

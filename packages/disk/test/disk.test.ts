@@ -419,6 +419,34 @@ test.for(["erofs", "squashfs"])("%s without a size has the room that it needs", 
   await expect(sizes({ ...root, sizeMax: 1024 ** 2 }, ...others)).rejects.toMatchObject({ code: "filesystem-full" });
 });
 
+test("what does not fit, and what is not there, says of which partition it is", async () => {
+  using folder = temporaryFolder();
+  mkdirSync(folder.join("tree"));
+  writeFileSync(folder.join("tree", "file"), Buffer.alloc(3 * 1024 ** 2, 1));
+  const make = async (definition: PartitionDefinition): Promise<unknown> =>
+    await makeDisk({
+      seed,
+      architecture: "x86-64",
+      tree: folder.join("tree"),
+      output: folder.join("disk"),
+      definitions: [
+        { type: "home", format: "empty" },
+        { origin: "20.conf", ...definition },
+      ],
+    });
+  const root = { type: "root", format: "erofs", copyFiles: [{ source: "/", target: "/" }] };
+  const small = { sizeMin: 1024 ** 2, sizeMax: 1024 ** 2 };
+  await expect(make({ ...root, ...small })).rejects.toThrow(
+    /^partition 2 \(root, 20\.conf\): as erofs the tree needs .* \(\d+ bytes\) more than the 1 MiB/,
+  );
+  await expect(make({ type: "root", copyBlocks: "/gone" })).rejects.toThrow(
+    /^partition 2 \(root, 20\.conf\): CopyBlocks=\/gone: it is not in the tree$/,
+  );
+  await expect(make({ ...root, copyFiles: [{ source: "/gone", target: "/" }] })).rejects.toThrow(
+    /^partition 2 \(root, 20\.conf\): CopyFiles=\/gone: it is not in the tree$/,
+  );
+});
+
 test("errors leave nothing behind", async () => {
   using folder = temporaryFolder();
   mkdirSync(folder.join("tree"));

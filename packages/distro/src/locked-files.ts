@@ -4,10 +4,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
+import { constants } from "node:fs";
 import { copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { NotFoundError, systemErrorCode } from "@imgtool/core";
+import { readPieces } from "@imgtool/host";
 import type { InstalledPackage, LockedPackage } from "./distribution.ts";
 import { lockHint } from "./locked.ts";
 
@@ -130,7 +131,7 @@ export function checkGathered(missing: readonly MissingPackage[]): void {
 /** SHA-256 of a file, hexadecimal. */
 export async function sha256Of(path: string): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 ** 2 })) hash.update(chunk as Buffer);
+  for await (const piece of readPieces(path)) hash.update(piece);
   return hash.digest("hex");
 }
 

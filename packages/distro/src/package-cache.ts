@@ -5,10 +5,11 @@
  * @module
  */
 import { createHash, randomBytes } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
+import { constants } from "node:fs";
 import { copyFile, link, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
+import { readPieces } from "@imgtool/host";
 
 /** A package file that an install needs. */
 export interface PackageFile {
@@ -97,6 +98,6 @@ async function isWhole(path: string, file: PackageFile): Promise<boolean> {
   if ((await stat(path)).size !== file.size) return false;
   if (file.sha256 === undefined) return true;
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 ** 2 })) hash.update(chunk as Buffer);
+  for await (const piece of readPieces(path)) hash.update(piece);
   return hash.digest("hex") === file.sha256;
 }

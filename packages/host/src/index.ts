@@ -5,6 +5,7 @@
 export * from "./atomic.ts";
 export * from "./leftovers.ts";
 export * from "./path-exists.ts";
+export * from "./read-pieces.ts";
 export * from "./shell-word.ts";
 export * from "./spawn-tool.ts";
 export * from "./syscalls.ts";

@@ -3,12 +3,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { FormatError, NotFoundError } from "@imgtool/core";
-import { makeAtomically } from "@imgtool/host";
+import { makeAtomically, readPieces } from "@imgtool/host";
 import type { BuildContext } from "../context.ts";
 import { buildRecordPath } from "../outputs.ts";
 import { configDigest, inputDigests, readBuildRecord, type BuildRecord } from "../record.ts";
@@ -120,6 +119,6 @@ async function digestOf(path: string, size: number): Promise<string | undefined>
   const status = await stat(path).catch(() => undefined);
   if (status?.isFile() !== true || status.size !== size) return undefined;
   const hash = createHash("sha256");
-  for await (const piece of createReadStream(path, { highWaterMark: 4 * 1024 ** 2 })) hash.update(piece as Buffer);
+  for await (const piece of readPieces(path)) hash.update(piece);
   return hash.digest("hex");
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readPieces } from "@imgtool/host";
 import type { Compression, ImageConfig } from "@imgtool/config";
 import type { BuildContext } from "../context.ts";
 import { compressFile } from "./compress.ts";
@@ -127,6 +127,6 @@ function sorted(fields: Readonly<Record<string, string>>): Record<string, string
 
 async function digestOf(path: string): Promise<string> {
   const hash = createHash("sha256");
-  for await (const piece of createReadStream(path, { highWaterMark: 4 * 1024 ** 2 })) hash.update(piece as Buffer);
+  for await (const piece of readPieces(path)) hash.update(piece);
   return `sha256:${hash.digest("hex")}`;
 }

@@ -4,11 +4,11 @@
  * @module
  */
 import { createReadStream, createWriteStream } from "node:fs";
-import { copyFile, cp, mkdir, open, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { measureUki } from "@imgtool/boot";
-import { throwIfAborted } from "@imgtool/core";
+import { copyRanges } from "@imgtool/disk";
 import { pathExists } from "@imgtool/host";
 import { describeFile, describeFolder } from "../artifacts.ts";
 import { packModules } from "../boot/modules.ts";
@@ -17,8 +17,6 @@ import { isWithinKernel } from "../formats.ts";
 import type { ArtifactKind, PartitionRecord } from "../record.ts";
 import { readTreeFile } from "../tree-file.ts";
 import { packTar } from "./pack-tar.ts";
-
-const blockSize = 4 * 1024 ** 2;
 
 /** Writes the parts that are asked for and that the image has. Partitions are split off when the disk is made. */
 export async function splitArtifacts(context: BuildContext): Promise<void> {
@@ -82,23 +80,11 @@ export async function splitPartitions(
 ): Promise<void> {
   const { config, staging, signal } = context;
   if (!config.splitArtifacts.includes("partitions")) return;
-  await using source = await open(disk);
   for (const { splitName, offset, size } of partitions) {
     if (splitName === undefined) continue;
     const name = `${config.output}.${splitName}.raw`;
-    {
-      await using target = await open(join(staging, name), "wx", 0o644);
-      await target.truncate(size);
-      const block = Buffer.alloc(blockSize);
-      const zeros = Buffer.alloc(blockSize);
-      for (let at = 0; at < size; at += blockSize) {
-        throwIfAborted(signal);
-        const { bytesRead } = await source.read(block, 0, Math.min(blockSize, size - at), offset + at);
-        const piece = block.subarray(0, bytesRead);
-        // Blocks of zeros stay holes.
-        if (!piece.equals(zeros.subarray(0, bytesRead))) await target.write(piece, 0, bytesRead, at);
-      }
-    }
+    const target = join(staging, name);
+    await copyRanges({ source: disk, target, size, ranges: [{ from: offset, to: 0, size }], signal });
     context.artifacts.push(await describeFile("partition", name, { ...context, folder: staging }));
   }
 }

@@ -21,6 +21,9 @@ const algorithms: Readonly<Record<string, Readonly<Record<string, number | undef
   erofs: { lz4: undefined, lz4hc: 12, zstd: 22, deflate: 9, libdeflate: 12 },
 };
 
+/** Names of the file systems that compress. */
+export const compressing: readonly string[] = Object.keys(algorithms);
+
 /** What the file systems themselves know, too. */
 const unwritten: Readonly<Record<string, string>> = { btrfs: "lzo", erofs: "lzma" };
 

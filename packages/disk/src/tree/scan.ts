@@ -96,8 +96,9 @@ class Scanner {
       if (missing && rule.optional === "told") this.#options.onMissing?.(rule.source);
       if (missing && (rule.optional ?? false) !== false) return root;
       if (missing)
-        throw new NotFoundError(`${rule.source}: not in the tree ${this.#options.tree}`, {
+        throw new NotFoundError(`CopyFiles=${rule.source}: it is not in the tree`, {
           code: "copy-source-missing",
+          hint: "check the path: it is one of the image, with all its packages and files",
           data: { source: rule.source, tree: this.#options.tree },
           cause: error,
         });
