@@ -67,7 +67,12 @@ test("verbs that write to a store refuse a group of them, and say which one to n
     ["gc", group, "image.caibx"],
     ["cache", "--to=default.castr|other.castr", "image.caibx"],
   ])
-    expectError(cli(args, { cwd }), 2, "group of stores is only read", "name the one store");
+    expectError(
+      cli(args, { cwd }),
+      2,
+      "group of stores is only read: default.castr, other.castr",
+      "name the one store",
+    );
   expect(readdirSync(dirname(folder.join("x.caibx"))).sort()).toEqual([
     "default.castr",
     "image",

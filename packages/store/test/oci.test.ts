@@ -30,7 +30,7 @@ import { failing, startFaultProxy } from "./fault-proxy.ts";
 import { checkCopy } from "./ranged-file.ts";
 import { checkSendingRate } from "./sending-rate.ts";
 import { startTokenServer } from "./token-server.ts";
-import { type RegistryServer, startRegistry } from "./registry-server.ts";
+import { type RegistryServer, startRegistry } from "@imgtool/testkit/servers";
 
 let started: Promise<RegistryServer> | undefined;
 const server = (): Promise<RegistryServer> => (started ??= startRegistry());
