@@ -33,12 +33,7 @@ test("a store at a URL that can be listed is verified as one here is; others say
   expect(damaged).toMatchObject({ exitCode: 3 });
   expect(damaged.stdout + damaged.stderr).toContain(victim);
   expect(damaged.stdout + damaged.stderr).toContain("notes does not belong here");
-  for (const location of [
-    "http://127.0.0.1:1/default.castr",
-    "oci://host/repository",
-    "host:/default.castr",
-    `${url}|${url}`,
-  ])
+  for (const location of ["oci://host/repository", "host:/default.castr", `${url}|${url}`])
     expectError(cli(["verify", location], { env }), 2, "cannot say what it holds", "verify an index against it");
 });
 

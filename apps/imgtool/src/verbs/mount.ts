@@ -40,7 +40,7 @@ export function command(): Command {
       const options = mount.opts<MountVerbOptions>();
       const kind = targetOf(location, options.what);
       if (kind !== "archive" && kind !== "archive-index") {
-        throw new ConfigError(`cannot mount ${location}: expected a .caidx or .catar`, {
+        throw new ConfigError(`cannot mount ${shownLocation(location)}: expected a .caidx or .catar`, {
           code: "source-unknown",
           hint: "imgtool mkdev opens a .caibx as a block device",
         });
