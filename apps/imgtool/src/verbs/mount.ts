@@ -52,7 +52,8 @@ export function command(): Command {
       const shown = shownLocation(location);
       let reader: RandomAccess;
       if (kind === "archive") {
-        const { archive } = resources.use(await openArchive(location, options, signal, true));
+        // Whoever reads a file waits for a dead server: twice as long as it may say nothing is enough.
+        const { archive } = resources.use(await openArchive(location, { ...options, retries: 1 }, signal, true));
         if (archive instanceof RangedSource) reader = archive;
         else if (typeof archive === "string") reader = resources.use(await fileReader(archive));
         else throw notHere(location);
