@@ -67,10 +67,12 @@ export interface NetworkOptions {
   readonly rateLimitBps?: number;
   /** Milliseconds that one may say nothing; undefined: what its driver, or stores.conf, has. */
   readonly timeout?: number;
+  /** How often a failed request is repeated; undefined: what its driver, or stores.conf, has. No option sets it. */
+  readonly retries?: number;
 }
 
 /** What the drivers make of the options. */
-export function networkAccess({ timeout, rateLimitBps }: NetworkOptions): OpenStoreOptions {
+export function networkAccess({ timeout, rateLimitBps, retries }: NetworkOptions): OpenStoreOptions {
   const patience = {
     connectTimeout: timeout,
     headersTimeout: timeout,
@@ -80,6 +82,7 @@ export function networkAccess({ timeout, rateLimitBps }: NetworkOptions): OpenSt
   };
   return {
     ...(timeout === undefined ? {} : patience),
+    ...(retries === undefined ? {} : { retries }),
     ...(rateLimitBps === undefined ? {} : { rateLimit: sharedLimit(rateLimitBps) }),
   };
 }

@@ -2,7 +2,7 @@
  * From a location on the command line to something to read: its index, its stores, its seeds.
  * @module
  */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { ChunkIndex } from "@imgtool/chunker";
 import { ConfigError, NotFoundError, type Progress } from "@imgtool/core";
 import {
@@ -223,7 +223,21 @@ export async function openArchive(
 
 async function nothingToClose(): Promise<void> {}
 
+/**
+ * What a server has under a name that does not tell is not looked at.
+ * @throws ConfigError `source-unknown` unless it is a path of this machine
+ */
+export function refuseUnknownRemote(location: string): void {
+  if (!isRemoteLocation(location) || existsSync(location)) return;
+  throw new ConfigError(`cannot tell what ${shownLocation(location)} is from its name`, {
+    code: "source-unknown",
+    hint: "expected a name that ends with .catar, .caidx or .caibx, or --what; directories and plain files are read on this machine",
+    data: { source: shownLocation(location) },
+  });
+}
+
 function directoryPath(location: string): string {
+  refuseUnknownRemote(location);
   if (statSync(location, { throwIfNoEntry: false })?.isFile() !== true) return location;
   throw new ConfigError(`cannot tell what ${location} is from its name`, {
     code: "source-unknown",

@@ -6,6 +6,7 @@ import { AbortedError, FormatError } from "@imgtool/core";
 import { setStoreAccess } from "@imgtool/store/access";
 import { Command } from "commander";
 import { ignoredOptions } from "./casync-options.ts";
+import { hideSecrets } from "./hide-secrets.ts";
 import { createReporter, type Reporter } from "./report/reporter.ts";
 import { withResultFile } from "./report/result-file.ts";
 import { storesFileAccess } from "./stores-file/stores-file.ts";
@@ -71,6 +72,7 @@ export async function runVerb(command: Command, work: (context: VerbContext) => 
     await work({ reporter, signal: controller.signal });
   } catch (error) {
     nameArchive(error, command.args[0]);
+    hideSecrets(error, command);
     throw error;
   } finally {
     process.off("SIGINT", interrupt);

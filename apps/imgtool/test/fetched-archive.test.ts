@@ -18,11 +18,14 @@ async function rangeServer(content: Buffer): Promise<{
   ignoresConditions: boolean;
   /** After so many requests, the content is another one of the same length. */
   changesAfter: number;
+  /** Whether requests get no answer. */
+  stalls: boolean;
   bytes: number;
   requests: number;
   close(): void;
 }> {
   const server = createServer((request, response) => {
+    if (started.stalls) return;
     if (++started.requests > started.changesAfter) started.content = Buffer.from(started.content).fill(7, 1000);
     const etag = `"${createHash("md5").update(started.content).digest("hex")}"`;
     const [, first = "0", last = ""] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
@@ -43,6 +46,7 @@ async function rangeServer(content: Buffer): Promise<{
     content,
     ignoresConditions: false,
     changesAfter: Number.POSITIVE_INFINITY,
+    stalls: false,
     bytes: 0,
     requests: 0,
     close() {
@@ -135,6 +139,29 @@ test("a mounted archive is fetched as it is read, and never mixed with another",
     await runAsync("cmp", [`${target}/sub/f`, `${tree}/sub/f`]);
     server.changesAfter = 0;
     await expect(runAsync("cat", [`${target}/z`])).rejects.toThrow("Input/output error");
+  } finally {
+    child.kill("SIGTERM");
+    await ended;
+    server.close();
+  }
+});
+
+test("of a mounted archive whose server says nothing any more, reading fails in time", async (context) => {
+  needRoot(context);
+  if (!existsSync("/dev/fuse")) context.skip("needs /dev/fuse");
+  using folder = temporaryFolder();
+  const server = await rangeServer(readFileSync(makeArchive(folder).archive));
+  const target = folder.join("mnt");
+  const child = spawn(imgtool, ["mount", "--timeout=1", server.url, target], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "exit");
+  try {
+    await Promise.race([once(child.stdout, "data"), ended]);
+    expect(await runAsync("cat", [`${target}/sub/small`])).toBe("a small one");
+    server.stalls = true;
+    const before = performance.now();
+    await expect(runAsync("cat", [`${target}/z`])).rejects.toThrow("Input/output error");
+    // The kernel asks again for less, and the server is known to be down then.
+    expect(performance.now() - before).toBeLessThan(8000);
   } finally {
     child.kill("SIGTERM");
     await ended;

@@ -33,12 +33,7 @@ test("a store at a URL that can be listed is verified as one here is; others say
   expect(damaged).toMatchObject({ exitCode: 3 });
   expect(damaged.stdout + damaged.stderr).toContain(victim);
   expect(damaged.stdout + damaged.stderr).toContain("notes does not belong here");
-  for (const location of [
-    "http://127.0.0.1:1/default.castr",
-    "oci://host/repository",
-    "host:/default.castr",
-    `${url}|${url}`,
-  ])
+  for (const location of ["oci://host/repository", "host:/default.castr", `${url}|${url}`])
     expectError(cli(["verify", location], { env }), 2, "cannot say what it holds", "verify an index against it");
 });
 
@@ -67,7 +62,12 @@ test("verbs that write to a store refuse a group of them, and say which one to n
     ["gc", group, "image.caibx"],
     ["cache", "--to=default.castr|other.castr", "image.caibx"],
   ])
-    expectError(cli(args, { cwd }), 2, "group of stores is only read", "name the one store");
+    expectError(
+      cli(args, { cwd }),
+      2,
+      "group of stores is only read: default.castr, other.castr",
+      "name the one store",
+    );
   expect(readdirSync(dirname(folder.join("x.caibx"))).sort()).toEqual([
     "default.castr",
     "image",

@@ -13,11 +13,13 @@ import {
   chunkName,
   type Compression,
   encryptStore,
+  isFailoverGroup,
   isRemoteLocation,
   isStoredFile,
   type LocalStorePlace,
   type OpenStoreOptions,
   openWriteStore,
+  refuseGroup,
   shownLocation,
   storedFileBelow,
   type StoreKey,
@@ -96,6 +98,7 @@ export interface PublishResult {
 export async function publish(options: PublishOptions): Promise<PublishResult> {
   const { family, name, destination, signal } = options;
   for (const part of [family, name, ...options.artifacts.map((artifact) => artifact.name)]) requireFileName(part);
+  checkDestination(destination);
   const location = options.store ?? fileIn(destination, "default.castr");
   // One on this machine is written by the worker threads themselves.
   const opened = isRemoteLocation(location)
@@ -118,6 +121,18 @@ export async function publish(options: PublishOptions): Promise<PublishResult> {
   } finally {
     await opened?.close();
   }
+}
+
+/** @throws ConfigError `store-read-only` for a group, `destination-read-only` where no file can be written */
+function checkDestination(destination: string): void {
+  if (isFailoverGroup(destination)) refuseGroup(destination);
+  if (!isRemoteLocation(destination) || isStoredFile(destination)) return;
+  const shown = shownLocation(destination);
+  throw new ConfigError(`indexes cannot be written to ${shown}`, {
+    code: "destination-read-only",
+    hint: "publish into a directory, or to s3, gs, azure, oci, sftp or ftp; chunks alone may go to a web server: --store=URL",
+    data: { destination: shown },
+  });
 }
 
 interface PublishContext extends Omit<PublishOptions, "store"> {
@@ -146,7 +161,7 @@ async function publishInto(context: PublishContext): Promise<Pick<PublishResult,
       continue;
     }
     const index = indexName(artifact);
-    const previous = await previousIndex(context.published, versionBefore(list, name), artifact, context.key);
+    const previous = await previousIndex(context, versionBefore(list, name), artifact);
     const made = await publishChunks(artifact, context);
     const next = await readIndex(join(destination, index), { key: context.key });
     const update =
@@ -224,10 +239,9 @@ async function publishFile(
 
 /** The index of the like artifact (kind and suffix are the same) in an earlier version. */
 async function previousIndex(
-  published: string,
+  { published, key, access, signal }: PublishContext,
   version: PublishedVersion | undefined,
   artifact: PublishArtifact,
-  key: StoreKey | undefined,
 ): Promise<{ readonly name: string; readonly index: ChunkIndex } | undefined> {
   const wanted = extname(artifact.name);
   const like = version?.files.find(
@@ -235,7 +249,7 @@ async function previousIndex(
   );
   if (version === undefined || like === undefined) return undefined;
   try {
-    return { name: version.name, index: await readIndex(fileIn(published, like.file), { key }) };
+    return { name: version.name, index: await readIndex(fileIn(published, like.file), { key, access, signal }) };
   } catch (error) {
     // Somebody may have deleted an old index; the list still tells of the version.
     if (error instanceof NotFoundError) return undefined;

@@ -40,6 +40,7 @@ export * from "./limits.ts";
 export { SyncLocalStore, type SyncLocalStoreOptions } from "./local-files.ts";
 export { refreshAge } from "./local-refresh.ts";
 export { type LocalStoreOptions, openLocalStore } from "./local.ts";
+export { isFailoverGroup } from "./failover.ts";
 export * from "./open.ts";
 export { type Channel, type Connect, type RemoteFiles } from "./remote/connection.ts";
 export { type Announcement, announcePeer, type AnnounceOptions } from "./peers/announce.ts";

@@ -139,12 +139,14 @@ async function openPruneWith(location: string, options: OpenStoreOptions): Promi
   return openLocalStore(scheme === "file" ? fileURLToPath(location) : location, options);
 }
 
-function refuseGroup(location: string): void {
+/** @throws ConfigError `store-read-only` for several locations of one store, which names them */
+export function refuseGroup(location: string): void {
   if (!isFailoverGroup(location)) return;
-  throw new ConfigError("a group of stores is only read", {
+  const members = groupMembers(location).map(shownLocation);
+  throw new ConfigError(`a group of stores is only read: ${members.join(", ")} are taken for copies of one store`, {
     code: "store-read-only",
-    hint: "name the one store of the group that others are copied from",
-    data: { expected: ["one location"], found: "group" },
+    hint: `name the one store of the group that others are copied from, such as ${members[0]}; imgtool cache --to= copies to the others`,
+    data: { expected: ["one location"], found: "group", members },
   });
 }
 

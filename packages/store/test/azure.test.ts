@@ -22,7 +22,7 @@ import { sharedKeySigner } from "../src/azure-signature.ts";
 import { HttpClient } from "../src/http-client.ts";
 import { parseHttpUrl } from "../src/http-target.ts";
 import { refreshAge } from "../src/local-refresh.ts";
-import { type AzuriteServer, startAzurite } from "./azurite-server.ts";
+import { type AzuriteServer, startAzurite } from "@imgtool/testkit/servers";
 import { behindProxy } from "./behind-proxy.ts";
 import { every, listFailures, readFailures, storeContract, writeFailures } from "./contract.ts";
 import { type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";

@@ -25,7 +25,7 @@ import { every, layChunk, listFailures, readFailures, storeContract, writeFailur
 import { type FtpFault, type FtpProxy, startFtpProxy } from "./ftp-proxy.ts";
 import { checkCopy } from "./ranged-file.ts";
 import { checkSendingRate } from "./sending-rate.ts";
-import { type FtpServer, startProftpd } from "./ftp-server.ts";
+import { type FtpServer, startProftpd } from "@imgtool/testkit/servers";
 
 let proftpd: Promise<FtpServer> | undefined;
 

@@ -1,6 +1,7 @@
 // @module-tag system
 /** Stores in an OCI registry, judged by Docker's registry and by skopeo. */
-import { lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename, join } from "node:path";
@@ -30,7 +31,7 @@ import { failing, startFaultProxy } from "./fault-proxy.ts";
 import { checkCopy } from "./ranged-file.ts";
 import { checkSendingRate } from "./sending-rate.ts";
 import { startTokenServer } from "./token-server.ts";
-import { type RegistryServer, startRegistry } from "./registry-server.ts";
+import { type RegistryServer, startRegistry } from "@imgtool/testkit/servers";
 
 let started: Promise<RegistryServer> | undefined;
 const server = (): Promise<RegistryServer> => (started ??= startRegistry());
@@ -375,7 +376,71 @@ describe("Docker's registry", { timeout: 60_000 }, () => {
       for (const { digest } of manifest.layers) expect((await fetch(`${registry}/blobs/${digest}`)).status).toBe(200);
     }
   });
+
+  test("pulled by titles over plain HTTP, as ORAS does it, artifacts are the files that they were made from", async () => {
+    const { host } = await server();
+    const repository = "pulled/by-titles";
+    const location = `oci+http://${host}/${repository}`;
+    await writeStoredFile(`${location}/image.caibx`, Buffer.from("index"), common);
+    const store = openOciStore(location, { ...common, packSize: 4000 });
+    const chunks = new Map(
+      Array.from({ length: 9 }, (_, i) => randomBytes(1500 + i, `pulled ${i}`)).map((bytes) => [
+        chunkName(bytes),
+        compressChunk(bytes),
+      ]),
+    );
+    for (const [name, chunk] of chunks) await store.put(name, chunk);
+    await store.flush();
+    await store.close();
+    using folder = temporaryFolder();
+    const found = new Map<string, Buffer>();
+    for (const tag of await tagsOf(host, repository)) {
+      const files = await pullByTitles(host, repository, tag, folder.join(tag));
+      const table = files.find((name) => name === "chunks.table");
+      if (table === undefined) continue;
+      const packs = files
+        .filter((name) => name.endsWith(".pack"))
+        .map((name) => readFileSync(folder.join(`${tag}/${name}`)));
+      expect(packs.length).toBeGreaterThan(1);
+      expect(files).toHaveLength(packs.length + 1);
+      const sizes = packs.map(({ length }) => length);
+      for (const [name, { pack, offset, length }] of decodePackTable(
+        readFileSync(folder.join(`${tag}/${table}`)),
+        sizes,
+      ))
+        found.set(name, packs[pack]?.subarray(offset, offset + length) ?? Buffer.alloc(0));
+    }
+    expect(readFileSync(folder.join("image.caibx/image.caibx"), "utf8")).toBe("index");
+    expect([...found.keys()].sort()).toEqual([...chunks.keys()].sort());
+    for (const [name, { bytes }] of chunks) expect(found.get(name)?.equals(bytes), name).toBe(true);
+  });
 });
+
+async function tagsOf(host: string, repository: string): Promise<readonly string[]> {
+  return ((await (await fetch(`http://${host}/v2/${repository}/tags/list`)).json()) as { tags: string[] }).tags;
+}
+
+/** What `oras pull` does: a file for each layer with a title, in its order. @returns the titles */
+async function pullByTitles(host: string, repository: string, tag: string, folder: string): Promise<readonly string[]> {
+  const registry = `http://${host}/v2/${repository}`;
+  const accept = "application/vnd.oci.image.manifest.v1+json";
+  const manifest = await fetch(`${registry}/manifests/${tag}`, { headers: { accept } });
+  const { layers } = (await manifest.json()) as {
+    layers: { digest: string; size: number; annotations: Record<string, string> }[];
+  };
+  mkdirSync(folder);
+  const titles: string[] = [];
+  for (const { digest, size, annotations } of layers) {
+    const title = annotations["org.opencontainers.image.title"] ?? "";
+    const bytes = Buffer.from(await (await fetch(`${registry}/blobs/${digest}`)).arrayBuffer());
+    expect([bytes.length, `sha256:${createHash("sha256").update(bytes).digest("hex")}`]).toEqual([size, digest]);
+    // Two of one name are an error to ORAS, and so is a name that leads out of the folder.
+    expect(basename(title)).toBe(title);
+    writeFileSync(join(folder, title), bytes, { flag: "wx" });
+    titles.push(title);
+  }
+  return titles;
+}
 
 test.each([
   ["oci://ghcr.io/owner/name", "https://ghcr.io", "owner/name"],

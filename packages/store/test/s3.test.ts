@@ -27,7 +27,7 @@ import { type ProxiedRequest, startFaultProxy } from "./fault-proxy.ts";
 import { mirror, mirrored } from "./mirror.ts";
 import { checkSendingRate } from "./sending-rate.ts";
 import { checkRangedFile } from "./ranged-file.ts";
-import { startSwift, type SwiftServer } from "./swift-server.ts";
+import { startSwift, type SwiftServer } from "@imgtool/testkit/servers";
 
 /** The one server of this file, with an empty bucket; started when it is first asked for. */
 let swift: Promise<SwiftServer> | undefined;

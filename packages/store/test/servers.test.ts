@@ -8,7 +8,7 @@ import { findProgram, needPrograms, randomBytes, run, temporaryFolder } from "@i
 import { expect, test, vi } from "vitest";
 import { chunkName, fetchBytes, openHttpStore, readChunk, serveDirectory } from "../src/index.ts";
 import { layChunk, none, readFailures, storeContract, writeFailures } from "./contract.ts";
-import { freePort } from "./free-port.ts";
+import { freePort } from "@imgtool/testkit/servers";
 import { checkSendingRate } from "./sending-rate.ts";
 import { checkParts } from "./ranged-file.ts";
 

@@ -18,7 +18,7 @@ import {
   type PruneStore,
   type StoreEntry,
 } from "../src/index.ts";
-import { startApache } from "./apache-server.ts";
+import { startApache } from "@imgtool/testkit/servers";
 import { layChunk, listFailures, none, readFailures, storeContract, writeFailures } from "./contract.ts";
 
 const elsewhere = "the same driver is tested behind a bad network";

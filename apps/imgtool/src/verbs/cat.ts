@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError, parseSize } from "@imgtool/core";
+import { shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
 import { targetOf } from "../chunk-options.ts";
 import { openIndex } from "../open-source.ts";
@@ -42,16 +43,19 @@ export function command(): Command {
         return;
       }
       if (path === undefined || kind === "other" || kind === "blob-index") {
-        throw new ConfigError(`cannot print ${location}: expected a .caibx, or a file in a .caidx or .catar`, {
-          code: "not-printable",
-          hint: "imgtool cat disk.caibx, or imgtool cat tree.caidx etc/hostname",
-        });
+        throw new ConfigError(
+          `cannot print ${shownLocation(location)}: expected a .caibx, or a file in a .caidx or .catar`,
+          {
+            code: "not-printable",
+            hint: "imgtool cat disk.caibx, or imgtool cat tree.caidx etc/hostname",
+          },
+        );
       }
       const { archiveEvents } = await import("@imgtool/sync");
       await using opened = await openTreeAt(location, path, options, reporter, signal);
       const { source } = opened;
       if (!("subtree" in source) || source.subtree.kind !== "file") {
-        throw new ConfigError(`${path} in ${location} is no file`, {
+        throw new ConfigError(`${path} in ${shownLocation(location)} is no file`, {
           code: "not-printable",
           hint: "imgtool list shows what there is",
           data: { path },

@@ -7,7 +7,7 @@ import { ConfigError } from "@imgtool/core";
 import { shownLocation } from "@imgtool/store";
 import { type Command, Option } from "commander";
 import { targetOf } from "../chunk-options.ts";
-import { openIndex } from "../open-source.ts";
+import { openIndex, refuseUnknownRemote } from "../open-source.ts";
 import { addTreeArguments, openTreeAt, type TreeOptions } from "../tree-options.ts";
 import { runVerb, verbCommand } from "../verb.ts";
 
@@ -31,7 +31,7 @@ export function command(): Command {
       const options = digest.opts<TreeOptions>();
       const kind = targetOf(location, options.what);
       if (path !== undefined && kind !== "archive" && kind !== "archive-index") {
-        throw new ConfigError(`${location} has no paths inside: expected a .catar or .caidx`, {
+        throw new ConfigError(`${shownLocation(location)} has no paths inside: expected a .catar or .caidx`, {
           code: "path-not-seekable",
           hint: "name the file or directory itself",
         });
@@ -41,6 +41,7 @@ export function command(): Command {
         await using opened = await openIndex(location, options, reporter, signal);
         result = await digestBlob(opened, signal);
       } else if (kind === "other" && (options.what === "blob" || !isDirectory(location))) {
+        refuseUnknownRemote(location);
         result = await digestBlob(
           { file: location, ...(options.digest === undefined ? {} : { digest: options.digest }) },
           signal,

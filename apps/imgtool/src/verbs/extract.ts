@@ -4,6 +4,7 @@
  */
 import { statSync } from "node:fs";
 import { ConfigError } from "@imgtool/core";
+import { shownLocation } from "@imgtool/store";
 import { type Command } from "commander";
 import { addNetworkOptions, addStoreOptions, addWhatOption, targetOf } from "../chunk-options.ts";
 import { addDiskCacheOptions } from "../disk-cache.ts";
@@ -63,11 +64,11 @@ export function command(): Command {
         if (target === undefined) {
           throw new ConfigError("a file is extracted to a path, and none is given", {
             code: "target-missing",
-            hint: `imgtool extract ${source} OUTPUT, with - for standard output`,
+            hint: `imgtool extract ${shownLocation(source)} OUTPUT, with - for standard output`,
           });
         }
         if (path !== undefined) {
-          throw new ConfigError(`${source} has no paths inside: expected a .catar or .caidx`, {
+          throw new ConfigError(`${shownLocation(source)} has no paths inside: expected a .catar or .caidx`, {
             code: "path-not-seekable",
             hint: "leave the path out",
           });
@@ -77,7 +78,7 @@ export function command(): Command {
         return;
       }
       if (kind === "other") {
-        throw new ConfigError(`cannot tell what ${source} is from its name`, {
+        throw new ConfigError(`cannot tell what ${shownLocation(source)} is from its name`, {
           code: "source-unknown",
           hint: "expected a name that ends with .caibx, .caidx or .catar, or --what",
         });

@@ -93,6 +93,13 @@ export function command(): Command {
       const from = source ?? (kind === "blob-index" ? "-" : ".");
       const access = networkAccess(options);
       const isRemote = isSshLocation(target);
+      if (isRemoteLocation(target) && !isRemote && !isStoredFile(target)) {
+        throw new ConfigError(`nothing can be made at ${shownLocation(target)}`, {
+          code: "target-remote",
+          hint: "make it here and copy it to the server; the chunks alone may go there: --store=URL",
+          data: { target: shownLocation(target) },
+        });
+      }
       const shared = {
         flags: await directoryFlags(options),
         idShift: idShiftOf(options, from),

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { ConfigError, formatSize } from "@imgtool/core";
 import { runTool } from "@imgtool/host";
+import { isHttpUrl, shownLocation } from "@imgtool/store";
 import type { Command } from "commander";
 import { addNetworkOptions, addStoreOptions } from "../chunk-options.ts";
 import { addImageOptions, type ImageOptions, openImage } from "../open-image.ts";
@@ -55,7 +56,7 @@ export function command(): Command {
       };
       await using server = await serveBlockDevice({
         image,
-        name: basename(location).replace(/\.caibx$/, ""),
+        name: exportName(location),
         listen:
           options.port === undefined
             ? { path: options.socket ?? socket() }
@@ -71,6 +72,16 @@ export function command(): Command {
       if (device !== undefined) await runTool("nbd-client", ["-d", device]);
     }),
   );
+}
+
+/** What clients are told that the image is called: of a URL, without what may be secret in it. */
+function exportName(location: string): string {
+  const name = basename(shownLocation(location)).replace(/\.caibx$/, "");
+  try {
+    return isHttpUrl(location) ? decodeURIComponent(name) : name;
+  } catch {
+    return name;
+  }
 }
 
 /** What nbd-client calls the address in a URI. */

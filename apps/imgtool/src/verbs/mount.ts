@@ -40,7 +40,7 @@ export function command(): Command {
       const options = mount.opts<MountVerbOptions>();
       const kind = targetOf(location, options.what);
       if (kind !== "archive" && kind !== "archive-index") {
-        throw new ConfigError(`cannot mount ${location}: expected a .caidx or .catar`, {
+        throw new ConfigError(`cannot mount ${shownLocation(location)}: expected a .caidx or .catar`, {
           code: "source-unknown",
           hint: "imgtool mkdev opens a .caibx as a block device",
         });
@@ -52,7 +52,8 @@ export function command(): Command {
       const shown = shownLocation(location);
       let reader: RandomAccess;
       if (kind === "archive") {
-        const { archive } = resources.use(await openArchive(location, options, signal, true));
+        // Whoever reads a file waits for a dead server: twice as long as it may say nothing is enough.
+        const { archive } = resources.use(await openArchive(location, { ...options, retries: 1 }, signal, true));
         if (archive instanceof RangedSource) reader = archive;
         else if (typeof archive === "string") reader = resources.use(await fileReader(archive));
         else throw notHere(location);

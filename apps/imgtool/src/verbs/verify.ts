@@ -146,7 +146,7 @@ async function verifyContent(
 }
 
 function notAnIndex(source: string): ConfigError {
-  return new ConfigError(`cannot tell what ${source} is from its name`, {
+  return new ConfigError(`cannot tell what ${shownLocation(source)} is from its name`, {
     code: "source-unknown",
     hint: "expected a name that ends with .caibx or .caidx, or the directory of a store",
   });

@@ -241,10 +241,12 @@ class FtpFiles implements ObjectManager, ObjectCopier {
   async #makeFolders(client: Client, folder: string): Promise<void> {
     if (this.#folders.has(folder)) return;
     const inner = folder.replace(/\/$/, "");
-    for (const path of [inner.slice(0, Math.max(inner.lastIndexOf("/"), 0)), inner]) {
+    for (let end = inner.indexOf("/", 1); ; end = inner.indexOf("/", end + 1)) {
+      const path = end < 0 ? inner : inner.slice(0, end);
       // It is there, or it cannot be made: the file in it will tell.
       if (path !== "" && !this.#folders.has(path)) await client.sendIgnoringError(`MKD ${path}`);
       this.#folders.add(path);
+      if (end < 0) break;
     }
     this.#folders.add(folder);
   }

@@ -34,6 +34,12 @@ export function parseSshLocation(location: string): SshLocation {
   if (match === null) throw invalid(location, "a location like host:path or ssh://host/path");
   const [, user, bracketed = "", port, rest] = isUrl ? match : [match[0], match[1], match[2], undefined, match[3]];
   const host = bracketed.replace(/^\[(.*)\]$/s, "$1");
+  if (isUrl && user?.includes(":") === true) {
+    throw new ConfigError("the URL of another machine holds a password, which other users of this machine can see", {
+      code: "credentials-in-url",
+      hint: "leave it out: ssh asks for it, or uses a key; ssh-copy-id puts yours there",
+    });
+  }
   for (const name of [...(user === undefined ? [] : [user]), host]) {
     // ssh would take what begins with a dash for an option.
     if (!/^[A-Za-z0-9_.:%][A-Za-z0-9_.:%-]*$/.test(name)) throw invalid(location, "plain user and host names");

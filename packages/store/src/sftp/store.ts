@@ -135,8 +135,13 @@ class SftpFiles implements ObjectManager, RangeReader {
       // of a location that is one file, the folder is there
       if (path !== "") await this.#makeFolder(session, path.slice(0, path.lastIndexOf("/")));
       const mode = openMode.write | openMode.create | openMode.exclusive;
-      const handle = await this.#open(session, temporary, mode, modeAttributes(0o444));
-      if (handle === undefined) throw new SftpStatusError(statusCode.noSuchFile, "the folder is gone");
+      const create = (): Promise<Buffer | undefined> => this.#open(session, temporary, mode, modeAttributes(0o444));
+      let handle = await create();
+      if (handle === undefined && path !== "") {
+        await makeFolders(session, temporary.slice(0, temporary.lastIndexOf("/")));
+        handle = await create();
+      }
+      if (handle === undefined) throw new SftpStatusError(statusCode.noSuchFile, "there is no folder for it");
       try {
         const pieces = Array.from({ length: Math.ceil(bytes.length / pieceSize) }, (_, i) => i * pieceSize);
         await Promise.all(
@@ -390,5 +395,18 @@ async function orAborted<T>(working: Promise<T>, signal: AbortSignal): Promise<T
     return await Promise.race([working, promise]);
   } finally {
     signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Makes a folder and those above it that are missing. */
+async function makeFolders(session: SftpSession, folder: string): Promise<void> {
+  for (let end = folder.indexOf("/", 1); ; end = folder.indexOf("/", end + 1)) {
+    try {
+      await session.request(packetType.mkdir, end < 0 ? folder : folder.slice(0, end), ...modeAttributes(0o755));
+    } catch (error) {
+      // It is there, or it cannot be made: the file in it will tell.
+      if (!(error instanceof SftpStatusError)) throw error;
+    }
+    if (end < 0) return;
   }
 }

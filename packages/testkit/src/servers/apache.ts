@@ -1,8 +1,9 @@
 /** apache2's mod_dav: the WebDAV server that others use. */
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { findProgram, temporaryFolder } from "@imgtool/testkit";
-import { fetchBytes } from "../src/index.ts";
+import { findProgram } from "../needs.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "./free-port.ts";
 
 export interface ApacheServer {
@@ -46,13 +47,10 @@ export async function startApache(root: string, passwordFile?: string): Promise<
   const [program = "", ...args] = [...unprivileged, ...apache];
   const child = spawn(program, args, { stdio: "ignore" });
   const url = `http://127.0.0.1:${port}/`;
-  await fetchBytes(`${url}nothing`, {
-    maxSize: 1000,
-    retries: 40,
-    retryDelay: 20,
-    maxRetryDelay: 200,
-    proxy: false,
-  }).catch(() => undefined);
+  for (let tries = 0; tries < 200 && child.exitCode === null; tries++) {
+    if ((await fetch(`${url}nothing`).catch(() => undefined)) !== undefined) break;
+    await delay(50);
+  }
   return {
     url,
     log: folder.join("log"),

@@ -2,9 +2,19 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { run, temporaryFolder } from "@imgtool/testkit";
-import type { TokenServer } from "./token-server.ts";
+import { run } from "../run.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { freePort } from "./free-port.ts";
+
+/** A service that gives tokens for it. */
+export interface TokenIssuer {
+  /** What the registry's challenge names. */
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** The certificate of its key, in PEM form. */
+  readonly certificate: string;
+}
 
 export interface RegistryServer {
   /** 127.0.0.1:port */
@@ -16,7 +26,7 @@ export interface RegistryServer {
  * Starts one that keeps everything in a temporary folder; with a password, it lets only `user` in, with a token
  * server those who have its tokens.
  */
-export async function startRegistry(access?: string | TokenServer): Promise<RegistryServer> {
+export async function startRegistry(access?: string | TokenIssuer): Promise<RegistryServer> {
   const folder = temporaryFolder();
   const host = `127.0.0.1:${await freePort()}`;
   let auth = "";

@@ -8,7 +8,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { userInfo } from "node:os";
-import { findProgram, run, temporaryFolder } from "@imgtool/testkit";
+import { findProgram } from "../needs.ts";
+import { run } from "../run.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 export interface FtpServer {
   readonly port: number;

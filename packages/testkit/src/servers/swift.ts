@@ -5,9 +5,10 @@
  * @module
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { temporaryFolder } from "@imgtool/testkit";
+import { temporaryFolder } from "../temporary.ts";
 import { freePort } from "./free-port.ts";
 
 export interface SwiftServer {
@@ -89,4 +90,14 @@ for name, port in ${JSON.stringify(Object.entries(ports))}:
 `;
   const made = spawnSync("/usr/bin/python3", ["-c", program], { encoding: "utf8" });
   if (made.status !== 0) throw new Error(made.stderr);
+}
+
+/** Makes a bucket, with a signature of version 2 (Amazon S3, "Signing and authenticating REST requests"). */
+export async function makeBucket({ endpoint, credentials }: SwiftServer, name: string): Promise<void> {
+  const date = new Date().toUTCString();
+  const text = `PUT\n\n\n${date}\n/${name}`;
+  const signature = createHmac("sha1", credentials.secretAccessKey).update(text).digest("base64");
+  const headers = { date, authorization: `AWS ${credentials.accessKeyId}:${signature}` };
+  const made = await fetch(`${endpoint}/${name}`, { method: "PUT", headers });
+  if (!made.ok) throw new Error(`Swift makes no bucket: ${made.status} ${await made.text()}`);
 }

@@ -4,9 +4,10 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { findProgram, temporaryFolder } from "@imgtool/testkit";
+import { findProgram } from "../needs.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { freePort } from "./free-port.ts";
 
 export interface AzuriteServer {
@@ -39,4 +40,17 @@ export async function startAzurite(): Promise<AzuriteServer> {
   }
   await close();
   throw new Error("azurite does not answer");
+}
+
+/** Makes a container, with a Shared Key ("Authorize with Shared Key", Azure Storage's REST reference). */
+export async function makeContainer({ endpoint, account, key }: AzuriteServer, name: string): Promise<void> {
+  const headers = { "x-ms-date": new Date().toUTCString(), "x-ms-version": "2021-12-02" };
+  const lines = Object.entries(headers).map(([header, value]) => `${header}:${value}\n`);
+  const text = `PUT${"\n".repeat(12)}${lines.join("")}/${account}/${account}/${name}\nrestype:container`;
+  const signature = createHmac("sha256", Buffer.from(key, "base64")).update(text).digest("base64");
+  const made = await fetch(`${endpoint}/${account}/${name}?restype=container`, {
+    method: "PUT",
+    headers: { ...headers, authorization: `SharedKey ${account}:${signature}` },
+  });
+  if (!made.ok) throw new Error(`azurite makes no container: ${made.status} ${await made.text()}`);
 }
