@@ -2,7 +2,7 @@
  * Says where two outputs differ: which file, and of a disk which partition.
  * @module
  */
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { BuildRecord } from "../src/index.ts";
 
@@ -18,13 +18,12 @@ export function firstDifference(a: string, b: string, record?: BuildRecord, path
     return targets[0] === targets[1] ? undefined : `${name}: links to ${targets.join(", ")}`;
   }
   if (left.isFile() && right.isFile()) {
-    const [one, two] = [readFileSync(join(a, path)), readFileSync(join(b, path))];
-    if (one.equals(two)) return undefined;
-    const offset = one.findIndex((byte, i) => byte !== two[i]);
+    const offset = firstDifferentByte(join(a, path), join(b, path));
+    if (offset === undefined) return undefined;
     const partitions = record?.artifacts.find((artifact) => artifact.path === path)?.partitions;
     const within = partitions?.find((part) => part.offset <= offset && offset < part.offset + part.size);
     const where = within === undefined ? "" : `, partition ${within.type}, offset ${offset - within.offset}`;
-    return `${name}: byte ${offset}${where}; sizes ${one.length}, ${two.length}`;
+    return `${name}: byte ${offset}${where}; sizes ${left.size}, ${right.size}`;
   }
   if (!left.isDirectory() || !right.isDirectory())
     return left.mode === right.mode ? undefined : `${name}: another kind`;
@@ -37,6 +36,23 @@ export function firstDifference(a: string, b: string, record?: BuildRecord, path
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/** Its offset, or that of the shorter one's end; in pieces: memory for whole disks takes longer than to read them. */
+function firstDifferentByte(a: string, b: string): number | undefined {
+  const files = [openSync(a, "r"), openSync(b, "r")] as const;
+  const [one, two] = [Buffer.alloc(1024 ** 2), Buffer.alloc(1024 ** 2)];
+  try {
+    for (let offset = 0; ; offset += one.length) {
+      const lengths = [readSync(files[0], one), readSync(files[1], two)] as const;
+      const common = Math.min(...lengths);
+      if (one.compare(two, 0, common, 0, common) !== 0) return offset + one.findIndex((byte, i) => byte !== two[i]);
+      if (lengths[0] !== lengths[1]) return offset + common;
+      if (common === 0) return undefined;
+    }
+  } finally {
+    for (const file of files) closeSync(file);
+  }
 }
 
 /** What sums up the others says the least, and comes last. */

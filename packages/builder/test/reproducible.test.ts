@@ -161,6 +161,8 @@ test.for(compressions)("CompressOutput=%s has the same bytes twice", { tags: ["s
 const partitions: Readonly<Record<string, string>> = {
   "btrfs, zstd": "Type=root\nFormat=btrfs\nCompression=zstd\nCompressionLevel=15\nSubvolumes=/home /usr:ro",
   "btrfs, zlib": "Type=root\nFormat=btrfs\nCompression=zlib",
+  "erofs, lz4": "Type=root\nFormat=erofs\nCompression=lz4",
+  "erofs, zstd": "Type=root\nFormat=erofs\nCompression=zstd\nCompressionLevel=9",
   "squashfs, xz": "Type=root\nFormat=squashfs\nCompression=xz",
   "squashfs, gzip": "Type=root\nFormat=squashfs\nCompression=gzip\nCompressionLevel=3",
   vfat: "Type=xbootldr\nFormat=vfat",
