@@ -7,7 +7,7 @@ import { FormatError } from "@imgtool/core";
 import { element, elements } from "./xml-element.ts";
 
 /** A property of imgtool's own, in which writers leave when they have found a chunk: servers keep it for them. */
-export const usedProperty = '<used xmlns="urn:imgtool:store"/>';
+const usedProperty = '<used xmlns="urn:imgtool:store"/>';
 
 /** What is asked for. */
 export const propfindBody: Uint8Array = Buffer.from(
