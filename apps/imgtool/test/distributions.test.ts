@@ -242,6 +242,18 @@ PackageCacheDirectory=packages
     for (const own of removePackages) expect(first).not.toContain(`usr/lib/${own}/part`);
     expect(first).not.toContain("usr/lib/systemd/catalog/one");
 
+    // Tree and initrd are kept while the repositories have what they had.
+    const digest = readFileSync(project.join("system.initrd"));
+    const incremental = ["build", "--force", "--incremental=yes", "--verbose"];
+    const begun = cli(incremental, { cwd });
+    expect(begun.stderr).toContain("no cached tree");
+    writeFileSync(project.join("mkosi.extra/added"), "added\n");
+    const kept = cli(incremental, { cwd });
+    expect(kept.exitCode, kept.stderr).toBe(0);
+    expect(kept.stderr).not.toMatch(/no cached tree|install packages|building the initrd/);
+    expect(kept.stderr).toContain("the initrd is the former build's");
+    expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
+
     const locked = cli(["lock"], { cwd });
     expect(locked.exitCode, locked.stderr).toBe(0);
     const lock = JSON.parse(readFileSync(project.join("imgtool.lock"), "utf8")) as {
@@ -249,7 +261,6 @@ PackageCacheDirectory=packages
     };
     const names = lock.images["system"]?.initrd.map((one) => one.name);
     expect(names).toEqual(expect.arrayContaining([...packages.filter((own) => own !== "bash"), "own"]));
-    const digest = readFileSync(project.join("system.initrd"));
     expect(initrd()).toEqual(first);
     expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
   });

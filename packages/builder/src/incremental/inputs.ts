@@ -60,26 +60,24 @@ export async function treeInputs(
   const tools = toolsTreePath(config);
   if (tools !== undefined) inputs["the packages of the tools tree"] = await toolsIdentity(tools, signal);
   const sources = config.prepareScripts.length === 0 ? [] : config.buildSources;
+  const latest = config.sourceDateEpoch * 1000;
   const trees = [
-    ...config.baseTrees.map((source) => ({ source, target: "/" })),
-    ...config.sandboxTrees,
-    ...config.skeletonTrees,
+    ...config.baseTrees.map((source) => ({ source, target: "/", latest })),
+    // Programs read these, and nothing of them gets into the tree: their times say nothing.
+    ...config.sandboxTrees.map((tree) => ({ ...tree, latest: 0 })),
+    ...config.skeletonTrees.map((tree) => ({ ...tree, latest })),
   ].map((tree) => ({ ...tree, leftOut: madeByBuilds(config) }));
-  for (const tree of sources) trees.push({ ...tree, leftOut: await unseenByScripts(config, tree.source, signal) });
-  for (const { source, target, leftOut } of trees)
+  for (const tree of sources)
+    trees.push({ ...tree, latest, leftOut: await unseenByScripts(config, tree.source, signal) });
+  for (const { source, target, latest: limit, leftOut } of trees)
     inputs[`${relative(config.directory, source) || "the project's files"} at ${target}`] = await digestPath(
       source,
       signal,
       leftOut,
-      config.sourceDateEpoch * 1000,
+      limit,
     );
   for (const path of config.prepareScripts)
-    inputs[relative(config.directory, path)] = await digestPath(
-      path,
-      signal,
-      () => false,
-      config.sourceDateEpoch * 1000,
-    );
+    inputs[relative(config.directory, path)] = await digestPath(path, signal, () => false, latest);
   return inputs;
 }
 
