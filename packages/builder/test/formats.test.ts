@@ -292,7 +292,7 @@ async function pullImage(folder: TemporaryFolder, keys: TemporaryFolder): Promis
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/thing.raw`;
     const ring = ["--ro-bind", keys.join("ring"), "/usr/lib/systemd/import-pubring.gpg"];
     const args = ["raw", "--verify=signature", "--force", `--image-root=${folder.join("pulled")}`, url, "thing"];
-    await promisify(execFile)("bwrap", ["--dev-bind", "/", "/", ...ring, pull, ...args], { timeout: 120_000 });
+    await promisify(execFile)("bwrap", ["--dev-bind", "/", "/", ...ring, pull, ...args], { timeout: 45_000 });
   } finally {
     server.closeAllConnections();
     server.close();
