@@ -11,7 +11,8 @@ import { linkCache } from "./linked-cache.ts";
 import type { FailureWords } from "./package-error.ts";
 import type { Downloaded } from "./install-downloaded.ts";
 import { packageRunner, type PreparedRun } from "./package-run.ts";
-import { parseSize, type RpmCommand, type RpmManager, type RpmRunOptions } from "./rpm-distribution.ts";
+import { parseSize } from "./rpm-distribution.ts";
+import type { RpmCommand, RpmManager, RpmRunOptions } from "./rpm-manager.ts";
 
 /** What dnf says when something is the matter. */
 const words: FailureWords = {

@@ -22,7 +22,7 @@ import { lockByInstalling } from "./lock-by-installing.ts";
 import type { PackagePlace } from "./locked-files.ts";
 import { checkLockedTree, notInstalled, staleLockError, withDigests } from "./locked.ts";
 import { namedArchitecture } from "./named-architecture.ts";
-import type { PreparedRun, RunPackages } from "./package-run.ts";
+import type { RunPackages } from "./package-run.ts";
 import { recordedRepositories, writeRpmMacros, writeRpmWorkspace } from "./rpm-configuration.ts";
 import {
   cleanRpmMetadata,
@@ -31,82 +31,19 @@ import {
   normalizeRpmDatabase,
   removeRpmLogs,
 } from "./rpm-database.ts";
-import type { RpmFamily, RpmRepository } from "./rpm-family.ts";
+import type { RpmFamily } from "./rpm-family.ts";
 import { rpmFingerprint } from "./rpm-fingerprint.ts";
 import { lockedRpmRepositories, rpmPlaces } from "./rpm-locked.ts";
+import { rpmCacheFolder, rpmCacheName, type RpmManager, type RpmRunOptions } from "./rpm-manager.ts";
 import { requireRunnable } from "./runnable.ts";
-import { scriptCache, scriptTools, type ScriptProgramOptions } from "./script-programs.ts";
-
-/** What a package manager is run with on a tree. */
-export interface RpmRunOptions {
-  readonly tree: string;
-  /** Folder for configuration and, without `cache`, downloads. */
-  readonly folder: string;
-  /** HOME, with rpm's macros. */
-  readonly home: string;
-  readonly repositoryFolder: string;
-  /** Whose keys it may have to be given; none for a removal. */
-  readonly repositories?: readonly RpmRepository[];
-  /** Where rpm keeps its database, from the tree's root. */
-  readonly databaseFolder?: string;
-  readonly cache?: string | undefined;
-  /** Of the repositories' addresses, besides the release. */
-  readonly variables?: Readonly<Record<string, string>>;
-  /** For messages. */
-  readonly distribution: string;
-  /** Empty for a removal, which looks for nothing. */
-  readonly release: string;
-  /** rpm's name. */
-  readonly architecture: string;
-  readonly withRecommends?: boolean | undefined;
-  readonly withDocs?: boolean | undefined;
-  readonly keyCheck?: boolean | undefined;
-  readonly cacheOnly?: InstallOptions["cacheOnly"];
-  /** Whether there is a repository of the project's own packages. */
-  readonly hasOwn?: boolean;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What every command of a package manager begins with. */
-export interface RpmCommand {
-  readonly common: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
-
-/** What dnf and zypper differ in. */
-export interface RpmManager {
-  readonly program: string;
-  /** Writes its configuration. */
-  configure(options: RpmRunOptions): Promise<RpmCommand>;
-  /** The same, with a cache that is linked, to be run from here. */
-  prepare(options: RpmRunOptions): Promise<PreparedRun>;
-  /** Arguments before the names of packages. */
-  install(withRecommends: boolean): readonly string[];
-  readonly downloadOnly: string;
-  /** The command that brings the lists of packages up to date. */
-  readonly readLists: readonly string[];
-  /** The folder of the cache with a folder for each repository, and whether one of these is of the repository. */
-  readonly lists: { readonly folder: string; readonly isOf: (id: string, name: string) => boolean };
-  /** The word that asks for a package in its very version. */
-  exactly(entry: InstalledPackage): string;
-  readonly remove: readonly string[];
-  readonly upgrade: readonly string[];
-  readonly reinstall: readonly string[];
-  /** What scripts need besides, see ScriptProgramOptions. */
-  readonly scripts: Pick<ScriptProgramOptions, "refresh" | "refreshOffline" | "offline">;
-  /** Find the package of a line of output that begins to download or install one. */
-  readonly downloading: RegExp;
-  readonly installing: RegExp;
-  /** What the lines of a download say of it. */
-  readDownload(lines: readonly string[]): Downloaded;
-}
+import { scriptCache, scriptTools } from "./script-programs.ts";
 
 /** A distribution with its package manager. */
 export function rpmDistribution(manager: RpmManager, family: RpmFamily): Distribution {
   const distribution: Distribution = {
     name: family.name,
     packageType: "rpm",
-    cacheName: (release) => cacheName(manager, family, release),
+    cacheName: (release) => rpmCacheName(manager, family, release),
     architectureName: (architecture) => namedArchitecture(family, architecture),
     // The first package brings the root's folders and links.
     prepareTree: async () => {},
@@ -218,18 +155,6 @@ async function install(manager: RpmManager, family: RpmFamily, options: InstallO
   };
 }
 
-/** Where packages and lists are kept. */
-export function rpmCacheFolder(manager: RpmManager, family: RpmFamily, options: InstallOptions): string {
-  const { packageCache, workspace, release } = options;
-  return packageCache === undefined
-    ? join(workspace, manager.program, "cache")
-    : join(packageCache, cacheName(manager, family, release));
-}
-
-function cacheName(manager: RpmManager, family: RpmFamily, release: string): string {
-  return join(manager.program, family.name, release);
-}
-
 /** Where the files of packages may be. */
 async function places(
   manager: RpmManager,
@@ -267,7 +192,7 @@ async function rpmScriptTools(
   const folder = join(options.workspace, `${manager.program}-scripts`);
   const workspace = await writeRpmWorkspace(family, options, folder);
   const cache =
-    packageCache === undefined ? join(folder, "cache") : join(packageCache, cacheName(manager, family, release));
+    packageCache === undefined ? join(folder, "cache") : join(packageCache, rpmCacheName(manager, family, release));
   await mkdir(cache, { recursive: true });
   const { common, env } = await manager.configure({
     ...workspace,

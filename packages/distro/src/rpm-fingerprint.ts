@@ -12,8 +12,8 @@ import { namedArchitecture } from "./named-architecture.ts";
 import { plainFiles } from "./package-cache.ts";
 import { digestAvailable } from "./repository-digest.ts";
 import { writeRpmWorkspace } from "./rpm-configuration.ts";
-import { rpmCacheFolder, type RpmManager } from "./rpm-distribution.ts";
 import type { RpmFamily } from "./rpm-family.ts";
+import { rpmCacheFolder, type RpmManager } from "./rpm-manager.ts";
 
 /**
  * Distribution.fingerprint() of a distribution of RPM packages.
