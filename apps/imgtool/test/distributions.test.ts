@@ -99,7 +99,7 @@ function initrdPart(name: string): TestPackage {
 
 for (const subject of cases) {
   const { name, release, programs, makePackage } = subject;
-  test(`${name}: built, published, fetched back and entered`, { tags: ["system"] }, (context) => {
+  test(`${name}: built, published, fetched back and entered`, { tags: ["system", "distribution"] }, (context) => {
     needRoot(context);
     needPrograms(context, ...programs);
     using mirror = temporaryFolder();
@@ -181,28 +181,31 @@ PackageCacheDirectory=packages
       expect.stringContaining("the locked packages cannot be had: own 1-1"),
     ]);
   });
-  test(`${name}: a disk boots with an initrd of the distribution's own packages`, { tags: ["system"] }, (context) => {
-    needRoot(context);
-    needPrograms(context, ...programs, "depmod", "zstd", "cpio");
-    using mirror = temporaryFolder();
-    using project = temporaryFolder();
-    const cwd = project.path;
-    const key = makeSigningKey(mirror.join("key"));
-    const { packages, removePackages } = defaultInitrd({
-      distribution: name,
-      release,
-      architecture: "x86-64",
-      repositories: [],
-    });
-    const systemd = { "usr/lib/systemd/systemd": "systemd\n", "usr/lib/systemd/catalog/one": "text\n" };
-    subject.makeMirror(mirror, key, [
-      { ...initrdPart("systemd"), files: systemd, depends: ["shell"], scriptDepends: removePackages },
-      // bash is what the shell provides.
-      ...[...packages, ...removePackages, "own"].filter((own) => own !== "systemd" && own !== "bash").map(initrdPart),
-    ]);
-    trust(subject, key, project);
-    const files: Readonly<Record<string, Uint8Array | string>> = {
-      "mkosi.conf": `[Distribution]
+  test(
+    `${name}: a disk boots with an initrd of the distribution's own packages`,
+    { tags: ["system", "distribution"] },
+    (context) => {
+      needRoot(context);
+      needPrograms(context, ...programs, "depmod", "zstd", "cpio");
+      using mirror = temporaryFolder();
+      using project = temporaryFolder();
+      const cwd = project.path;
+      const key = makeSigningKey(mirror.join("key"));
+      const { packages, removePackages } = defaultInitrd({
+        distribution: name,
+        release,
+        architecture: "x86-64",
+        repositories: [],
+      });
+      const systemd = { "usr/lib/systemd/systemd": "systemd\n", "usr/lib/systemd/catalog/one": "text\n" };
+      subject.makeMirror(mirror, key, [
+        { ...initrdPart("systemd"), files: systemd, depends: ["shell"], scriptDepends: removePackages },
+        // bash is what the shell provides.
+        ...[...packages, ...removePackages, "own"].filter((own) => own !== "systemd" && own !== "bash").map(initrdPart),
+      ]);
+      trust(subject, key, project);
+      const files: Readonly<Record<string, Uint8Array | string>> = {
+        "mkosi.conf": `[Distribution]
 Distribution=${name}
 Release=${release}
 Mirror=file://${mirror.path}
@@ -216,52 +219,53 @@ InitrdPackages=own
 [Build]
 PackageCacheDirectory=packages
 `,
-      "mkosi.repart/00-esp.conf":
-        "[Partition]\nType=esp\nFormat=vfat\nCopyFiles=/boot:/\nCopyFiles=/efi:/\nSizeMinBytes=8M\nSizeMaxBytes=8M\n",
-      "mkosi.repart/10-root.conf": "[Partition]\nType=root\nFormat=erofs\nCopyFiles=/\nMinimize=best\n",
-      "mkosi.extra/usr/lib/modules/6.1.0-test/vmlinuz": testKernel,
-      "mkosi.extra/usr/lib/modules/6.1.0-test/modules.order": "",
-      "mkosi.extra/usr/lib/modules/6.1.0-test/modules.builtin": "",
-      "mkosi.extra/usr/lib/systemd/boot/efi/linuxx64.efi.stub": makeStub(),
-      "mkosi.extra/usr/lib/systemd/boot/efi/systemd-bootx64.efi": makeStub(),
-    };
-    for (const [path, content] of Object.entries(files)) {
-      mkdirSync(dirname(project.join(path)), { recursive: true });
-      writeFileSync(project.join(path), content);
-    }
-    const initrd = (): string[] => {
-      const built = cli(["build", "--force"], { cwd });
-      expect(built.exitCode, built.stderr).toBe(0);
-      return run("sh", ["-c", "zstd -dc < system.initrd | cpio --quiet -it"], { cwd }).split("\n");
-    };
-    const first = initrd();
-    expect(first).toEqual(expect.arrayContaining(["init", "etc/initrd-release", "usr/bin/sh"]));
-    for (const own of [...packages, "own"].filter((one) => one !== "systemd" && one !== "bash"))
-      expect(first).toContain(`usr/lib/${own}/part`);
-    // What only the others' scripts need, and what mkosi's configuration takes out.
-    for (const own of removePackages) expect(first).not.toContain(`usr/lib/${own}/part`);
-    expect(first).not.toContain("usr/lib/systemd/catalog/one");
+        "mkosi.repart/00-esp.conf":
+          "[Partition]\nType=esp\nFormat=vfat\nCopyFiles=/boot:/\nCopyFiles=/efi:/\nSizeMinBytes=8M\nSizeMaxBytes=8M\n",
+        "mkosi.repart/10-root.conf": "[Partition]\nType=root\nFormat=erofs\nCopyFiles=/\nMinimize=best\n",
+        "mkosi.extra/usr/lib/modules/6.1.0-test/vmlinuz": testKernel,
+        "mkosi.extra/usr/lib/modules/6.1.0-test/modules.order": "",
+        "mkosi.extra/usr/lib/modules/6.1.0-test/modules.builtin": "",
+        "mkosi.extra/usr/lib/systemd/boot/efi/linuxx64.efi.stub": makeStub(),
+        "mkosi.extra/usr/lib/systemd/boot/efi/systemd-bootx64.efi": makeStub(),
+      };
+      for (const [path, content] of Object.entries(files)) {
+        mkdirSync(dirname(project.join(path)), { recursive: true });
+        writeFileSync(project.join(path), content);
+      }
+      const initrd = (): string[] => {
+        const built = cli(["build", "--force"], { cwd });
+        expect(built.exitCode, built.stderr).toBe(0);
+        return run("sh", ["-c", "zstd -dc < system.initrd | cpio --quiet -it"], { cwd }).split("\n");
+      };
+      const first = initrd();
+      expect(first).toEqual(expect.arrayContaining(["init", "etc/initrd-release", "usr/bin/sh"]));
+      for (const own of [...packages, "own"].filter((one) => one !== "systemd" && one !== "bash"))
+        expect(first).toContain(`usr/lib/${own}/part`);
+      // What only the others' scripts need, and what mkosi's configuration takes out.
+      for (const own of removePackages) expect(first).not.toContain(`usr/lib/${own}/part`);
+      expect(first).not.toContain("usr/lib/systemd/catalog/one");
 
-    // Tree and initrd are kept while the repositories have what they had.
-    const digest = readFileSync(project.join("system.initrd"));
-    const incremental = ["build", "--force", "--incremental=yes", "--verbose"];
-    const begun = cli(incremental, { cwd });
-    expect(begun.stderr).toContain("no cached tree");
-    writeFileSync(project.join("mkosi.extra/added"), "added\n");
-    const kept = cli(incremental, { cwd });
-    expect(kept.exitCode, kept.stderr).toBe(0);
-    expect(kept.stderr).not.toMatch(/no cached tree|install packages|building the initrd/);
-    expect(kept.stderr).toContain("the initrd is the former build's");
-    expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
+      // Tree and initrd are kept while the repositories have what they had.
+      const digest = readFileSync(project.join("system.initrd"));
+      const incremental = ["build", "--force", "--incremental=yes", "--verbose"];
+      const begun = cli(incremental, { cwd });
+      expect(begun.stderr).toContain("no cached tree");
+      writeFileSync(project.join("mkosi.extra/added"), "added\n");
+      const kept = cli(incremental, { cwd });
+      expect(kept.exitCode, kept.stderr).toBe(0);
+      expect(kept.stderr).not.toMatch(/no cached tree|install packages|building the initrd/);
+      expect(kept.stderr).toContain("the initrd is the former build's");
+      expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
 
-    const locked = cli(["lock"], { cwd });
-    expect(locked.exitCode, locked.stderr).toBe(0);
-    const lock = JSON.parse(readFileSync(project.join("imgtool.lock"), "utf8")) as {
-      readonly images: Readonly<Record<string, { readonly initrd: readonly { readonly name: string }[] }>>;
-    };
-    const names = lock.images["system"]?.initrd.map((one) => one.name);
-    expect(names).toEqual(expect.arrayContaining([...packages.filter((own) => own !== "bash"), "own"]));
-    expect(initrd()).toEqual(first);
-    expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
-  });
+      const locked = cli(["lock"], { cwd });
+      expect(locked.exitCode, locked.stderr).toBe(0);
+      const lock = JSON.parse(readFileSync(project.join("imgtool.lock"), "utf8")) as {
+        readonly images: Readonly<Record<string, { readonly initrd: readonly { readonly name: string }[] }>>;
+      };
+      const names = lock.images["system"]?.initrd.map((one) => one.name);
+      expect(names).toEqual(expect.arrayContaining([...packages.filter((own) => own !== "bash"), "own"]));
+      expect(initrd()).toEqual(first);
+      expect(readFileSync(project.join("system.initrd")).equals(digest)).toBe(true);
+    },
+  );
 }
