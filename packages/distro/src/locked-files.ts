@@ -3,12 +3,11 @@
  * folders, taken by digest.
  * @module
  */
-import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { NotFoundError, systemErrorCode } from "@imgtool/core";
-import { readPieces } from "@imgtool/host";
+import { digestFile } from "@imgtool/host";
 import type { InstalledPackage, LockedPackage } from "./distribution.ts";
 import { lockHint } from "./locked.ts";
 
@@ -73,7 +72,7 @@ export async function gatherLocked(
     for (const { path } of files.get(name) ?? []) {
       // The copy is what is verified: the other may change meanwhile.
       await copyFile(path, target, constants.COPYFILE_FICLONE);
-      found = await sha256Of(target);
+      found = await digestFile(target);
       if (found === entry.sha256) break;
       await rm(target);
     }
@@ -106,7 +105,7 @@ export async function lockInstalled(
         data: { package: name, version, architecture },
       });
     }
-    locked.push({ name, version, architecture, sha256: await sha256Of(file.path), path: file.source });
+    locked.push({ name, version, architecture, sha256: await digestFile(file.path), path: file.source });
   }
   return locked.sort((a, b) => compare(a.name, b.name) || compare(a.version, b.version));
 }
@@ -126,13 +125,6 @@ export function checkGathered(missing: readonly MissingPackage[]): void {
     `the locked packages cannot be had: ${first.name} ${first.version} ${first.architecture} with the SHA-256 ${first.sha256} is locked, ${found}${more}`,
     { code: "lock-unsatisfied", hint: lockHint, data: { missing } },
   );
-}
-
-/** SHA-256 of a file, hexadecimal. */
-export async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const piece of readPieces(path)) hash.update(piece);
-  return hash.digest("hex");
 }
 
 function compare(a: string, b: string): number {

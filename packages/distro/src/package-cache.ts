@@ -4,12 +4,12 @@
  * has a name that is looked for. Every package is checked against the archive's SHA-256 before use.
  * @module
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { copyFile, link, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { systemErrorCode } from "@imgtool/core";
-import { readPieces } from "@imgtool/host";
+import { digestFile } from "@imgtool/host";
 
 /** A package file that an install needs. */
 export interface PackageFile {
@@ -96,8 +96,5 @@ async function fetchFile(from: string, to: string): Promise<boolean> {
 
 async function isWhole(path: string, file: PackageFile): Promise<boolean> {
   if ((await stat(path)).size !== file.size) return false;
-  if (file.sha256 === undefined) return true;
-  const hash = createHash("sha256");
-  for await (const piece of readPieces(path)) hash.update(piece);
-  return hash.digest("hex") === file.sha256;
+  return file.sha256 === undefined || (await digestFile(path)) === file.sha256;
 }

@@ -5,9 +5,9 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { digestFile } from "@imgtool/host";
 import type { PackageType } from "./distribution.ts";
 import { packageFiles } from "./local-packages.ts";
-import { sha256Of } from "./locked-files.ts";
 
 export interface AvailablePackages {
   readonly type: PackageType;
@@ -24,7 +24,7 @@ export async function digestAvailable(
 ): Promise<string[]> {
   const available: string[] = [];
   for (const [name, path] of [...lists, ...(await packageFiles(type, packageDirectories))])
-    available.push(`${name} ${await sha256Of(path)}`);
+    available.push(`${name} ${await digestFile(path)}`);
   return requests.map((packages) =>
     createHash("sha256")
       .update(JSON.stringify([available, packages]))

@@ -2,6 +2,7 @@
  * Files in pieces, for those who look at each piece once.
  * @module
  */
+import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 
@@ -27,4 +28,11 @@ export async function* readPieces(path: string): AsyncGenerator<Uint8Array, void
   } finally {
     closeSync(file);
   }
+}
+
+/** SHA-256 of a file's content, hexadecimal. */
+export async function digestFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of readPieces(path)) hash.update(piece);
+  return hash.digest("hex");
 }

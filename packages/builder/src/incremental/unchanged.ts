@@ -2,12 +2,11 @@
  * A build of which nothing has changed: its outputs are verified, and stay.
  * @module
  */
-import { createHash } from "node:crypto";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { FormatError, NotFoundError } from "@imgtool/core";
-import { makeAtomically, readPieces } from "@imgtool/host";
+import { digestFile, makeAtomically } from "@imgtool/host";
 import type { BuildContext } from "../context.ts";
 import { buildRecordPath } from "../outputs.ts";
 import { configDigest, inputDigests, readBuildRecord, type BuildRecord } from "../record.ts";
@@ -118,7 +117,5 @@ async function identityOf(path: string): Promise<string | undefined> {
 async function digestOf(path: string, size: number): Promise<string | undefined> {
   const status = await stat(path).catch(() => undefined);
   if (status?.isFile() !== true || status.size !== size) return undefined;
-  const hash = createHash("sha256");
-  for await (const piece of readPieces(path)) hash.update(piece);
-  return hash.digest("hex");
+  return await digestFile(path);
 }

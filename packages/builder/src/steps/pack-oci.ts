@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readPieces } from "@imgtool/host";
+import { digestFile } from "@imgtool/host";
 import type { Compression, ImageConfig } from "@imgtool/config";
 import type { BuildContext } from "../context.ts";
 import { compressFile } from "./compress.ts";
@@ -43,7 +43,7 @@ export async function packOci(context: BuildContext, folder: string): Promise<vo
   await mkdir(blobs, { recursive: true, mode: 0o755 });
   const tar = join(workspace, "layer.tar");
   await packTar({ ...context, output: tar });
-  const diffId = await digestOf(tar);
+  const diffId = `sha256:${await digestFile(tar)}`;
   const packed = config.compressOutput === "none" ? tar : join(workspace, "layer");
   await compressFile({
     source: tar,
@@ -55,7 +55,7 @@ export async function packOci(context: BuildContext, folder: string): Promise<vo
   });
   const layer: Descriptor = {
     mediaType: `application/vnd.oci.image.layer.v1.tar${layerSuffix[config.compressOutput]}`,
-    digest: await digestOf(packed),
+    digest: `sha256:${await digestFile(packed)}`,
     size: (await stat(packed)).size,
   };
   await rename(packed, join(blobs, layer.digest.slice("sha256:".length)));
@@ -123,10 +123,4 @@ function platform({ architecture }: ImageConfig): { architecture: string; os: st
 
 function sorted(fields: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const piece of readPieces(path)) hash.update(piece);
-  return `sha256:${hash.digest("hex")}`;
 }
