@@ -9,7 +9,7 @@ import type { SettingValue } from "./kind.ts";
 import { valueOf } from "./merge.ts";
 import { ProblemList } from "./problem.ts";
 import { readBuiltin } from "./read.ts";
-import type { State } from "./state.ts";
+import { newState } from "./state.ts";
 
 /** Packages and files of a default initrd, as the settings of these names have them. */
 export interface DefaultInitrd {
@@ -26,20 +26,14 @@ export function defaultInitrd(
   image: Pick<ImageConfig, "distribution" | "release" | "architecture" | "repositories">,
 ): DefaultInitrd {
   const { distribution, release, architecture, repositories } = image;
-  const state: State = {
+  const state = newState({
     files: noFiles,
     host: { distribution: undefined, release: undefined, architecture },
     environment: {},
     directory: "/",
     problems: new ProblemList(),
-    commandLine: new Map(),
-    emptiedByCommandLine: new Set(),
-    config: new Map(),
-    defaults: new Map(),
-    included: new Set(),
-    read: [],
     image: undefined,
-  };
+  });
   const known: Readonly<Record<string, SettingValue>> = {
     Distribution: distribution,
     Release: release,

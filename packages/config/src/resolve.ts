@@ -21,7 +21,7 @@ import type { RuntimeConfig } from "./runtime-config.ts";
 import type { HostFacts, SectionName, SettingDefinition } from "./setting.ts";
 import { formatName } from "./settings/output.ts";
 import { findSetting, settings } from "./settings.ts";
-import type { State } from "./state.ts";
+import { newState, type State } from "./state.ts";
 import { readSubImages } from "./sub-images.ts";
 
 /** One option of the command line. */
@@ -91,20 +91,14 @@ export function resolveConfig(options: ResolveOptions): Resolution {
   const { files } = options;
   const directory = normalizePath(options.directory);
   const problems = new ProblemList();
-  const state: State = {
+  const state = newState({
     files,
     host: options.host,
     environment: options.environment ?? {},
     directory,
     problems,
-    commandLine: new Map(),
-    emptiedByCommandLine: new Set(),
-    config: new Map(),
-    defaults: new Map(),
-    included: new Set(),
-    read: [],
     image: undefined,
-  };
+  });
   for (const item of options.commandLine ?? []) {
     const setting = findSetting(item.setting);
     const hint = settingHint(item.setting);

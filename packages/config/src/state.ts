@@ -37,3 +37,18 @@ export interface State {
   /** Name of the sub-image, undefined for the main image. */
   readonly image: string | undefined;
 }
+
+/** The state of an image of which nothing is read yet. */
+export function newState(
+  known: Pick<State, "files" | "host" | "environment" | "directory" | "problems" | "image">,
+): State {
+  return {
+    ...known,
+    commandLine: new Map(),
+    emptiedByCommandLine: new Set(),
+    config: new Map(),
+    defaults: new Map(),
+    included: new Set(),
+    read: [],
+  };
+}

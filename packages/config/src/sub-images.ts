@@ -9,7 +9,7 @@ import { compareText } from "./paths.ts";
 import { nearest } from "./problem.ts";
 import { readDirectory, readFile } from "./read.ts";
 import { findSetting, settings } from "./settings.ts";
-import type { State } from "./state.ts";
+import { newState, type State } from "./state.ts";
 
 /** The states of the sub-images that match, and that the main image depends on, dependencies first. */
 export function readSubImages(root: string, main: State): State[] {
@@ -36,16 +36,7 @@ export function readSubImages(root: string, main: State): State[] {
 
 /** What a sub-image starts from. */
 function subImageState(image: string, main: State): State {
-  const state: State = {
-    ...main,
-    commandLine: new Map(),
-    emptiedByCommandLine: new Set(),
-    config: new Map(),
-    defaults: new Map(),
-    included: new Set(),
-    read: [],
-    image,
-  };
+  const state = newState({ ...main, image });
   for (const setting of settings) {
     if (setting.scope === undefined || setting.scope === "local") continue;
     const { value, origins } = effective(setting, main);
