@@ -13,6 +13,7 @@ import type { Downloaded } from "./install-downloaded.ts";
 import { packageRunner, type PreparedRun } from "./package-run.ts";
 import { parseSize } from "./rpm-distribution.ts";
 import type { RpmCommand, RpmManager, RpmRunOptions } from "./rpm-manager.ts";
+import { repositoryOfFolder } from "./rpm-repository-files.ts";
 
 /** What dnf says when something is the matter. */
 const words: FailureWords = {
@@ -45,8 +46,7 @@ export const dnf: RpmManager = {
   install: () => ["install"],
   downloadOnly: "--downloadonly",
   readLists: ["makecache"],
-  // The other part is a digest of the repository's address.
-  lists: { folder: "", isOf: (id, name) => name.startsWith(`${id}-`) },
+  lists: { folder: "", isOf: (id, name) => repositoryOfFolder(name) === id },
   exactly: ({ name, version, architecture }) => `${name}-${version}.${architecture}`,
   remove: ["remove"],
   upgrade: ["upgrade"],

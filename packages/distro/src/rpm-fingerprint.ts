@@ -2,18 +2,17 @@
  * What the repositories of RPM packages have: the digests of their repomd.xml, which has those of all lists.
  * @module
  */
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { silentProgress, systemErrorCode } from "@imgtool/core";
 import { pathExists, requireTool } from "@imgtool/host";
 import type { InstallOptions } from "./distribution.ts";
-import { localRepositoryName } from "./local-packages.ts";
 import { namedArchitecture } from "./named-architecture.ts";
-import { plainFiles } from "./package-cache.ts";
 import { digestAvailable } from "./repository-digest.ts";
 import { writeRpmWorkspace } from "./rpm-configuration.ts";
 import type { RpmFamily } from "./rpm-family.ts";
 import { rpmCacheFolder, type RpmManager } from "./rpm-manager.ts";
+import { readRepositorySections } from "./rpm-repository-files.ts";
 
 /**
  * Distribution.fingerprint() of a distribution of RPM packages.
@@ -32,7 +31,8 @@ export async function rpmFingerprint(
   // The project's own packages are digested themselves: a list of them has the time when it was made.
   const workspace = await writeRpmWorkspace(family, { ...options, packageDirectories: [] }, folder);
   const cache = rpmCacheFolder(manager, family, options);
-  const ids = await repositoryIds(workspace.repositoryFolder);
+  const sections = await readRepositorySections(workspace.repositoryFolder);
+  const ids = sections.filter(({ enabled }) => enabled).map(({ id }) => id);
   let lists = cacheOnly === "nothing" ? undefined : await findLists(manager, cache, ids);
   if (lists === undefined) {
     using task = (options.progress ?? silentProgress).start({ label: "read package lists" });
@@ -61,18 +61,6 @@ export async function rpmFingerprint(
   }
   await rm(folder, { recursive: true, force: true });
   return lists === undefined ? [] : await digestAvailable({ type: "rpm", lists, packageDirectories }, requests);
-}
-
-/** The repositories that are enabled in a folder of .repo files. */
-async function repositoryIds(folder: string): Promise<string[]> {
-  const ids: string[] = [];
-  for (const name of await plainFiles(folder)) {
-    if (!name.endsWith(".repo") || name === `${localRepositoryName}.repo`) continue;
-    const sections = (await readFile(join(folder, name), "utf8")).split(/^\s*\[(.+)\]\s*$/m).slice(1);
-    for (let at = 0; at < sections.length; at += 2)
-      if (!/^\s*enabled\s*=\s*(?:0|no|false|off)\s*$/im.test(sections[at + 1] ?? "")) ids.push(sections[at] ?? "");
-  }
-  return ids;
 }
 
 /** Every repomd.xml of the repositories, since the cache may have one of each of their mirrors; undefined where one has none. */

@@ -4,7 +4,7 @@
  * repositories have by then.
  * @module
  */
-import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runTool, requireTool } from "@imgtool/host";
@@ -13,6 +13,7 @@ import { localRepositoryName } from "./local-packages.ts";
 import { checkGathered, gatherLocked, isOwn, type PackagePlace } from "./locked-files.ts";
 import { lockError } from "./locked.ts";
 import type { RpmWorkspace } from "./rpm-configuration.ts";
+import { readRepositorySections, repositoryOfFolder } from "./rpm-repository-files.ts";
 
 export interface LockedRpmOptions {
   /** Those that the tree does not have yet. */
@@ -101,18 +102,13 @@ export async function rpmPlaces(
   cache: string,
 ): Promise<PackagePlace[]> {
   const places: PackagePlace[] = (options.packageDirectories ?? []).map((folder) => ({ folder, source: basename }));
-  for (const name of (await readdir(repositoryFolder)).sort()) {
-    if (name === `${localRepositoryName}.repo`) continue;
-    let id = "";
-    for (const line of (await readFile(join(repositoryFolder, name), "utf8")).split("\n")) {
-      id = /^\[(.+)\]$/.exec(line)?.[1] ?? id;
-      const section = id;
+  for (const { id, lines } of await readRepositorySections(repositoryFolder))
+    for (const line of lines) {
       const url = /^baseurl *= *(file:\/\/\S+)/.exec(line)?.[1];
       if (url === undefined) continue;
       const filled = url.replaceAll(/\$(\w+)/g, (text, variable: string) => variables[variable] ?? text);
-      places.push({ folder: fileURLToPath(filled), source: (path) => `${section}/${path}` });
+      places.push({ folder: fileURLToPath(filled), source: (path) => `${id}/${path}` });
     }
-  }
   return [...places, { folder: cache, source: cacheSource }];
 }
 
@@ -120,5 +116,5 @@ export async function rpmPlaces(
 function cacheSource(path: string): string {
   const [first = "", ...rest] = path.split("/");
   if (first === "packages") return rest.join("/");
-  return [first.replace(/-[0-9a-f]{16}$/, ""), ...rest.filter((part) => part !== "packages")].join("/");
+  return [repositoryOfFolder(first), ...rest.filter((part) => part !== "packages")].join("/");
 }

@@ -1,6 +1,9 @@
+import { writeFileSync } from "node:fs";
 import { FormatError } from "@imgtool/core";
+import { temporaryFolder } from "@imgtool/testkit";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { dnf } from "./dnf.ts";
 import { alma, centos, rhel, rocky } from "./enterprise-linux.ts";
 import { fedora } from "./fedora.ts";
 import { opensuse } from "./opensuse.ts";
@@ -9,6 +12,7 @@ import { formatRpmRepository } from "./rpm-configuration.ts";
 import type { RpmFamily, RpmRepositoryOptions } from "./rpm-family.ts";
 import { parseSize } from "./rpm-distribution.ts";
 import { RpmHeader, rpmTags } from "./rpm-header.ts";
+import { readRepositorySections } from "./rpm-repository-files.ts";
 
 /** A header as rpm stores it: tags with their types and values. */
 function header(tags: readonly (readonly [tag: number, type: number, value: Buffer, count: number])[]): Buffer {
@@ -137,4 +141,23 @@ test("what dnf and pacman say is read", () => {
     ["LICENSE", ["MIT", "GPL"]],
     ["DESC", []],
   ]);
+});
+
+test("a folder of dnf's cache is of one repository, and not of another whose name begins like it", () => {
+  expect(dnf.lists.isOf("fedora", "fedora-0123456789abcdef")).toBe(true);
+  expect(dnf.lists.isOf("fedora", "fedora-updates-0123456789abcdef")).toBe(false);
+  expect(dnf.lists.isOf("fedora-updates", "fedora-updates-0123456789abcdef")).toBe(true);
+});
+
+test("the sections of lists of repositories, without that of the project's own packages", async () => {
+  using folder = temporaryFolder();
+  writeFileSync(folder.join("a.repo"), "# both\n[first]\nbaseurl=file:///a\n\n[second]\nenabled = 0\n");
+  writeFileSync(folder.join("imgtool-packages.repo"), "[imgtool-packages]\n");
+  writeFileSync(folder.join("README"), "[none]\n");
+  const sections = await readRepositorySections(folder.path);
+  expect(sections.map(({ id, enabled }) => [id, enabled])).toEqual([
+    ["first", true],
+    ["second", false],
+  ]);
+  expect(sections[0]?.lines).toContain("baseurl=file:///a");
 });
