@@ -66,8 +66,8 @@ export class BucketObjects implements HttpObjects, RangeReader {
     return answer === undefined ? undefined : this.#dialect.factsOf(answer.headers);
   }
 
-  read(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.#client.get(this.#target(path), maxBytes, signal);
+  read(path: string, maxBytes: number, signal?: AbortSignal, memory?: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#client.get(this.#target(path), maxBytes, signal, memory);
   }
 
   async readRange(

@@ -130,10 +130,20 @@ export class HttpClient {
     return result === undefined ? undefined : { status: result.status, headers: result.headers, bytes: sink.bytes() };
   }
 
-  /** The body, or undefined where the server answers that there is none (404, 410). */
-  async get(target: HttpTarget, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  /**
+   * The body, or undefined where the server answers that there is none (404, 410).
+   * @param memory that it may be put into, where the server says that it fits: new memory for each of many
+   *   bodies keeps the garbage collector busy
+   */
+  async get(
+    target: HttpTarget,
+    maxBytes: number,
+    signal?: AbortSignal,
+    memory?: Uint8Array,
+  ): Promise<Uint8Array | undefined> {
     let sink = new MemorySink();
-    const result = await this.#request(target, { method: "GET", maxBytes, signal }, () => (sink = new MemorySink()));
+    const makeSink = (): BodySink => (sink = new MemorySink(memory));
+    const result = await this.#request(target, { method: "GET", maxBytes, signal }, makeSink);
     return result === undefined ? undefined : sink.bytes();
   }
 
@@ -278,13 +288,20 @@ export class HttpClient {
 const noSink: BodySink = { start() {}, write() {} };
 
 class MemorySink implements BodySink {
-  #whole: Buffer | undefined;
+  readonly #memory: Uint8Array | undefined;
+  #whole: Uint8Array | undefined;
   #length = 0;
   readonly #pieces: Uint8Array[] = [];
 
+  constructor(memory?: Uint8Array) {
+    this.#memory = memory;
+  }
+
   start(length: number | undefined): void {
+    if (length === undefined) return;
+    const fits = this.#memory !== undefined && length <= this.#memory.length;
     // within the caller's limit: exchange() has checked it
-    if (length !== undefined) this.#whole = Buffer.allocUnsafeSlow(length);
+    this.#whole = fits ? this.#memory.subarray(0, length) : Buffer.allocUnsafeSlow(length);
   }
 
   write(piece: Uint8Array): void {

@@ -94,8 +94,8 @@ export class HttpObjects implements ObjectWriter {
     return answer === undefined ? undefined : factsOf(answer.headers);
   }
 
-  read(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return this.client.get(below(this.base, path), maxBytes, signal);
+  read(path: string, maxBytes: number, signal?: AbortSignal, memory?: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.client.get(below(this.base, path), maxBytes, signal, memory);
   }
 
   async create(path: string, bytes: Uint8Array, replace: boolean, signal?: AbortSignal): Promise<boolean> {

@@ -23,7 +23,8 @@ interface ObjectReader {
   readonly location: string;
   /** Undefined when there is none. */
   stat(path: string, signal?: AbortSignal): Promise<ObjectFacts | undefined>;
-  read(path: string, maxBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** @param memory that the bytes may be put into: see ReadStore.get() */
+  read(path: string, maxBytes: number, signal?: AbortSignal, memory?: Uint8Array): Promise<Uint8Array | undefined>;
   close(): Promise<void>;
 }
 
@@ -92,12 +93,17 @@ class ObjectReadStore<Client extends ObjectReader = ObjectReader> implements Rea
     return (await this.find(name, signal))?.bytes;
   }
 
-  async get(name: ChunkName, signal?: AbortSignal, maxBytes?: number): Promise<StoredChunk | undefined> {
+  async get(
+    name: ChunkName,
+    signal?: AbortSignal,
+    maxBytes?: number,
+    memory?: Uint8Array,
+  ): Promise<StoredChunk | undefined> {
     checkChunkName(name);
     const kinds = this.kinds;
     for (const compressed of kinds) {
       throwIfAborted(signal);
-      const bytes = await this.client.read(chunkPath(name, compressed), maxBytes ?? maxStoredBytes(), signal);
+      const bytes = await this.client.read(chunkPath(name, compressed), maxBytes ?? maxStoredBytes(), signal, memory);
       // An empty one is none, as for find(); a mark of a missing chunk, a link to /dev/null, is served as such.
       if (bytes === undefined || bytes.length === 0) continue;
       if (compressed !== kinds[0]) this.kinds = [compressed, !compressed];

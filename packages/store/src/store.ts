@@ -37,10 +37,11 @@ export interface ReadStore {
   /**
    * The chunk's stored bytes, unverified; undefined when the store does not hold it.
    * @param maxBytes the most stored bytes to take, default maxStoredBytes() of limits.ts
+   * @param memory that the bytes may be put into, instead of new memory: not touched any more once the promise has settled
    * @throws FormatError when the store holds something else under the name; EnvironmentError or
    *   NetworkError when the store cannot tell; AbortedError
    */
-  get(name: ChunkName, signal?: AbortSignal, maxBytes?: number): Promise<StoredChunk | undefined>;
+  get(name: ChunkName, signal?: AbortSignal, maxBytes?: number, memory?: Uint8Array): Promise<StoredChunk | undefined>;
   /**
    * Bytes that the chunk takes up in the store, without reading it; undefined when the store does not hold it
    * or cannot say. Where the method is missing, only get() tells.

@@ -250,6 +250,22 @@ function readContract(driver: Driver): void {
   );
 
   test(
+    "a reader's own memory holds the chunk or is left alone, large enough or not",
+    opened(driver, async (root, { store }) => {
+      lay(root, plain, "zstd");
+      const expected = await store.get(name);
+      const length = expected?.bytes.length ?? 0;
+      for (const bytes of [length + 100, length, length - 1, 0]) {
+        const memory = new Uint8Array(new SharedArrayBuffer(bytes)).fill(0xaa);
+        const found = await store.get(name, undefined, undefined, memory);
+        expect(Buffer.compare(found?.bytes ?? Buffer.alloc(0), expected?.bytes ?? Buffer.alloc(1))).toBe(0);
+        expect(memory.subarray(length).every((byte) => byte === 0xaa)).toBe(true);
+      }
+      expect(await store.get(absent, undefined, undefined, new Uint8Array(100))).toBeUndefined();
+    }),
+  );
+
+  test(
     "a chunk that is altered is refused, and the next store is asked",
     opened(driver, async (root, { store }) => {
       const other = Buffer.from(plain);

@@ -84,9 +84,10 @@ export class ChunkSource {
   /**
    * What the first store has under the name of chunk i, unverified, and undefined when it has nothing: for
    * threads that verify it.
+   * @param memory that its bytes may be put into
    */
-  async fetchStored(i: number, signal?: AbortSignal): Promise<StoredChunk | undefined> {
-    return this.#stores[0]?.get(this.index.name(i), signal, maxStoredBytes(this.index.size(i)));
+  async fetchStored(i: number, signal?: AbortSignal, memory?: Uint8Array): Promise<StoredChunk | undefined> {
+    return this.#stores[0]?.get(this.index.name(i), signal, maxStoredBytes(this.index.size(i)), memory);
   }
 
   /**

@@ -271,7 +271,14 @@ test("a full file system is told as such, with and without threads", async (cont
   mkdirSync(small);
   run("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]);
   try {
-    for (const store of [made.store, made.store.location]) {
+    // the third is one that no thread can read: they write what is fetched from it
+    const elsewhere: ReadStore = {
+      location: "elsewhere",
+      has: (name) => made.store.has(name),
+      get: (...args) => made.store.get(...args),
+      close: () => made.store.close(),
+    };
+    for (const store of [made.store, made.store.location, elsewhere]) {
       const extracted = extractBlob({ index: made.index, stores: [store], output: `${small}/out` });
       await expect(extracted).rejects.toMatchObject({ code: "no-space", exitCode: 6 });
       expect(readdirSync(small)).toEqual([]);

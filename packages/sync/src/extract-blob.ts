@@ -198,17 +198,23 @@ async function fetchFromStore(target: BlobOutput, job: Job): Promise<void> {
   await extractWithThreads({ ...data, onProgress, signal });
 }
 
-/** Puts what is missing into a file: this thread fetches and writes, others decompress and verify meanwhile. */
+/** Puts what is missing into a file: this thread fetches, others decompress, verify and write meanwhile. */
 async function fetchFromElsewhere(target: BlobOutput, { options, plan, source, task }: Job): Promise<void> {
   const missing: number[] = [];
   for (const [position, first] of plan.firsts.entries())
     if (plan.done[position] !== 1 && !(target.sparse && source.isZero(first))) missing.push(position);
   const chunks = { count: missing.length, at: (k: number) => plan.firsts[missing[k] ?? 0] ?? 0 };
   if (!worthThreads(source, chunks)) return;
-  using placer = new ChunkPlacer({ plan, output: target.path, sparse: target.sparse });
+  const { requests, signal } = options;
+  const file = { plan, output: target.path, sparse: target.sparse, positionOf: (k: number) => missing[k] ?? 0 };
+  using placer = new ChunkPlacer(file);
   let k = 0;
-  for await (const bytes of readWithThreads(source, { chunks, requests: options.requests, signal: options.signal }))
-    task.advance(placer.place(missing[k++] ?? 0, bytes));
+  for await (const bytes of readWithThreads(source, { chunks, requests, target: file, signal })) {
+    const position = missing[k++] ?? 0;
+    // what this thread has had to read itself
+    if (plan.done[position] !== 1) placer.place(position, bytes);
+    for (const i of placesOf(plan, position)) if (plan.inPlace[i] !== 1) task.advance(bytes.length);
+  }
 }
 
 /** What `find` finds in its place counts as progress, and as come from a seed. */

@@ -35,8 +35,8 @@ export class ReadCrew implements AsyncDisposable {
     this.#wake = () => this.ring.wake();
     signal?.addEventListener("abort", this.#wake, { once: true });
     // With this thread, which helps when it has to wait, as many as processors.
-    const { workers = availableParallelism() - 1, isIdle = false, memory, digest, store } = options;
-    const work: ReadWorkOptions = { memory, digest, store };
+    const { workers = availableParallelism() - 1, isIdle = false, memory, digest, store, target } = options;
+    const work: ReadWorkOptions = { memory, digest, store, target };
     for (let i = 0; i < Math.max(1, workers); i++) {
       const worker = startWorker("read-worker", work);
       this.#workers.push(worker);
@@ -72,5 +72,6 @@ export class ReadCrew implements AsyncDisposable {
     // who ends them waits until they have ended
     for (const worker of this.#workers) worker.ref();
     await Promise.all(this.#exits);
+    this.#work?.[Symbol.dispose]();
   }
 }

@@ -9,6 +9,7 @@ import { allocateOrders, endDrop, type OrderMemory, OrderQueue } from "./order-q
 const idLength = 32;
 const recordWords = 8;
 const [wordState, wordSize, wordOrder, wordDescriptor, wordStored, wordStaged, wordCompressed] = [0, 1, 2, 3, 4, 5, 6];
+const wordPosition = 7;
 const [wordWanted, wordDone] = [0, 1];
 
 /** Stands for all tickets where one is waited for. One that wraps to it wakes too often, not too rarely. */
@@ -107,6 +108,10 @@ export class ReadRing {
     const at = this.#slot(ticket) * idLength;
     return this.#ids.subarray(at, at + idLength);
   }
+  /** Which of a plan's chunks it is; −1 where it goes into no file. */
+  position(ticket: number): number {
+    return this.#records[this.#word(ticket, wordPosition)] as number;
+  }
   /** Bytes that were read from the store. */
   storedBytes(ticket: number): number {
     return this.#records[this.#word(ticket, wordStored)] as number;
@@ -118,15 +123,22 @@ export class ReadRing {
   // The reader's side.
 
   /** Says which chunk the ticket is for, before fill() or give(). */
-  prepare(ticket: number, size: number, id: Uint8Array): void {
+  prepare(ticket: number, size: number, id: Uint8Array, position = -1): void {
     this.#records[this.#word(ticket, wordSize)] = size;
+    this.#records[this.#word(ticket, wordPosition)] = position;
     this.#ids.set(id, this.#slot(ticket) * idLength);
     Atomics.store(this.#records, this.#word(ticket, wordState), stateWaiting);
+  }
+  /** Where a store may put the bytes of a chunk as it hands them out, before stage(). */
+  staging(ticket: number): Uint8Array {
+    const at = this.#slot(ticket) * this.#memory.largestStaged;
+    return this.#staging.subarray(at, at + this.#memory.largestStaged);
   }
   /** Puts the bytes of a chunk as a store has handed them out beside its slot; false when they do not fit. */
   stage(ticket: number, bytes: Uint8Array, compressed: boolean): boolean {
     if (bytes.length > this.#memory.largestStaged) return false;
-    this.#staging.set(bytes, this.#slot(ticket) * this.#memory.largestStaged);
+    const at = this.#slot(ticket) * this.#memory.largestStaged;
+    if (bytes.buffer !== this.#memory.staging || bytes.byteOffset !== at) this.#staging.set(bytes, at);
     this.#records[this.#word(ticket, wordStaged)] = bytes.length;
     this.#records[this.#word(ticket, wordCompressed)] = compressed ? 1 : 0;
     return true;

@@ -59,6 +59,26 @@ test("threads give the chunks in order, whole, and count them", async () => {
     }
 });
 
+test("a store elsewhere may put chunks where the threads read them, or somewhere else", async () => {
+  using published = await publish();
+  const { folder, index } = published;
+  const [store] = published.stores as [ReadStore];
+  let used = 0;
+  const placing = elsewhere(store, async (name, signal, maxBytes, memory) => {
+    const chunk = await store.get(name, signal, maxBytes);
+    if (chunk === undefined || memory === undefined || chunk.bytes.length > memory.length) return chunk;
+    if (used++ % 3 === 0) return chunk;
+    memory.set(chunk.bytes);
+    return { ...chunk, bytes: memory.subarray(0, chunk.bytes.length) };
+  });
+  const output = folder.join("out");
+  const result = await extractBlob({ index, stores: [placing], output });
+  expect(readFileSync(output).equals(content)).toBe(true);
+  expect(result).toMatchObject({ fromStores: index.count, fromSeeds: 0 });
+  expect(used).toBe(index.count);
+  expect((await collect(new ChunkSource({ index, stores: [placing] }))).equals(content)).toBe(true);
+});
+
 test("a store elsewhere that fails once is asked again; what it has altered is never used", async () => {
   using published = await publish();
   const { folder, index } = published;

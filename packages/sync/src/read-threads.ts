@@ -5,6 +5,7 @@
 import { throwIfAborted } from "@imgtool/core";
 import { maxStoredBytes } from "@imgtool/store/blocking";
 import { Breather } from "./breathe.ts";
+import type { PlacerOptions } from "./chunk-placer.ts";
 import type { ChunkSource } from "./chunk-source.ts";
 import { ReadCrew } from "./read-crew.ts";
 import {
@@ -29,6 +30,8 @@ export interface ReadThreadsOptions {
   readonly chunks: WantedChunks;
   /** Chunks under way at once of a store elsewhere. Default 64. */
   readonly requests?: number | undefined;
+  /** A file that the threads write each chunk to, before it is yielded; not what this thread has to read itself. */
+  readonly target?: ReadTarget | undefined;
   /** Threads besides this one. Default: one per processor but one. */
   readonly workers?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -37,6 +40,11 @@ export interface ReadThreadsOptions {
 export interface WantedChunks {
   readonly count: number;
   readonly at: (position: number) => number;
+}
+
+export interface ReadTarget extends PlacerOptions {
+  /** Position among the plan's `firsts` of the wanted chunk k. */
+  readonly positionOf: (k: number) => number;
 }
 
 /** How a chunk was ordered: from a store, from a seed, or by this thread. */
@@ -63,7 +71,7 @@ export function worthThreads({ index }: ChunkSource, { count, at }: WantedChunks
  */
 export async function* readWithThreads(
   source: ChunkSource,
-  { chunks, requests = remoteSlots, workers, signal }: ReadThreadsOptions,
+  { chunks, requests = remoteSlots, target, workers, signal }: ReadThreadsOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const { index, localStore } = source;
   const { count, at } = chunks;
@@ -75,7 +83,8 @@ export async function* readWithThreads(
   const memory = allocateReadRing(slots, largest, largestStaged);
   const controller = new AbortController();
   const stop = signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]);
-  await using crew = new ReadCrew({ memory, digest: index.digest, store: localStore, workers }, signal);
+  const file = target === undefined ? undefined : { plan: target.plan, output: target.output, sparse: target.sparse };
+  await using crew = new ReadCrew({ memory, digest: index.digest, store: localStore, target: file, workers }, signal);
   const { ring } = crew;
   const orders = new Orders(source, ring, stop);
   const ahead: (Ordered | undefined)[] = Array.from({ length: slots });
@@ -84,7 +93,8 @@ export async function* readWithThreads(
   try {
     for (let ticket = 0; ticket < count; ticket++) {
       // The slot of the chunk that was yielded last is free again.
-      for (; next < count && next - ticket < slots; next++) ahead[next % slots] = orders.give(at(next), next);
+      for (; next < count && next - ticket < slots; next++)
+        ahead[next % slots] = orders.give(at(next), next, target?.positionOf(next));
       const ordered = ahead[ticket % slots];
       if (typeof ordered === "object") {
         yield await ordered;
@@ -128,10 +138,10 @@ class Orders {
     this.#signal = signal;
   }
 
-  give(i: number, ticket: number): Ordered {
+  give(i: number, ticket: number, position?: number): Ordered {
     const { index } = this.#source;
     const [size, id] = [index.size(i), index.id(i)];
-    this.#ring.prepare(ticket, size, id);
+    this.#ring.prepare(ticket, size, id, position);
     const place = this.#source.seedPlace(id, size);
     if (place === "read") return this.#track(this.#source.get(i, this.#signal));
     if (place !== undefined && "descriptor" in place) {
@@ -154,7 +164,7 @@ class Orders {
 
   /** Fetches a chunk; what cannot be had this way is asked for once more, and told, when it is its turn. */
   async #fetch(i: number, ticket: number): Promise<void> {
-    const chunk = await this.#source.fetchStored(i, this.#signal).catch(() => undefined);
+    const chunk = await this.#source.fetchStored(i, this.#signal, this.#ring.staging(ticket)).catch(() => undefined);
     if (chunk !== undefined && this.#ring.stage(ticket, chunk.bytes, chunk.compressed)) this.#give(ticket);
     else this.#ring.finish(ticket, stateFailed);
   }

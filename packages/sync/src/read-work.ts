@@ -1,6 +1,6 @@
 /**
  * What is done for each chunk that is read ahead: read from the local store or from a seed, decompressed
- * and verified. A chunk that cannot be had this way is left to whoever wants it, who knows the other
+ * and verified, and written where it goes to a file. A chunk that cannot be had this way is left to whoever wants it, who knows the other
  * stores and how to report it. Everything is synchronous.
  * @module
  */
@@ -10,6 +10,7 @@ import { FormatError, IntegrityError, toHex } from "@imgtool/core";
 import type { DigestAlgorithm } from "@imgtool/chunker";
 import type { LocalStorePlace, StoredChunk } from "@imgtool/store";
 import { maxStoredBytes, openChunk, openSyncStore, type SyncStore } from "@imgtool/store/blocking";
+import { ChunkPlacer, type PlacerOptions } from "./chunk-placer.ts";
 import {
   orderRange,
   orderStaged,
@@ -25,25 +26,35 @@ export interface ReadWorkOptions {
   readonly digest: DigestAlgorithm;
   /** The local store, where there is one. */
   readonly store: LocalStorePlace | undefined;
+  /** The file that chunks with a position are written to. */
+  readonly target?: PlacerOptions | undefined;
 }
 
-export class ReadWork {
+export class ReadWork implements Disposable {
   readonly #ring: ReadRing;
   readonly #digest: DigestAlgorithm;
   readonly #store: SyncStore | undefined;
   /** Memory that each chunk is read into: new memory for each costs as much as the work. */
   readonly #stored: Uint8Array;
+  readonly #placer: ChunkPlacer | undefined;
 
-  constructor({ memory, digest, store }: ReadWorkOptions) {
+  constructor({ memory, digest, store, target }: ReadWorkOptions) {
     this.#ring = new ReadRing(memory);
     this.#digest = digest;
     this.#store = store === undefined ? undefined : openSyncStore(store);
     this.#stored = Buffer.allocUnsafeSlow(store === undefined ? 0 : maxStoredBytes(memory.largest));
+    this.#placer = target === undefined ? undefined : new ChunkPlacer(target);
   }
 
-  /** Carries out an order. @throws EnvironmentError when the store cannot be read */
+  [Symbol.dispose](): void {
+    this.#placer?.[Symbol.dispose]();
+  }
+
+  /** Carries out an order. @throws EnvironmentError when the store cannot be read, or the file not be written */
   do(ticket: number): void {
     const bytes = this.#fetch(ticket);
+    const position = this.#ring.position(ticket);
+    if (bytes !== undefined && position >= 0) this.#placer?.place(position, this.#ring.chunk(ticket));
     this.#ring.finish(ticket, bytes === undefined ? stateFailed : stateWhole, bytes);
   }
 

@@ -16,7 +16,7 @@ const options = workerData as ReadWorkOptions;
 const ring = new ReadRing(options.memory);
 let current: number | undefined;
 try {
-  const work = new ReadWork(options);
+  using work = new ReadWork(options);
   for (current = ring.take(); current !== undefined; current = ring.take()) work.do(current);
 } catch (error) {
   const message: ReadWorkerMessage = { type: "failed", error: packError(error) };
