@@ -92,6 +92,9 @@ export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const fileSpaceHint =
+  "free space on its file system (df), or set TMPDIR to a folder on a larger one for temporary files";
+
 /**
  * After a request has failed for good, others to the same client are not repeated for so long: with
  * a server that is down, thousands of chunks would otherwise each wait for all their repetitions.
@@ -180,7 +183,7 @@ export class HttpClient {
                 for (let done = 0; done < piece.length;)
                   done += writeSync(handle.fd, piece, done, piece.length - done, position + done);
               } catch (error) {
-                throw storeError(error, "write", path);
+                throw storeError(error, "write", path, fileSpaceHint);
               }
               position += piece.length;
             },

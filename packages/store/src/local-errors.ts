@@ -24,8 +24,19 @@ export function notThere(error: unknown): boolean {
 const spaceCodes: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 const permissionCodes: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS"]);
 
-/** The EnvironmentError for a failed system call on a store or a file; an ImgtoolError is passed on. */
-export function storeError(error: unknown, action: "read" | "write", location: string): ImgtoolError {
+const storeSpaceHint =
+  "free space or inodes on its file system (df, df -i) and run again: chunks already stored are kept";
+
+/**
+ * The EnvironmentError for a failed system call on a store or a file; an ImgtoolError is passed on.
+ * @param spaceHint what to do where there is no space left
+ */
+export function storeError(
+  error: unknown,
+  action: "read" | "write",
+  location: string,
+  spaceHint: string = storeSpaceHint,
+): ImgtoolError {
   if (error instanceof ImgtoolError) return error;
   const code = systemErrorCode(error) ?? "";
   const options = { data: { store: location, errno: code }, cause: error };
@@ -34,7 +45,7 @@ export function storeError(error: unknown, action: "read" | "write", location: s
     return new EnvironmentError(`no space left to write ${location}`, {
       ...options,
       code: "no-space",
-      hint: "free space or inodes on its file system (df, df -i) and run again: chunks already stored are kept",
+      hint: spaceHint,
     });
   }
   if (permissionCodes.has(code)) {

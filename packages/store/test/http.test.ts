@@ -1,9 +1,11 @@
 // @module-tag system
 /** The HTTP client against everything that networks, servers and attackers do. */
+import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { randomBytes, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { needRoot, randomBytes, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
   chunkName,
@@ -374,6 +376,26 @@ test("a proxy of the environment is used, unless NO_PROXY names the server", asy
   expect(seen).toHaveLength(1);
   forward.closeAllConnections();
   forward.close();
+});
+
+test("a file that has no room where it is put is an error that says where temporary files go", async (context) => {
+  needRoot(context);
+  writeFileSync(folder.join("image.catar"), randomBytes(200_000, "large"));
+  const small = folder.join("small");
+  mkdirSync(small);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", small]);
+  try {
+    const fetched = fetchFile(`${server.url}image.catar`, join(small, "copy"), { maxSize: 300_000 });
+    await expect(fetched).rejects.toMatchObject({
+      code: "no-space",
+      exitCode: 6,
+      message: `no space left to write ${join(small, "copy")}`,
+      hint: expect.stringContaining("TMPDIR") as string,
+    });
+    expect(readdirSync(small)).toEqual([]);
+  } finally {
+    execFileSync("umount", [small]);
+  }
 });
 
 test("files are fetched whole or not at all", async () => {
