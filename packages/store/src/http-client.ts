@@ -9,6 +9,7 @@ import { concatBytes, ImgtoolError, throwIfAborted, type NetworkError } from "@i
 import { makeAtomically } from "@imgtool/host";
 import type { Agent, Dispatcher } from "undici";
 import { AdaptiveLimit } from "./adaptive-limit.ts";
+import { fileSpaceHint } from "./copied-file.ts";
 import { connectionError, encodingError, notFound, statusError } from "./http-errors.ts";
 import { exchange, type BodySink, type ExchangeResult, type HttpMethod } from "./http-exchange.ts";
 import { isTransientError, isTransientStatus, retryDelay, wait, type RetryOptions } from "./http-retry.ts";
@@ -91,9 +92,6 @@ export interface FetchOptions {
   readonly maxSize: number;
   readonly signal?: AbortSignal | undefined;
 }
-
-const fileSpaceHint =
-  "free space on its file system (df), or set TMPDIR to a folder on a larger one for temporary files";
 
 /**
  * After a request has failed for good, others to the same client are not repeated for so long: with

@@ -2,8 +2,8 @@
  * Single files beside stores, such as indexes, wherever a driver of object-schemes.ts reaches.
  * @module
  */
-import { open } from "node:fs/promises";
 import { ConfigError } from "@imgtool/core";
+import { CopiedFile } from "./copied-file.ts";
 import { objectScheme, objectSchemeNames, type ObjectFile, type ObjectStoreOptions } from "./object-schemes.ts";
 import { openRangedFile } from "./ranged-file.ts";
 import { withStoreAccess } from "./store-access.ts";
@@ -48,14 +48,14 @@ export async function copyStoredFile(
   return at(location, options, async (objects) => {
     if (objects.copy !== undefined) return objects.copy("", file, options.signal);
     await using ranged = await openRangedFile(location, options, options.signal);
-    await using output = await open(file, "w");
+    await using output = await CopiedFile.create(file);
     if (ranged === undefined) {
       const bytes = await objects.read("", Number.MAX_SAFE_INTEGER, options.signal);
-      if (bytes !== undefined) await output.writeFile(bytes);
+      if (bytes !== undefined) await output.write(bytes);
       return bytes !== undefined;
     }
     for (let offset = 0; offset < ranged.size; offset += copySize)
-      await output.writeFile(await ranged.read(offset, Math.min(copySize, ranged.size - offset)));
+      await output.write(await ranged.read(offset, Math.min(copySize, ranged.size - offset)));
     return true;
   });
 }

@@ -3,7 +3,9 @@
  * one version, whatever is written meanwhile.
  * @module
  */
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { randomBytes, temporaryFolder } from "@imgtool/testkit";
 import { expect } from "vitest";
 import { copyStoredFile, openRangedFile, type StoredFileOptions, writeStoredFile } from "../src/index.ts";
@@ -48,4 +50,17 @@ export async function checkCopy(location: string, options: StoredFileOptions, co
   using folder = temporaryFolder();
   expect(await copyStoredFile(location, folder.join("copy"), options)).toBe(true);
   expect(readFileSync(folder.join("copy")).equals(content)).toBe(true);
+  if (process.getuid?.() !== 0) return;
+  const small = folder.join("small");
+  mkdirSync(small);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", small]);
+  try {
+    await expect(copyStoredFile(location, join(small, "copy"), options)).rejects.toMatchObject({
+      code: "no-space",
+      exitCode: 6,
+      hint: expect.stringContaining("TMPDIR") as string,
+    });
+  } finally {
+    execFileSync("umount", [small]);
+  }
 }

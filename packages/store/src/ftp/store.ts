@@ -5,11 +5,11 @@
  * way not to. Nothing makes the server flush what it has written.
  * @module
  */
-import { open } from "node:fs/promises";
 import { Readable, Writable } from "node:stream";
 import { callbackify } from "node:util";
 import { FormatError, throwIfAborted } from "@imgtool/core";
 import type { Client } from "basic-ftp";
+import { CopiedFile } from "../copied-file.ts";
 import { temporaryNames } from "../local-errors.ts";
 import {
   type ChunkKinds,
@@ -92,8 +92,8 @@ class FtpFiles implements ObjectManager, ObjectCopier {
     return this.#run("read", path, signal, async (client) => {
       const size = await sizeOf(client, this.#path(path));
       if (size === undefined) return false;
-      await using output = await open(file, "w");
-      return await this.#download(client, path, size, (piece) => output.writeFile(piece));
+      await using output = await CopiedFile.create(file);
+      return await this.#download(client, path, size, (piece) => output.write(piece));
     });
   }
 

@@ -3,8 +3,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
 import { FormatError } from "@imgtool/core";
+import { CopiedFile } from "../copied-file.ts";
 import type { ObjectFacts, ObjectRange } from "../object-store.ts";
 import { parseOciFile } from "./location.ts";
 import { Registry, type RegistryOptions } from "./registry.ts";
@@ -58,13 +58,13 @@ export class OciFile {
     const layer = (await this.#registry.manifest(this.#tag, signal))?.layers[0];
     if (layer === undefined) return false;
     const hash = createHash("sha256");
-    await using output = await open(file, "w");
+    await using output = await CopiedFile.create(file);
     for (let offset = 0; offset < layer.size; offset += pieceSize) {
       const length = Math.min(pieceSize, layer.size - offset);
       const bytes = await this.#registry.range(layer.digest, offset, length, signal);
       if (bytes === undefined) return false;
       hash.update(bytes);
-      await output.writeFile(bytes);
+      await output.write(bytes);
     }
     const found = `sha256:${hash.digest("hex")}`;
     if (found === layer.digest) return true;
