@@ -50,25 +50,23 @@ export async function makeRemote<Made>(
     });
   }
   // As casync: /tmp may be memory.
+  await using resources = new AsyncDisposableStack();
   const folder = await mkdtemp(join(process.env["TMPDIR"] || "/var/tmp", "imgtool-make-"));
-  try {
-    const index = join(folder, "index");
-    const chunks = remoteStore === undefined ? store : join(folder, "store");
-    const made = await make(index, chunks, remoteStore !== undefined);
-    const opened = await openLocalStore(chunks);
-    const sent = await pushIndex({
-      connect: sshConnect(remote, options.access),
-      source: index,
-      index: remote.path,
-      ...(remoteStore === undefined ? {} : { store: remoteStore.path, chunks: opened }),
-      progress,
-      signal,
-    });
-    await opened.close();
-    return { ...made, ...sent };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  resources.defer(() => rm(folder, { recursive: true, force: true }));
+  const index = join(folder, "index");
+  const chunks = remoteStore === undefined ? store : join(folder, "store");
+  const made = await make(index, chunks, remoteStore !== undefined);
+  const opened = await openLocalStore(chunks);
+  resources.defer(() => opened.close());
+  const sent = await pushIndex({
+    connect: sshConnect(remote, options.access),
+    source: index,
+    index: remote.path,
+    ...(remoteStore === undefined ? {} : { store: remoteStore.path, chunks: opened }),
+    progress,
+    signal,
+  });
+  return { ...made, ...sent };
 }
 
 export interface StreamArchiveOptions {

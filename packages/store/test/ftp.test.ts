@@ -258,7 +258,7 @@ describe("ProFTPD", { timeout: 60_000 }, () => {
     });
     expect(await failure(on(/^STOR/, reply("451 Try again")))).toMatchObject({ code: "ftp-failed", exitCode: 8 });
     const refused = await failure(on(/^RNTO/, { kind: "instead", command: "RNTO /none/none" }));
-    expect(refused).toMatchObject({ code: "ftp-failed", data: { found: 550 } });
+    expect(refused).toMatchObject({ code: "store-not-writable", data: { found: 550 } });
     expect(readdirSync(`${root}/${name.slice(0, 4)}`)).toEqual([]);
     proxy.decide = on(/^SIZE/, reply("213 no number"));
     await expect(store.get(name)).rejects.toMatchObject({ code: "ftp-answer-invalid" });

@@ -61,7 +61,9 @@ export function command(): Command {
       const access = networkAccess(options);
       const indexes = [];
       for (const one of locations) indexes.push(await readIndex(one, { key, access, signal }));
+      await using resources = new AsyncDisposableStack();
       const listed = await openPruneStore(location, access);
+      resources.defer(() => listed.close());
       const opened = key === undefined ? listed : encryptStore(listed, key);
       const result = await collectGarbage({
         indexes,
@@ -75,7 +77,6 @@ export function command(): Command {
           if (verbose && entry.kind !== "stray") reporter.event({ type: "removed", ...entry }, entry.path);
         },
       });
-      await opened.close();
       const store = shownLocation(location);
       reporter.result({ store, dryRun, ...result }, resultText(store, dryRun, result));
     }),

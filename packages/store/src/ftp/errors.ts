@@ -41,7 +41,7 @@ export function ftpError(error: unknown, action: "read" | "write", shown: string
       hint: "free space on the server, or raise the user's quota, and run again: chunks already stored are kept",
     });
   }
-  if (code === 532 || code === 553 || (code === 550 && denied.test(text))) {
+  if (code === 532 || code === 553 || (code === 550 && (action === "write" || denied.test(text)))) {
     return new EnvironmentError(message, {
       ...options,
       code: action === "write" ? "store-not-writable" : "store-not-readable",

@@ -20,7 +20,7 @@ import {
 } from "../object-store.ts";
 import { paced, type RateLimit } from "../rate-limit.ts";
 import type { PruneStore } from "../store.ts";
-import { FtpConnections, type FtpConnectionOptions } from "./connections.ts";
+import { FtpConnections, type FtpConnectionOptions, replyCode } from "./connections.ts";
 import { type FtpCredentials, ftpCredentials } from "./credentials.ts";
 import { ftpError, isMissing, isUnknownCommand } from "./errors.ts";
 import { type FtpEntry, listNames, sizeOf, statOf } from "./listing.ts";
@@ -51,6 +51,25 @@ export function openFtpFiles(location: string, options: FtpStoreOptions = {}): O
 const atOnce = 16;
 const unknownFacts: ObjectFacts = { bytes: undefined, lastUsed: undefined };
 
+/** What the server says no with; undefined when it says yes. */
+async function refusalOf(command: Promise<unknown>): Promise<unknown> {
+  try {
+    await command;
+    return undefined;
+  } catch (error) {
+    if (replyCode(error) === undefined) throw error;
+    return error;
+  }
+}
+
+/** @throws why the folder could not be made, when it is not there */
+async function requireFolder(client: Client, folder: string, refusal?: unknown): Promise<void> {
+  const former = await client.pwd();
+  const missing = await refusalOf(client.send(`CWD ${folder}`));
+  if (missing !== undefined) throw refusal ?? missing;
+  await client.send(`CWD ${former}`);
+}
+
 class FtpFiles implements ObjectManager, ObjectCopier {
   readonly location: string;
   readonly #place: FtpPlace;
@@ -58,6 +77,8 @@ class FtpFiles implements ObjectManager, ObjectCopier {
   readonly #rateLimit: RateLimit | undefined;
   readonly #nextTemporary = temporaryNames();
   readonly #folders = new Set<string>();
+  /** Whether an upload broke off: servers that refuse one may reset its connection before they say why. */
+  #isInDoubt = false;
   /** How a file's time is set: MFMT, or the MDTM with a time that older servers have. */
   #setTime: "MFMT" | "MDTM" | undefined = "MFMT";
 
@@ -128,6 +149,7 @@ class FtpFiles implements ObjectManager, ObjectCopier {
       if (!replace && (await sizeOf(client, full)) !== undefined) return false;
       const folder = full.slice(0, full.lastIndexOf("/") + 1);
       if (path !== "") await this.#makeFolders(client, folder);
+      else if (this.#isInDoubt && folder !== "") await requireFolder(client, folder);
       const temporary = `${folder}${this.#nextTemporary()}`;
       try {
         await client.uploadFrom(Readable.from(this.#paced(bytes), { objectMode: false }), temporary);
@@ -139,8 +161,10 @@ class FtpFiles implements ObjectManager, ObjectCopier {
           await client.send(`RNFR ${temporary}`);
           await client.send(`RNTO ${full}`);
         });
+        this.#isInDoubt = false;
         return true;
       } catch (error) {
+        this.#isInDoubt ||= replyCode(error) === undefined;
         if (!client.closed) await client.sendIgnoringError(`DELE ${temporary}`).catch(() => {});
         this.#folders.clear();
         throw error;
@@ -241,13 +265,15 @@ class FtpFiles implements ObjectManager, ObjectCopier {
   async #makeFolders(client: Client, folder: string): Promise<void> {
     if (this.#folders.has(folder)) return;
     const inner = folder.replace(/\/$/, "");
+    let refusal: unknown;
     for (let end = inner.indexOf("/", 1); ; end = inner.indexOf("/", end + 1)) {
       const path = end < 0 ? inner : inner.slice(0, end);
       // It is there, or it cannot be made: the file in it will tell.
-      if (path !== "" && !this.#folders.has(path)) await client.sendIgnoringError(`MKD ${path}`);
+      if (path !== "" && !this.#folders.has(path)) refusal = await refusalOf(client.send(`MKD ${path}`));
       this.#folders.add(path);
       if (end < 0) break;
     }
+    if (this.#isInDoubt && inner !== "") await requireFolder(client, inner, refusal);
     this.#folders.add(folder);
   }
 
