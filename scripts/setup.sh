@@ -7,7 +7,14 @@ cd "$(dirname "$0")/.."
 
 stamp=node_modules/.imgtool-setup
 lock=$(cksum <package-lock.json)
+# What waits for the network runs beside the rest: in a fresh clone npm and apt-get fetch at the same time.
+update=
+azurite=
 if [ ! -e "$stamp" ] || [ "$(cat "$stamp")" != "$lock" ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq >&2 &
+    update=$!
+  fi
   echo "setup: installing the locked npm packages (npm ci)" >&2
   npm ci --no-audit --no-fund --loglevel=error >&2
   echo "$lock" >"$stamp"
@@ -108,17 +115,23 @@ if [ "${1:-}" = --peers ]; then
   # Microsoft's emulator of Azure's storage comes from npm. With its 240 MB it is no dependency of the project.
   if [ "$(id -u)" = 0 ] && ! command -v azurite-blob >/dev/null; then
     echo "setup: installing azurite with npm" >&2
-    npm install --global --ignore-scripts --no-audit --no-fund --loglevel=error azurite@3.37.0 >&2
+    npm install --global --ignore-scripts --no-audit --no-fund --loglevel=error azurite@3.37.0 >&2 &
+    azurite=$!
   fi
   # As udev's rules have it; without udev it is root's alone, and users could mount nothing.
   if [ "$(id -u)" = 0 ] && [ -c /dev/fuse ]; then chmod 0666 /dev/fuse; fi
 fi
-[ -n "${missing# }" ] || exit 0
+if [ -z "${missing# }" ]; then
+  # Where nothing is missing, lists that could not be read do no harm.
+  [ -z "$update" ] || wait "$update" || true
+  [ -z "$azurite" ] || wait "$azurite"
+  exit 0
+fi
 
 install="apt-get install --no-install-recommends -y ${missing# }"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "setup: installing host programs with: $install" >&2
-  apt-get update -qq >&2
+  if [ -n "$update" ]; then wait "$update"; else apt-get update -qq >&2; fi
   # Servers among them must not start by themselves.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
@@ -127,6 +140,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     trap 'rm -f "$policy"' EXIT
   fi
   DEBIAN_FRONTEND=noninteractive $install -qq >/dev/null
+  [ -z "$azurite" ] || wait "$azurite"
 else
   echo "setup: some host programs are missing. Install them with:" >&2
   echo "  sudo apt-get update && sudo $install" >&2

@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  rmSync,
   statSync,
   writeFileSync,
   writeSync,
@@ -29,11 +30,18 @@ interface Partition {
   readonly offset: number;
 }
 
+// What builds of the same packages install is the first one's. The first build makes the folder, so that none is
+// left where no test of this file runs.
+const cache = join(tmpdir(), `imgtool-test-boot-${process.pid}`);
+afterAll(() => rmSync(cache, { recursive: true, force: true }));
+
 const local = `
 [Content]
 RootPassword=secret
 [Build]
 PackageCacheDirectory=${join(tmpdir(), "imgtool-test-packages")}
+Incremental=yes
+CacheDirectory=${cache}
 [Runtime]
 Ephemeral=yes
 RAM=1G
@@ -77,14 +85,32 @@ function buildExample(
   return { partitions: [], ...disk, image: folder.join(disk?.path ?? "") };
 }
 
-let signed: (BuiltImage & { readonly folder: TemporaryFolder }) | undefined;
-afterAll(() => signed?.folder[Symbol.dispose]());
+interface SharedImage extends BuiltImage {
+  readonly folder: TemporaryFolder;
+}
+
+let signed: SharedImage | undefined;
+let bootable: SharedImage | undefined;
+afterAll(() => {
+  signed?.folder[Symbol.dispose]();
+  bootable?.folder[Symbol.dispose]();
+});
+
+/** The example with ext4, with a boot loader for BIOS, too, and the tree as an archive: built once. */
+function bootableExample(): SharedImage {
+  if (bootable === undefined) {
+    const folder = temporaryFolder();
+    const settings = `${local}[Content]\nBiosBootloader=grub\nPackages=grub-pc-bin\n[Output]\nSplitArtifacts=tar\n`;
+    bootable = { folder, ...buildExample(folder, "bootable", settings) };
+  }
+  return bootable;
+}
 
 const trusted = "FirmwareVariables=custom\n";
 const signedSettings = `${local}${trusted}[Validation]\nSecureBoot=yes\n`;
 
 /** The example whose root is checked, signed with keys of its own: built once. */
-function signedExample(): BuiltImage & { readonly folder: TemporaryFolder } {
+function signedExample(): SharedImage {
   if (signed === undefined) {
     const folder = temporaryFolder();
     run(imgtool, ["-C", folder.path, "genkey"]);
@@ -114,23 +140,11 @@ test(
   async (context) => {
     needs(context);
     needPrograms(context, "systemd-nspawn", "tar");
-    using folder = temporaryFolder();
-    const { partitions } = buildExample(
-      folder,
-      "bootable",
-      `${local}[Content]\nBiosBootloader=grub\nPackages=grub-pc-bin\n[Output]\nSplitArtifacts=tar\n`,
-    );
+    const { folder, partitions } = bootableExample();
     // The tree of the disk in a container, which ends with the status of what it runs.
-    mkdirSync(folder.join("tree"));
-    run("tar", [
-      "--extract",
-      "--same-owner",
-      "--file",
-      folder.join("bootable_1.tar"),
-      "--directory",
-      folder.join("tree"),
-    ]);
-    const container = ["--quiet", "--register=no", "--keep-unit", "--directory", folder.join("tree"), "--boot"];
+    using tree = temporaryFolder();
+    run("tar", ["--extract", "--same-owner", "--file", folder.join("bootable_1.tar"), "--directory", tree.path]);
+    const container = ["--quiet", "--register=no", "--keep-unit", "--directory", tree.path, "--boot"];
     const { status, stdout } = tryRun("systemd-nspawn", [...container, "systemd.run=/bin/false"]);
     expect(status, stdout.toString()).toBe(1);
     expect(stdout.toString()).toContain("Detected virtualization systemd-nspawn");
@@ -278,7 +292,7 @@ test(
   async (context) => {
     needs(context);
     using folder = temporaryFolder();
-    const { image } = buildExample(folder, "bootable");
+    const { image } = bootableExample();
     mkdirSync(folder.join("www"));
     run(imgtool, ["make", "--durable=no", folder.join("www/disk.caibx"), image]);
     const server = await serveDirectory(folder.join("www"));
