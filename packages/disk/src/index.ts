@@ -10,6 +10,7 @@ export { checkCompression, type CompressionChoice } from "./filesystems/compress
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";
 export type { DiskPartition } from "./describe-partitions.ts";
+export * from "./disk-options.ts";
 export * from "./make-disk.ts";
 export * from "./passphrases.ts";
 export * from "./partition-types.ts";
