@@ -6,6 +6,7 @@ export { copyRanges, type RangeCopy, type RangeCopyOptions } from "./copy-ranges
 export { burnImage, type BurnOptions } from "./burn.ts";
 export { checkDefinitions, checkSigner, checkSplitNames, type LayoutOptions } from "./check-definitions.ts";
 export * from "./definitions.ts";
+export { checkRoom } from "./check-room.ts";
 export { checkCompression, type CompressionChoice } from "./filesystems/compression.ts";
 export * from "./filesystems/filesystem.ts";
 export * from "./filesystems/index.ts";

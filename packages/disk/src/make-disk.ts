@@ -9,16 +9,13 @@ import { dirname, join } from "node:path";
 import { formatSize, silentProgress, throwIfAborted, toHex } from "@imgtool/core";
 import { checkDefinitions, checkSigner } from "./check-definitions.ts";
 import { copyRanges } from "./copy-ranges.ts";
-import { formatOf } from "./definitions.ts";
 import { describePartitions } from "./describe-partitions.ts";
 import type { DiskOptions, DiskResult, UnfinishedDisk } from "./disk-options.ts";
 import { encodeGpt } from "./gpt.ts";
 import { diskUuid } from "./identifiers.ts";
-import { identifyPartitions, type IdentifiedPartition } from "./identify.ts";
-import { luksDataOffset } from "./luks/index.ts";
 import { isOpen, type Part } from "./part.ts";
-import { readPassphrases } from "./passphrases.ts";
-import { type DiskPlan, largestUnaligned } from "./plan.ts";
+import { partsOf } from "./parts-of.ts";
+import type { DiskPlan } from "./plan.ts";
 import { prepare, prepareSmallest } from "./prepare-part.ts";
 import { encryptParts, hashParts, signParts } from "./protect-parts.ts";
 import { planAndPrepare, planOpen, warnOfSize } from "./size-parts.ts";
@@ -52,31 +49,6 @@ export async function beginDisk(options: DiskOptions): Promise<UnfinishedDisk> {
     return await orRemove([begun], async () => await begin({ ...options, output: begun }, parts, options.output));
   }
   return await orRemove([options.output], async () => await begin(options, parts, options.output));
-}
-
-/** The partitions of the definitions, before anything is known of their content. */
-function partsOf(options: DiskOptions): readonly Part[] {
-  const passphrases = readPassphrases(options.definitions, options.passphraseFile);
-  const identified = identifyPartitions(options.definitions, options);
-  return options.definitions.map((definition, index): Part => {
-    const one = identified[index] as IdentifiedPartition;
-    const format = formatOf(definition);
-    const minimized = definition.minimize !== undefined && definition.minimize !== "off";
-    const last = options.last?.includes(one.type.designator ?? "") === true;
-    return {
-      last,
-      identified: one,
-      definition,
-      format: format === "empty" ? undefined : format,
-      minimized,
-      passphrase: passphrases.get(definition),
-      lead: passphrases.has(definition) ? luksDataOffset : 0,
-      prepared: undefined,
-      // Until it is known: so much that the disk is one of those that are aligned.
-      least: last && minimized ? largestUnaligned : undefined,
-      placement: { placed: false, offset: 0, size: 0 },
-    };
-  });
 }
 
 /** Nothing stays of an image that failed. */

@@ -14,7 +14,7 @@ import { luksSectorSize } from "./luks/index.ts";
 import type { Part } from "./part.ts";
 import { atPlace } from "./problems.ts";
 import { excludedFromRoot } from "./tree/exclude.ts";
-import { scanTree } from "./tree/scan.ts";
+import { type ExpectedFile, scanTree } from "./tree/scan.ts";
 import { truncateLabel } from "./truncate-label.ts";
 
 /**
@@ -32,15 +32,19 @@ export async function prepareSmallest(
   return prepared === undefined || prepared.size >= least ? prepared : await prepare(options, parts, index, least);
 }
 
-/** Prepares what a partition holds; an error says of which it is. */
+/**
+ * Prepares what a partition holds; an error says of which it is.
+ * @param expected files that the tree will have: what is prepared then is planned, and never written
+ */
 export async function prepare(
   options: DiskOptions,
   parts: readonly Part[],
   index: number,
   size: number | undefined,
+  expected?: readonly ExpectedFile[],
 ): Promise<PreparedFilesystem | undefined> {
   try {
-    return await prepareContent(options, parts, index, size);
+    return await prepareContent(options, parts, index, size, expected);
   } catch (error) {
     throw atPlace(error, describeDefinition((parts[index] as Part).definition, index));
   }
@@ -51,6 +55,7 @@ async function prepareContent(
   parts: readonly Part[],
   index: number,
   size: number | undefined,
+  expected: readonly ExpectedFile[] = [],
 ): Promise<PreparedFilesystem | undefined> {
   const { definition, identified, format, lead } = parts[index] as Part;
   throwIfAborted(options.signal);
@@ -58,7 +63,8 @@ async function prepareContent(
     return prepareCopyBlocks(options.tree, definition.copyBlocks, { size, signal: options.signal });
   if (format === undefined) return undefined;
   const driver = findFilesystem(format);
-  const copy = definition.copyFiles ?? [];
+  // What is to come may make the folders.
+  const copy = (definition.copyFiles ?? []).map((rule) => (expected.length === 0 ? rule : { ...rule, optional: true }));
   const tree = await scanTree({
     tree: options.tree,
     copy,
@@ -73,6 +79,7 @@ async function prepareContent(
       ),
     ],
     excludeTarget: definition.excludeFilesTarget ?? [],
+    expected,
     makeDirectories: definition.makeDirectories ?? [],
     makeSymlinks: definition.makeSymlinks ?? [],
     sourceDateEpoch: options.sourceDateEpoch,

@@ -7,7 +7,7 @@ import { describeDefinition, verityBlocksOf } from "./definitions.ts";
 import type { DiskOptions } from "./disk-options.ts";
 import { findFilesystem } from "./filesystems/index.ts";
 import { isOpen, partner, type Part } from "./part.ts";
-import { type DiskPlan, grain, minimumSize, type Placement, planDisk } from "./plan.ts";
+import { type DiskPlan, firstOffset, grain, largestUnaligned, minimumSize, type Placement, planDisk } from "./plan.ts";
 import { prepare, prepareSmallest } from "./prepare-part.ts";
 import { veritySize } from "./verity-file.ts";
 import { veritySignatureSize } from "./verity-signature.ts";
@@ -104,6 +104,15 @@ export async function planOpen(
     if (isOpen(part)) warnOfSize(part, index, options.progress ?? silentProgress);
   }
   return { plan, before };
+}
+
+/**
+ * Bytes that a partition has at most on a disk which is as small as it can be: every partition has its least
+ * size there, and only the smallest disks begin before the first aligned byte, and may give what that leaves.
+ */
+export function mostOf(parts: readonly Part[], part: Part, index: number, sectorSize: number | undefined): number {
+  const { minimum } = request(parts, part, index, sectorSize);
+  return minimum > largestUnaligned ? minimum : minimum + firstOffset;
 }
 
 function request(
