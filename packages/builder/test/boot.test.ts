@@ -765,6 +765,25 @@ test("what an image lacks to boot is said before it is packed, with the package 
   expect(readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI").toString()).toBe("systemd-boot of the distribution");
 });
 
+test("the tree as an archive beside a disk that boots: the same bytes every time", async (context) => {
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const config = bootable(folder, { splitArtifacts: ["tar", "repart-definitions"] });
+  const archives = [];
+  for (const path of ["first", "second"]) {
+    const record = await build({ ...config, outputDirectory: folder.join(path) });
+    const digest = record.artifacts.map(({ kind, sha256 }) => [kind, sha256]);
+    const tar = record.artifacts.find(({ kind }) => kind === "tar")?.path ?? "";
+    archives.push({
+      digest,
+      times: run("tar", ["--list", "--verbose", "--full-time", "--file", folder.join(path, tar)]),
+    });
+  }
+  expect(archives[1]).toEqual(archives[0]);
+  expect(archives[0]?.times).toMatch(/boot\/EFI\/Linux\/.*\.efi/);
+});
+
 test.for([
   ["a unified kernel image", {}, /\/boot\/EFI\/Linux\/\S*\.efi alone has at least \d+ bytes$/],
   ["an initrd", { unifiedKernelImages: "disabled" }, /\/boot\/\S*-initrd alone has at least 2097152 bytes$/],

@@ -53,6 +53,7 @@ export async function writeBootEntries(context: BuildContext): Promise<void> {
   // The one of Format=uki is the output itself.
   if (boot === undefined || config.format === "uki") return;
   await writeEntries(context, boot, initrds, disk?.partitions ?? []);
-  // What a disk gets is clamped on the way.
-  if (disk === undefined) await clampTimes(tree, config.sourceDateEpoch, signal);
+  // What a disk gets is clamped on the way; the tree beside it is not.
+  if (disk === undefined || config.splitArtifacts.includes("tar"))
+    await clampTimes(tree, config.sourceDateEpoch, signal);
 }
