@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { peContent, readPe } from "@imgtool/boot/pe";
 import type { ImageConfig } from "@imgtool/config";
-import { silentProgress } from "@imgtool/core";
+import { silentProgress, type Progress } from "@imgtool/core";
 import {
   makeStub,
   needPrograms,
@@ -765,17 +765,52 @@ test("what an image lacks to boot is said before it is packed, with the package 
   expect(readEsp(image, offset, "/EFI/BOOT/BOOTX64.EFI").toString()).toBe("systemd-boot of the distribution");
 });
 
-test("a unified kernel image that is larger than the ESP: by how much", async (context) => {
+test("the tree as an archive beside a disk that boots: the same bytes every time", async (context) => {
   needRoot(context);
   needPrograms(context, "depmod");
   using folder = temporaryFolder();
-  const config = bootable(folder);
+  const config = bootable(folder, { splitArtifacts: ["tar", "repart-definitions"] });
+  const archives = [];
+  for (const path of ["first", "second"]) {
+    const record = await build({ ...config, outputDirectory: folder.join(path) });
+    const digest = record.artifacts.map(({ kind, sha256 }) => [kind, sha256]);
+    const tar = record.artifacts.find(({ kind }) => kind === "tar")?.path ?? "";
+    archives.push({
+      digest,
+      times: run("tar", ["--list", "--verbose", "--full-time", "--file", folder.join(path, tar)]),
+    });
+  }
+  expect(archives[1]).toEqual(archives[0]);
+  expect(archives[0]?.times).toMatch(/boot\/EFI\/Linux\/.*\.efi/);
+});
+
+test.for([
+  ["a unified kernel image", {}, /\/boot\/EFI\/Linux\/\S*\.efi alone has at least \d+ bytes$/],
+  ["an initrd", { unifiedKernelImages: "disabled" }, /\/boot\/\S*-initrd alone has at least 2097152 bytes$/],
+] as const)("%s that is larger than the ESP: by how much, before a partition is made", async (row, context) => {
+  const [, changes, largest] = row;
+  needRoot(context);
+  needPrograms(context, "depmod");
+  using folder = temporaryFolder();
+  const config = bootable(folder, changes);
   writeFileSync(folder.join("repart/00-esp.conf"), esp("1M"));
   writeFileSync(folder.join("initrd"), Buffer.alloc(2 * 1024 ** 2));
-  await expect(build(config)).rejects.toMatchObject({
-    code: "esp-full",
-    message: expect.stringMatching(/MiB \(\d+ bytes\) more than the partition/) as unknown,
-  });
+  const started: string[] = [];
+  const progress: Progress = {
+    ...silentProgress,
+    start: (task) => {
+      started.push(task.label);
+      return silentProgress.start(task);
+    },
+  };
+  const failed = build(config, { progress });
+  await expect(failed).rejects.toMatchObject({ code: "esp-full" });
+  await expect(failed).rejects.toThrow(/00-esp\.conf\): .* \(\d+ bytes\) more than/);
+  await expect(failed).rejects.toThrow(largest);
+  expect(started.filter((label) => label.startsWith("write root"))).toEqual([]);
+  writeFileSync(folder.join("repart/00-esp.conf"), esp("8M"));
+  await build(config, { progress });
+  expect(started.filter((label) => label.startsWith("write root"))).toHaveLength(1);
 });
 
 test("Minimize= of an ESP and of what is behind it: as large as the boot chain needs, the root hash as it is", async (context) => {
@@ -815,7 +850,7 @@ test("Minimize= of an ESP and of what is behind it: as large as the boot chain n
   expect(best.size).toBeLessThan(42 * 1024 ** 2);
   // Free space is measured in clusters: with one less it would not fit.
   expect((await espOf(esp(String(best.size)))).bytes.equals(best.bytes)).toBe(true);
-  await expect(espOf(esp(String(best.size - 64 * 1024)))).rejects.toMatchObject({ code: "filesystem-full" });
+  await expect(espOf(esp(String(best.size - 64 * 1024)))).rejects.toMatchObject({ code: "esp-full" });
   const guessed = await espOf(least.replace("best", "guess"));
   expect(guessed.size).toBeGreaterThan(best.size + 16 * 1024 ** 2);
   expect(guessed.size).toBeLessThan(best.size * 1.3 + 17 * 1024 ** 2);

@@ -28,3 +28,8 @@ export function partner(parts: readonly Part[], part: Part): Part | undefined {
     (other) => other.definition.verity === wanted && other.definition.verityMatchKey === part.definition.verityMatchKey,
   );
 }
+
+/** Whether its size is known only when the others are there. */
+export function isOpen({ last, minimized }: Part): boolean {
+  return last && minimized;
+}

@@ -10,7 +10,7 @@ import { gptTailSize } from "./gpt.ts";
 /** Sizes and offsets are multiples of this. */
 export const grain = 4096;
 /** Where the first partition begins. */
-const firstOffset: number = 1024 ** 2;
+export const firstOffset: number = 1024 ** 2;
 /** Disks of at most so many bytes are not aligned to 1 MiB (libfdisk). */
 export const largestUnaligned: number = 4 * 1024 ** 2;
 /** What a partition gets without SizeMinBytes=, where something may be written to it. */

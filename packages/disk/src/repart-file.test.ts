@@ -126,6 +126,7 @@ test.each([
   ["[Partition]\nType=root\nVerityDataBlockSizeBytes=5", "expected one of 512, 1024"],
   ["[Partition]\nType=root\nWeight=-1", "x:3: Weight=-1: expected a whole number"],
   ["[Partition]\nType=root\nSizeMinBytes=big", "x:3: SizeMinBytes=big: not a size"],
+  ["[Partition]\nType=root\nSizeMinBytes=12x", 'x:3: SizeMinBytes=12x: not a size: "12x"'],
   ["[Partition]\nType=root\nCopyFiles=usr", "expected an absolute path"],
   ["[Partition]\nType=root\nReadOnly=maybe", "expected yes or no"],
   ["[Partition]\nType=root\nVerity=perhaps", "expected off, data, hash"],

@@ -63,10 +63,12 @@ const weight = integer(0, 1_000_000);
 function sumOfSizes(value: string): number {
   const terms = value.match(/[\d.]+\s*[A-Za-z]*/g) ?? [value];
   if (terms.join("").replace(/\s/g, "") !== value.replace(/\s/g, "")) return parseSize(value);
+  // First, so that an error has the term as it was written.
+  const sizes = terms.map((term) => parseSize(term));
   const units = terms.map((term) => parseSize(term.replace(/^[\d.]+/, "1")));
   if (units.some((unit, i) => i > 0 && unit >= (units[i - 1] ?? 0)))
     throw new Error("expected sizes of falling units: 1G 512M");
-  return terms.reduce((sum, term) => sum + parseSize(term), 0);
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function absolute(path: string): string {

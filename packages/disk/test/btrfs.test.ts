@@ -11,18 +11,12 @@ import {
   openSync,
   closeSync,
 } from "node:fs";
-import {
-  needPrograms,
-  needRoot,
-  randomBytes,
-  run,
-  temporaryFolder,
-  tryRun,
-  type TemporaryFolder,
-} from "@imgtool/testkit";
+import { needPrograms, needRoot, randomBytes, run, temporaryFolder, type TemporaryFolder } from "@imgtool/testkit";
 import { expect, test } from "vitest";
 import { makeFilesystem, scanTree, type MakeFilesystemOptions } from "../src/index.ts";
-import { describeTree, epoch, makeFixture } from "./fixture.ts";
+import { describeTree, epoch, makeFixture, mounted } from "./fixture.ts";
+
+const kind = "btrfs";
 
 const mebibyte = 1024 ** 2;
 
@@ -33,18 +27,6 @@ async function make(folder: TemporaryFolder, options: Partial<MakeFilesystemOpti
   await makeFilesystem("btrfs", { tree, scratch: folder.path, output, uuid, sourceDateEpoch: epoch, ...options });
   run("btrfs", ["check", "--check-data-csum", output]);
   return output;
-}
-
-/** Runs something on the mounted image; false where this machine cannot mount. */
-function mounted(image: string, folder: string, options: string, look: () => void): boolean {
-  mkdirSync(folder, { recursive: true });
-  if (tryRun("mount", ["-t", "btrfs", "-o", `loop,${options}`, image, folder]).status !== 0) return false;
-  try {
-    look();
-  } finally {
-    run("umount", [folder]);
-  }
-  return true;
 }
 
 test("subvolumes, nested and read-only, and one that is mounted by default", { tags: ["system"] }, async (context) => {
@@ -65,7 +47,7 @@ test("subvolumes, nested and read-only, and one that is mounted by default", { t
   ];
   const image = await make(folder, { subvolumes, defaultSubvolume: "/home", size: 300 * mebibyte });
   const at = folder.join("mounted");
-  const could = mounted(image, at, "rw", () => {
+  const could = await mounted({ kind, image, at, options: "rw" }, () => {
     expect(readdirSync(at)).toEqual(["user"]);
     expect(statSync(`${at}/user/file`).nlink).toBe(2);
     writeFileSync(`${at}/user/new`, randomBytes(3 * mebibyte, "new"));
@@ -75,7 +57,7 @@ test("subvolumes, nested and read-only, and one that is mounted by default", { t
     return;
   }
   run("btrfs", ["check", "--check-data-csum", image]);
-  mounted(image, at, "rw,subvolid=5", () => {
+  await mounted({ kind, image, at, options: "rw,subvolid=5" }, () => {
     const list = run("btrfs", ["subvolume", "list", at]);
     expect([...list.matchAll(/level (\d+) path (.*)/g)].map(([, top, path]) => `${top} ${path}`)).toEqual([
       "5 home",
@@ -143,8 +125,8 @@ test.for([
   expect(readdirSync(folder.path).filter((name) => name.includes("btrfs-data"))).toEqual([]);
   const all = { nanoseconds: true, attributes: "-" };
   let [found, expected] = [["unseen"], ["unseen"]];
-  const could = mounted(image, folder.join("compressed"), "ro", () => {
-    found = describeTree(folder.join("compressed"), all);
+  const could = await mounted({ kind, image, at: folder.join("compressed") }, (at) => {
+    found = describeTree(at, all);
     // As root, for the kernel's own view of the extents.
     const dump = run("btrfs", ["inspect-internal", "dump-tree", "-t", "5", image]);
     expect(dump).toContain(`extent compression ${algorithm === "zlib" ? "1 (zlib)" : "3 (zstd)"}`);
@@ -154,13 +136,14 @@ test.for([
     context.skip("needs loop devices and btrfs in the kernel");
     return;
   }
-  mounted(plain, folder.join("plain"), "ro", () => (expected = describeTree(folder.join("plain"), all)));
+  await mounted({ kind, image: plain, at: folder.join("plain") }, (at) => void (expected = describeTree(at, all)));
   expect(found).toEqual(expected);
   // It can be written to, as any other.
   const roomy = await make(folder, { compression, size: 300 * mebibyte });
-  mounted(roomy, folder.join("written"), `rw,compress=${algorithm}`, () => {
-    truncateSync(folder.join("written/data/text-131073"), 70_000);
-    writeFileSync(folder.join("written/new"), text);
+  const options = `rw,compress=${algorithm}`;
+  await mounted({ kind, image: roomy, at: folder.join("written"), options }, (at) => {
+    truncateSync(`${at}/data/text-131073`, 70_000);
+    writeFileSync(`${at}/new`, text);
   });
   run("btrfs", ["check", "--check-data-csum", roomy]);
 });

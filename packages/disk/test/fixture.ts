@@ -132,6 +132,32 @@ export function makeFixture(folder: string, options: FixtureOptions = {}): void 
   run("touch", ["-h", "-d", "2100-01-01T00:00:00.25Z", `${folder}/data/size-59`]);
 }
 
+export interface MountedImage {
+  /** Linux's name of the file system. */
+  readonly kind: string;
+  /** Path of the image. */
+  readonly image: string;
+  /** Folder that it is mounted on; made where it is missing. */
+  readonly at: string;
+  /** Mount options beside `loop`. Default "ro". */
+  readonly options?: string;
+}
+
+/** Looks at the mounted image; false where this machine cannot mount it. */
+export async function mounted(
+  { kind, image, at, options = "ro" }: MountedImage,
+  look: (at: string) => Promise<void> | void,
+): Promise<boolean> {
+  mkdirSync(at, { recursive: true });
+  if (tryRun("mount", ["-t", kind, "-o", `loop,${options}`, image, at]).status !== 0) return false;
+  try {
+    await look(at);
+  } finally {
+    run("umount", [at]);
+  }
+  return true;
+}
+
 export interface DescribeOptions {
   /** Nanoseconds of times count. */
   readonly nanoseconds: boolean;

@@ -15,7 +15,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { makeFilesystem, scanTree, type MakeFilesystemOptions } from "../src/index.ts";
 import type { NodeKind, TreeNode } from "../src/tree/node.ts";
-import { epoch } from "./fixture.ts";
+import { epoch, mounted } from "./fixture.ts";
 
 const uuid = "0a1b2c3d-0011-4233-8455-66778899aabb";
 const mebibyte = 1024 ** 2;
@@ -73,19 +73,7 @@ function isTimeOrCounter(place: number, groupSize: number): boolean {
   return inThreeInodes || inSuperblockCopy;
 }
 
-/** Looks at the mounted image; false where this machine cannot mount it. */
-function mounted(folder: TemporaryFolder, image: string, options: string, look: (at: string) => void): boolean {
-  const at = folder.join("mounted");
-  mkdirSync(at, { recursive: true });
-  if (tryRun("mount", ["-t", "xfs", "-o", `loop,${options}`, image, at]).status !== 0) return false;
-  try {
-    look(at);
-  } finally {
-    run("umount", [at]);
-  }
-  return true;
-}
-
+const kind = "xfs";
 const cannotMount = "needs loop devices and xfs in the kernel";
 
 test("mkfs.xfs makes the same of nothing, but for times", async (context) => {
@@ -130,7 +118,7 @@ test("directories of every form, which the kernel then changes", async (context)
   );
   const { image } = await make(folder, tree);
   expect(problems(image)).toBe("");
-  const could = mounted(folder, image, "rw", (at) => {
+  const could = await mounted({ kind, image, at: folder.join("mounted"), options: "rw" }, (at) => {
     for (const count of sizes) {
       const inside = `${at}/${count}`;
       expect(readdirSync(inside).sort()).toEqual(namesOf(count));
@@ -176,7 +164,7 @@ test("attributes in the inode, in one leaf, in many and in blocks of their own",
   });
   const { image } = await make(folder, tree);
   expect(problems(image)).toBe("");
-  const could = mounted(folder, image, "rw", (at) => {
+  const could = await mounted({ kind, image, at: folder.join("mounted"), options: "rw" }, (at) => {
     for (const { name, node } of tree.children) {
       const path = `${at}/${name.toString()}`;
       const shown = tryRun("getfattr", ["-hd", "-m", "-", "-e", "hex", "--absolute-names", path]).stdout.toString();
@@ -217,7 +205,7 @@ test("a file in so many pieces that its tree has two levels, and one in the inod
     Object.assign(large.node, { xattrs: [{ name: "user.wide", value: randomBytes(220, "wide") }] });
   const { image } = await make(folder, tree);
   expect(problems(image)).toBe("");
-  const could = mounted(folder, image, "rw", (at) => {
+  const could = await mounted({ kind, image, at: folder.join("mounted"), options: "rw" }, (at) => {
     for (const name of ["inline", "one-leaf", "two-levels"]) {
       run("cmp", [`${at}/${name}`, folder.join("tree", name)]);
       // Into the first hole.
@@ -252,7 +240,7 @@ test("one with no room to spare is filled, emptied and grown by the kernel", asy
   expect(writable.size).toBeGreaterThan(least.size);
   expect(writable.size).toBeLessThan(least.size * 1.02);
   truncateSync(writable.image, 500 * mebibyte);
-  const could = mounted(folder, writable.image, "rw", (at) => {
+  const could = await mounted({ kind, image: writable.image, at: folder.join("mounted"), options: "rw" }, (at) => {
     expect(() => {
       for (let index = 0; index < 2000; index++) writeFileSync(`${at}/more-${index}`, randomBytes(65_536, "more"));
     }).toThrow(/no space/i);
@@ -284,16 +272,13 @@ test("a tree on xfs gives the same image as the tree it came from, and GRUB read
   expect(run("grub-fstest", [options.output, "ls", "(loop0)/boot/"]).trim().split(/ +/)).toEqual(["grub/", "vmlinuz"]);
   run("grub-fstest", [options.output, "cmp", "(loop0)/boot/vmlinuz", folder.join("tree/boot/vmlinuz")]);
   run("grub-fstest", [options.output, "cmp", "(loop0)/many/699", folder.join("tree/many/699")]);
-  mkdirSync(folder.join("mounted"));
-  if (tryRun("mount", ["-t", "xfs", "-o", "loop,ro", options.output, folder.join("mounted")]).status !== 0) {
+  const could = await mounted({ kind, image: options.output, at: folder.join("mounted") }, async (at) => {
+    const again = await scanTree({ tree: at, sourceDateEpoch: 1000 });
+    await make(folder, again, { ...options, output: folder.join("second") });
+  });
+  if (!could) {
     context.skip(cannotMount);
     return;
-  }
-  try {
-    const again = await scanTree({ tree: folder.join("mounted"), sourceDateEpoch: 1000 });
-    await make(folder, again, { ...options, output: folder.join("second") });
-  } finally {
-    run("umount", [folder.join("mounted")]);
   }
   expect(run("cmp", [folder.join("first"), folder.join("second")])).toBe("");
 });

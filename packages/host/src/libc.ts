@@ -74,6 +74,7 @@ type Foreign = (...args: readonly Argument[]) => number;
 export interface Koffi {
   load(path: string | null): { func(definition: string): Foreign };
   errno(value?: number): number;
+  address(value: Uint8Array): bigint;
   struct(name: string, fields: Readonly<Record<string, string>>): object;
 }
 
@@ -106,6 +107,11 @@ export function foreign(definition: string, prepare?: (koffi: Koffi) => void): F
     }
     return found(...args);
   };
+}
+
+/** Where the bytes are in memory: they stay there as long as something refers to them. */
+export function addressOf(bytes: Uint8Array): bigint {
+  return load().koffi.address(bytes);
 }
 
 /** The errno that the last C function left. */

@@ -3,11 +3,11 @@
  * with its files. All of it goes into the tree's /boot or /efi, from where it is copied onto the ESP.
  * @module
  */
-import { chmod, stat } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { basename } from "node:path";
 import { formatBootEntry, signPeFile, ukiName, type GrubPlatform } from "@imgtool/boot";
 import type { ImageConfig } from "@imgtool/config";
-import { ConfigError, formatSize, silentProgress } from "@imgtool/core";
+import { ConfigError, silentProgress } from "@imgtool/core";
 import type { DiskPartition } from "@imgtool/disk";
 import { resolveInTree } from "@imgtool/sandbox";
 import type { BuildContext } from "../context.ts";
@@ -15,7 +15,7 @@ import { isWithinKernel } from "../formats.ts";
 import { secureBootSigner } from "../signers.ts";
 import { makeTreeFolder, readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { kernelCommandLine, rootHashOf } from "./command-line.ts";
-import { addGrubEntry, biosBootType, rootOption } from "./grub.ts";
+import { addGrubEntry, isBiosBoot, rootOption } from "./grub.ts";
 import type { Kernel } from "./kernels.ts";
 import { placeFile } from "./place-file.ts";
 import { packMicrocode } from "./microcode.ts";
@@ -27,7 +27,7 @@ import { writeUnifiedImage } from "./unified.ts";
  * Writes the entries of all kernels.
  * @param initrds paths on this machine
  * @param partitions of the disk, as far as they are known; none for other formats
- * @throws ConfigError `esp-full` for a unified kernel image that is larger than the ESP
+ * @throws ConfigError `uki-name-invalid`; what writeUnifiedImage throws
  */
 export async function writeEntries(
   context: BuildContext,
@@ -38,8 +38,7 @@ export async function writeEntries(
   const { config, tree } = context;
   const microcode = await packMicrocode(context);
   const commandLine = await kernelCommandLine(config, tree, partitions);
-  // Without a place on the disk it cannot be started.
-  const bios = plan.grub.bios !== undefined && partitions.some(({ type }) => type === biosBootType);
+  const bios = hasBiosEntries(plan, partitions);
   for (const kernel of plan.kernels) {
     const modules = wantsModules(config) ? [await packModules(context, kernel)] : [];
     const parts = { kernel, initrds: [...initrds, ...modules], microcode, commandLine, partitions };
@@ -52,8 +51,13 @@ export async function writeEntries(
   }
 }
 
+/** Whether GRUB starts kernels under BIOS: without a place on the disk it cannot be started itself. */
+export function hasBiosEntries({ grub }: BootPlan, partitions: readonly { readonly type: string }[]): boolean {
+  return grub.bios !== undefined && partitions.some(isBiosBoot);
+}
+
 /** Where the whole tree is in the kernel's memory, its modules are, too. */
-function wantsModules({ kernelModulesInitrd, format }: ImageConfig): boolean {
+export function wantsModules({ kernelModulesInitrd, format }: ImageConfig): boolean {
   return kernelModulesInitrd && !isWithinKernel(format);
 }
 
@@ -93,27 +97,12 @@ async function writeUnified(
       platforms: ["efi"],
       start: { kind: "efi", program: path.replace(/^\/boot/, "") },
     });
-  const size =
-    plan.stub === undefined
-      ? await placePrebuilt(context, kernel, path)
-      : await writeUnifiedImage(context, { stub: plan.stub, kernel, initrds, microcode, commandLine }, output);
-  const esp =
-    partitions.find(({ type }) => type === (plan.direct === undefined ? "xbootldr" : "esp")) ??
-    partitions.find(({ type }) => type === "esp");
-  // One with Minimize= has no size yet.
-  if (esp !== undefined && esp.size > 0 && size > esp.size)
-    throw new ConfigError(
-      `the unified kernel image has ${formatSize(size)}, ${formatSize(size - esp.size)} (${size - esp.size} bytes) more than the partition ${esp.label}`,
-      {
-        code: "esp-full",
-        hint: "raise SizeMinBytes= and SizeMaxBytes= of the ESP, or leave modules out with KernelInitrdModules=",
-        data: { size, available: esp.size, missing: size - esp.size },
-      },
-    );
+  if (plan.stub === undefined) await placePrebuilt(context, kernel, path);
+  else await writeUnifiedImage(context, { stub: plan.stub, kernel, initrds, microcode, commandLine }, output);
 }
 
-/** Places the distribution's image as it is, with its signature; returns its size in bytes. */
-async function placePrebuilt({ config, tree, progress }: BuildContext, kernel: Kernel, path: string): Promise<number> {
+/** Places the distribution's image as it is, with its signature. */
+async function placePrebuilt({ config, tree, progress }: BuildContext, kernel: Kernel, path: string): Promise<void> {
   if (kernel.prebuilt === undefined) throw new RangeError(`no unified kernel image of ${kernel.version} was planned`);
   if (config.kernelCommandLine.length > 0)
     progress.log(
@@ -123,7 +112,6 @@ async function placePrebuilt({ config, tree, progress }: BuildContext, kernel: K
     );
   const placed = await placeFile(kernel.prebuilt, tree, path.slice(1));
   await chmod(placed, 0o600);
-  return (await stat(placed)).size;
 }
 
 /** The image of Format=uki, whose initrd is the whole tree. */

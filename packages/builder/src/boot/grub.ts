@@ -37,7 +37,7 @@ export interface GrubImages {
 }
 
 /** The type of the partition that the core image goes to, also as its UUID. */
-export const biosBootType = "bios-boot";
+const biosBootType = "bios-boot";
 const biosBootUuid = "21686148-6449-6e6f-744e-656564454649";
 
 /** What the core image holds: all that it takes to read the configuration, and what mkosi's scripts may use. */

@@ -22,14 +22,14 @@ export interface UnifiedParts {
 }
 
 /**
- * Writes the image to `output`, readable for its owner alone; returns its size before it is signed, in bytes.
+ * Writes the image to `output`, readable for its owner alone.
  * @throws ConfigError `stub-too-old`, `pe-signed` and what writeUki throws
  */
 export async function writeUnifiedImage(
   { config, tree, progress, signal }: BuildContext,
   { stub, kernel, initrds, microcode, commandLine }: UnifiedParts,
   output: string,
-): Promise<number> {
+): Promise<void> {
   using task = progress.start({ label: `write ${basename(output)}` });
   const version = stubVersion(await readFile(stub));
   const atLeast = (wanted: string): boolean => version !== undefined && compareVersions(version, wanted) >= 0;
@@ -60,7 +60,6 @@ export async function writeUnifiedImage(
   if (signer !== undefined) await signPeFile(output, { signer, signal });
   await chmod(output, 0o600);
   task.done(formatSize(size));
-  return size;
 }
 
 /** What profiles name is added to the image's own command line. */

@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { silentProgress } from "@imgtool/core";
 import { beginDisk } from "@imgtool/disk";
+import { checkBootRoom } from "../boot/boot-room.ts";
 import { unifiedSize } from "../boot/within-kernel.ts";
 import { checkPartitions, lastPartitions } from "../check-partitions.ts";
 import type { BuildContext } from "../context.ts";
@@ -39,8 +40,7 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     osRelease: (await readOsRelease(tree)) ?? new Map<string, string>(),
   });
   checkPartitions(config, definitions);
-  context.disk = await beginDisk({
-    output: join(staging, uncompressed(image)),
+  const options = {
     tree,
     definitions,
     seed: config.seed,
@@ -54,7 +54,9 @@ export async function beginPartitions(context: BuildContext): Promise<void> {
     workspace,
     progress,
     signal,
-  });
+  };
+  await checkBootRoom(context, options);
+  context.disk = await beginDisk({ ...options, output: join(staging, uncompressed(image)) });
 }
 
 /** Fills what is left, now that the tree has it. */

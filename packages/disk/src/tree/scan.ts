@@ -26,6 +26,14 @@ export interface CopyRule {
   readonly optional?: boolean | "told";
 }
 
+/** A file whose size is known, or the least that it can be, before it is made. */
+export interface ExpectedFile {
+  /** Absolute path within the tree. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
 export interface ScanOptions {
   /** The directory that paths of the rules begin at. */
   readonly tree: string;
@@ -41,6 +49,8 @@ export interface ScanOptions {
   readonly makeDirectories?: readonly string[];
   /** Times after this (seconds since 1970) become this; also the time of directories that are made. */
   readonly sourceDateEpoch?: number | undefined;
+  /** Files that the tree will have and may not have yet: absolute paths within it, sizes in bytes. No content. */
+  readonly expected?: readonly ExpectedFile[];
   /** Told of what is not in the tree and need not be. */
   readonly onMissing?: (source: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -59,6 +69,7 @@ export async function scanTree(options: ScanOptions): Promise<TreeNode> {
   root.links = 1;
   let whole: TreeNode = root;
   for (const rule of rules) whole = await scanner.copy(rule, whole);
+  for (const file of options.expected ?? []) for (const rule of rules) scanner.expect(rule, file, whole);
   for (const path of options.makeDirectories ?? []) {
     let node = whole;
     for (const name of split(path)) node = childDirectory(node, name, options.sourceDateEpoch);
@@ -118,6 +129,20 @@ class Scanner {
     for (const name of names) parent = childDirectory(parent, name, this.#options.sourceDateEpoch);
     attach(parent, Buffer.from(last), read);
     return root;
+  }
+
+  /** Adds a file that is not made yet, where the rule copies it and nothing leaves it out. */
+  expect(rule: CopyRule, file: ExpectedFile, root: TreeNode): void {
+    const [source, path] = [split(rule.source), split(file.path)];
+    const rest = path.slice(source.length);
+    if (rest.length === 0 || source.some((name, index) => name !== path[index])) return;
+    const target = [...split(rule.target), ...rest];
+    if (leavesOut(this.#excluded, path) || leavesOut(this.#excludedTarget, target)) return;
+    const { sourceDateEpoch } = this.#options;
+    let parent = root;
+    for (const name of target.slice(0, -1)) parent = childDirectory(parent, name, sourceDateEpoch);
+    const node: TreeNode = { ...makeDirectory(sourceDateEpoch), kind: "file", mode: 0o600, size: file.size };
+    attach(parent, Buffer.from(target.at(-1) ?? ""), node);
   }
 
   /** Reads `path`, which is `inner` within the tree and becomes `outer` within the file system. */
@@ -185,6 +210,14 @@ function excluded(paths: readonly string[]): Excluded {
   const contents = new Set<string>();
   for (const path of paths) (path.endsWith("/") ? contents : whole).add(split(path).join("/"));
   return { whole, contents };
+}
+
+/** Whether the path or a folder above it is left out. */
+function leavesOut({ whole, contents }: Excluded, names: readonly string[]): boolean {
+  return names.some((_, index) => {
+    const path = names.slice(0, index + 1).join("/");
+    return whole.has(path) || (index + 1 < names.length && contents.has(path));
+  });
 }
 
 function below(folder: Buffer, name: Buffer): Buffer {

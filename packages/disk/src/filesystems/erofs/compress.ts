@@ -81,7 +81,7 @@ export async function compressTree(
       // What fits a block stands with its inode.
       if (again || node.kind !== "file" || node.source === undefined || node.size <= blockSize) continue;
       throwIfAborted(signal);
-      for (const { bytes, last } of readPieces(node.source, node.size)) {
+      for (const { bytes, last } of cutPieces(node.source, node.size)) {
         const result = compressor.compress(bytes);
         const found = result.then((one) => ({ ...one, node, last }));
         // Whoever awaits it learns of the error; until then it is not one that nobody handles.
@@ -146,7 +146,7 @@ interface PieceBytes {
 }
 
 /** The pieces of a file: zeros as long as they go, up to their limit, and data. */
-function* readPieces(source: Buffer, size: number): Generator<PieceBytes> {
+function* cutPieces(source: Buffer, size: number): Generator<PieceBytes> {
   const file = openContent(source);
   try {
     let zeroLength = 0;
