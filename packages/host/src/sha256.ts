@@ -109,6 +109,9 @@ function multiBlockBatch(length: number, count: number): Sha256Batch {
   };
 }
 
+/** Of those that Node.js 24 and later can have. */
+const knownVersions = /^3\.[0-5]\./;
+
 let isUsable: boolean | undefined;
 
 /** Whether the function is there and gives the digests that node:crypto gives. */
@@ -118,7 +121,7 @@ export function hasMultiBlock(): boolean {
 }
 
 function tryMultiBlock(): boolean {
-  if (process.arch !== "x64" || !process.versions.openssl?.startsWith("3.")) return false;
+  if (process.arch !== "x64" || !knownVersions.test(process.versions.openssl ?? "")) return false;
   try {
     const batch = multiBlockBatch(150, lanes + 1);
     for (const [index, message] of batch.messages.entries()) message.fill(`${index} imgtool`);
