@@ -63,11 +63,14 @@ export class OrderQueue {
     }
   }
 
-  /** The next order, or undefined when there is none that no thread waits for. */
-  takeNow(): number | undefined {
+  /**
+   * The next order, or undefined when there is none that no thread waits for.
+   * @param spare as many as these are left to the other threads
+   */
+  takeNow(spare = 0): number | undefined {
     for (;;) {
       const ticket = Atomics.load(this.#counters, wordTaken);
-      if (!this.#given(ticket)) return undefined;
+      if (!this.#given((ticket + spare) | 0)) return undefined;
       const taken = Atomics.compareExchange(this.#counters, wordTaken, ticket, (ticket + 1) | 0);
       if (taken === ticket) return this.#orders[this.#at(ticket)];
     }

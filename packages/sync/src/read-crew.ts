@@ -47,9 +47,12 @@ export class ReadCrew implements AsyncDisposable {
     }
   }
 
-  /** Carries out one order in this thread, if there is one that no other has taken. */
-  help(): boolean {
-    const ticket = this.ring.takeNow();
+  /**
+   * Carries out one order in this thread, if there is one that no other has taken.
+   * @param spare as many as these are left to the others
+   */
+  help(spare?: number): boolean {
+    const ticket = this.ring.takeNow(spare);
     if (ticket === undefined) return false;
     this.#work ??= new ReadWork(this.#options);
     this.#work.do(ticket);

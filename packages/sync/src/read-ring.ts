@@ -192,9 +192,9 @@ export class ReadRing {
   take(): number | undefined {
     return this.#orders.take();
   }
-  /** The next ticket, or undefined when there is none that no thread waits for. */
-  takeNow(): number | undefined {
-    return this.#orders.takeNow();
+  /** The next ticket, or undefined when there is none besides the `spare` that are left to other threads. */
+  takeNow(spare?: number): number | undefined {
+    return this.#orders.takeNow(spare);
   }
   /** The bytes that were staged: a view. */
   staged(ticket: number): { readonly bytes: Uint8Array; readonly compressed: boolean } {

@@ -25,6 +25,12 @@ const ringSize: number = 32 * 1024 ** 2;
 /** Slots for chunks of a store elsewhere: twice the requests that it gets at once. */
 const remoteSlots = 64;
 
+/**
+ * Orders that this thread leaves to the others while it fetches. Without, it did 70 % of the digests itself,
+ * and answers waited meanwhile.
+ */
+const spareOrders = 8;
+
 export interface ReadThreadsOptions {
   /** Positions of the wanted chunks in the index, in the order in which they are wanted. */
   readonly chunks: WantedChunks;
@@ -89,6 +95,7 @@ export async function* readWithThreads(
   const orders = new Orders(source, ring, stop);
   const ahead: (Ordered | undefined)[] = Array.from({ length: slots });
   const breather = new Breather();
+  const spare = localStore === undefined ? spareOrders : 0;
   let next = 0;
   try {
     for (let ticket = 0; ticket < count; ticket++) {
@@ -104,7 +111,7 @@ export async function* readWithThreads(
         crew.check();
         const due = breather.due();
         if (due !== undefined) await due;
-        if (!crew.help()) await ring.done(ticket);
+        if (!crew.help(spare)) await ring.done(ticket);
         throwIfAborted(signal);
       }
       throwIfAborted(signal);
