@@ -20,6 +20,7 @@ import {
 import type { ProjectImage } from "@imgtool/builder";
 import { ConfigError } from "@imgtool/core";
 import type { Command } from "commander";
+import { projectWasRead } from "./become-root.ts";
 import { commitTime } from "./commit-time.ts";
 import { hostFacts } from "./host-facts.ts";
 import { ignoredOptions, readHistory } from "./history.ts";
@@ -63,7 +64,7 @@ function resolveProject(
     ),
   });
   // The first time they were said already.
-  if (configured.length > 0) return resolution;
+  if (configured.length > 0 || projectWasRead) return resolution;
   for (const warning of resolution.warnings) reporter.log("warning", formatProblem(warning, directory), warning.hint);
   return resolution;
 }
@@ -118,7 +119,7 @@ export async function requireBuiltProject(
   const latest = readHistory(resolve(project.command.opts<{ readonly directory: string }>().directory));
   if (latest === undefined) return await requireProject(project, reporter, signal);
   const read = readProject(project, reporter);
-  for (const option of ignoredOptions(read, project.items, latest))
+  for (const option of projectWasRead ? [] : ignoredOptions(read, project.items, latest))
     reporter.log(
       "warning",
       `${option} is ignored: the image is taken as the latest build has made it (History=)`,

@@ -42,7 +42,7 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
   const record = await recordOf(force);
   const image = runnableImage(record, config.outputDirectory, config.sectorSize ?? 512);
   // The files of a folder belong to many users, which an ordinary one cannot read.
-  if (image.kind === "directory") await becomeRoot();
+  if (image.kind === "directory") await becomeRoot(true);
   return { image: await withSplitKernel(image, config.outputDirectory, record.output), runtime };
 
   async function recordOf(rebuild: boolean): Promise<BuildRecord> {
@@ -51,7 +51,7 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
     }
-    await becomeRoot();
+    await becomeRoot(true);
     const made = await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
       builder.buildImages(images, { progress: reporter, signal, force: rebuild }),
     );
