@@ -17,7 +17,7 @@ export type Inputs = Readonly<Record<string, string>>;
 export const archivePackages = "the packages of the archive";
 
 /** Raised when a cached tree of an older imgtool would not be what this one makes. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 
 /**
  * The inputs of a tree up to its prepare scripts.
