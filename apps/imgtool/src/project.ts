@@ -20,8 +20,10 @@ import {
 import type { ProjectImage } from "@imgtool/builder";
 import { ConfigError } from "@imgtool/core";
 import type { Command } from "commander";
+import { projectWasRead } from "./become-root.ts";
 import { commitTime } from "./commit-time.ts";
 import { hostFacts } from "./host-facts.ts";
+import { ignoredOptions, readHistory } from "./history.ts";
 import { projectFiles } from "./project-files.ts";
 import type { Reporter } from "./report/reporter.ts";
 import { addSettingOptions } from "./settings-options.ts";
@@ -62,7 +64,7 @@ function resolveProject(
     ),
   });
   // The first time they were said already.
-  if (configured.length > 0) return resolution;
+  if (configured.length > 0 || projectWasRead) return resolution;
   for (const warning of resolution.warnings) reporter.log("warning", formatProblem(warning, directory), warning.hint);
   return resolution;
 }
@@ -100,12 +102,38 @@ export async function requireProject(
   signal?: AbortSignal,
 ): Promise<RequiredProject> {
   const read = readProject(project, reporter);
-  const configured = await configure(
-    read,
-    reporter,
-    signal,
-    project.command.opts<{ readonly debug?: boolean }>().debug === true,
-  );
+  const debug = project.command.opts<{ readonly debug?: boolean }>().debug === true;
+  return finishProject(project, reporter, read, await configure(read, reporter, signal, debug));
+}
+
+/**
+ * As requireProject, for what works on a built image: with the settings of the latest build where they are kept
+ * (History=), whatever the files and options have now.
+ * @throws as requireProject; ConfigError `history-invalid`
+ */
+export async function requireBuiltProject(
+  project: ProjectCommand,
+  reporter: Reporter,
+  signal?: AbortSignal,
+): Promise<RequiredProject> {
+  const latest = readHistory(resolve(project.command.opts<{ readonly directory: string }>().directory));
+  if (latest === undefined) return await requireProject(project, reporter, signal);
+  const read = readProject(project, reporter);
+  for (const option of projectWasRead ? [] : ignoredOptions(read, project.items, latest))
+    reporter.log(
+      "warning",
+      `${option} is ignored: the image is taken as the latest build has made it (History=)`,
+      "build it again with this setting",
+    );
+  return finishProject(project, reporter, read, [latest]);
+}
+
+function finishProject(
+  project: ProjectCommand,
+  reporter: Reporter,
+  read: Resolution,
+  configured: readonly ConfiguredImage[],
+): RequiredProject {
   const resolution = configured.length === 0 ? read : resolveProject(project, reporter, configured);
   const { config, runtime, errors } = resolution;
   if (config !== undefined && errors.length === 0) {

@@ -3,14 +3,15 @@
  * is none yet.
  * @module
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { BuildRecord } from "@imgtool/builder";
 import type { RuntimeConfig } from "@imgtool/config";
 import { ConfigError, NotFoundError } from "@imgtool/core";
 import { pathExists } from "@imgtool/host";
 import type { RunnableImage } from "@imgtool/machine";
 import { becomeRoot } from "./become-root.ts";
-import { projectCommand, type ProjectCommand, requireProject } from "./project.ts";
+import { keepHistory } from "./history.ts";
+import { projectCommand, type ProjectCommand, requireBuiltProject, requireProject } from "./project.ts";
 import type { VerbContext } from "./verb.ts";
 
 /** A verb that runs the image: options end at the first operand, the rest is the guest's. */
@@ -34,13 +35,14 @@ export interface RunnableProject {
  */
 export async function runnableProject(project: ProjectCommand, context: VerbContext): Promise<RunnableProject> {
   const { reporter, signal } = context;
-  const { config, runtime, images } = await requireProject(project, reporter);
+  const { directory, force = false } = project.command.opts<{ readonly directory: string; readonly force?: boolean }>();
+  const require = force ? requireProject : requireBuiltProject;
+  const { config, runtime, settings, images } = await require(project, reporter);
   const builder = await import("@imgtool/builder");
-  const force = project.command.opts<{ readonly force?: boolean }>().force === true;
   const record = await recordOf(force);
   const image = runnableImage(record, config.outputDirectory, config.sectorSize ?? 512);
   // The files of a folder belong to many users, which an ordinary one cannot read.
-  if (image.kind === "directory") await becomeRoot();
+  if (image.kind === "directory") await becomeRoot(true);
   return { image: await withSplitKernel(image, config.outputDirectory, record.output), runtime };
 
   async function recordOf(rebuild: boolean): Promise<BuildRecord> {
@@ -49,10 +51,12 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
     }
-    await becomeRoot();
-    return await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
+    await becomeRoot(true);
+    const made = await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
       builder.buildImages(images, { progress: reporter, signal, force: rebuild }),
     );
+    await keepHistory(resolve(directory), settings);
+    return made;
   }
 }
 

@@ -135,6 +135,20 @@ test(
   },
 );
 
+test("a command that begins again in a user namespace says its warnings once", system, (context) => {
+  need(context);
+  using folder = temporaryFolder();
+  const run = ordinaryUser(folder, true);
+  const imgtool = `${folder.join("checkout")}/imgtool`;
+  const shell = run(`${customProject} printf '[Content]\\nWithNetwork=yes\\n' >>mkosi.conf\n${imgtool} shell`);
+  expectError(shell, 6, "running a container needs root");
+  // It has built the image before, as root of the namespace.
+  expect(existsSync(folder.join("home/thing/usr/bin/hello"))).toBe(true);
+  expect(shell.stderr.match(/WithNetwork= belongs into \[Build\]/g)).toHaveLength(1);
+  const build = run(`${imgtool} build --force`);
+  expect(build.stderr.match(/WithNetwork= belongs into \[Build\]/g)).toHaveLength(1);
+});
+
 test("user namespaces that are switched off are named", system, (context) => {
   need(context);
   using folder = temporaryFolder();

@@ -30,6 +30,7 @@ import { clampTimes } from "./steps/clamp-times.ts";
 import { cleanTree } from "./steps/clean.ts";
 import { copyTrees } from "./steps/copy-trees.ts";
 import { writeExtensionRelease } from "./steps/extension-release.ts";
+import { makeHardwareDatabase } from "./steps/hardware-database.ts";
 import { packImage } from "./steps/pack.ts";
 import { beginPartitions } from "./steps/pack-disk.ts";
 import { makeBase, runSyncScripts } from "./steps/package-tree.ts";
@@ -42,7 +43,7 @@ import { applySettings, setMachineId, writeImageIdentity } from "./steps/setting
 import { copyNspawnSettings, takeBills, writeChecksums, writeManifest } from "./steps/side-files.ts";
 import { splitArtifacts } from "./steps/split.ts";
 import { configureSsh } from "./steps/ssh.ts";
-import { applyDeclarations, makeHardwareDatabase } from "./steps/system-setup.ts";
+import { applyDeclarations } from "./steps/system-setup.ts";
 import { abandonedWorkspaces, makeWorkspace } from "./workspace.ts";
 
 export interface BuildOptions {

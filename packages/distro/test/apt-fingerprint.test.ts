@@ -1,9 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { silentProgress } from "@imgtool/core";
 import { distributionFor, type InstallOptions } from "@imgtool/distro";
 import { needPrograms, temporaryFolder } from "@imgtool/testkit";
 import { makeSigningKey, serveFolder, type TestPackage } from "@imgtool/testkit/repositories";
 import { expect, test } from "vitest";
+import { AptRoot } from "../src/apt.ts";
+import { ubuntu } from "../src/debian.ts";
 import { place } from "./contract.ts";
 import { makeDebRepository } from "./deb-repository.ts";
 
@@ -64,5 +67,44 @@ test(
     const second = await ask(["tool"], ["other"]);
     expect(second[0]).not.toBe(first[0]);
     expect(second[1]).toBe(first[1]);
+  },
+);
+
+test(
+  "the cache of all packages is made by what chooses from them, not by reading the lists",
+  { tags: ["system"], timeout: seconds },
+  async (context) => {
+    needPrograms(context, "apt-get", "gpg", "dpkg-deb", "apt-ftparchive");
+    using folder = temporaryFolder();
+    const key = makeSigningKey(folder.join("key"));
+    const mirror = folder.join("mirror");
+    const common: Omit<TestPackage, "name"> = { version: "1", depends: [], provides: [], files: {} };
+    const packages = [
+      { ...common, name: "tool", depends: ["library"] },
+      { ...common, name: "library" },
+    ];
+    const scratch = folder.join("scratch");
+    await makeDebRepository({ folder: mirror, suite: "noble", packages, key, scratch, essential: false });
+    const apt = new AptRoot({
+      family: ubuntu,
+      release: "noble",
+      architecture: "amd64",
+      root: folder.join("apt"),
+      repositories: [{ uri: `file://${mirror}`, suite: "noble", components: ["main"], signedBy: key.binary }],
+      keyCheck: true,
+      withRecommends: false,
+      hostConfiguration: [],
+      isSnapshot: false,
+      packageCache: undefined,
+      progress: silentProgress,
+      signal: undefined,
+    });
+    await apt.create();
+    await apt.update();
+    const cache = join(apt.cache, "pkgcache.bin");
+    expect(existsSync(cache)).toBe(false);
+    const { files } = await apt.plan(["tool"]);
+    expect(files.map(({ file }) => file).sort()).toEqual(["library_1-1_all.deb", "tool_1-1_all.deb"]);
+    expect(existsSync(cache)).toBe(true);
   },
 );

@@ -2,15 +2,18 @@
  * `imgtool build`: from a project directory to an image.
  * @module
  */
+import { resolve } from "node:path";
 import type { BuildImagesOptions } from "@imgtool/builder";
 import { errorMessage, formatSize } from "@imgtool/core";
 import type { Command } from "commander";
 import { becomeRoot } from "../become-root.ts";
+import { keepHistory } from "../history.ts";
 import { projectCommand, requireProject } from "../project.ts";
 import type { Reporter } from "../report/reporter.ts";
 import { runVerb } from "../verb.ts";
 
 interface BuildOptions {
+  readonly directory: string;
   readonly force?: boolean;
   readonly debugShell?: boolean;
   readonly debug?: boolean;
@@ -33,7 +36,7 @@ export function command(): Command {
   return build.action(() =>
     runVerb(build, async ({ reporter, signal }) => {
       await becomeRoot();
-      const { config, images } = await requireProject(project, reporter, signal);
+      const { config, settings, images } = await requireProject(project, reporter, signal);
       const builder = await import("@imgtool/builder");
       const record = await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
         builder.buildImages(images, {
@@ -44,6 +47,7 @@ export function command(): Command {
           ...(build.opts<BuildOptions>().debugShell === true ? { onScriptFailure: debugShell(reporter) } : {}),
         }),
       );
+      await keepHistory(resolve(build.opts<BuildOptions>().directory), settings);
       const lines = record.artifacts.map(
         ({ path, size, rootHash }) =>
           `${config.outputDirectory}/${path}  ${formatSize(size)}${rootHash === undefined ? "" : `  root hash ${rootHash}`}`,

@@ -11,7 +11,7 @@ import { type Command, Option } from "commander";
 import { becomeRootIfPossible } from "../become-root.ts";
 import { addTransferOptions, networkAccess, type NetworkOptions } from "../chunk-options.ts";
 import { yesNo } from "../parse.ts";
-import { projectCommand, requireProject } from "../project.ts";
+import { projectCommand, requireBuiltProject } from "../project.ts";
 import { runVerb } from "../verb.ts";
 
 interface PublishVerbOptions extends NetworkOptions {
@@ -38,7 +38,7 @@ export function command(): Command {
     runVerb(publish, async ({ reporter, signal }) => {
       // An image that is a directory has the owners and the secrets of the namespace that it was built in.
       await becomeRootIfPossible();
-      const { config, publish: own } = await requireProject(project, reporter, signal);
+      const { config, publish: own } = await requireBuiltProject(project, reporter, signal);
       const builder = await import("@imgtool/builder");
       const publisher = await import("@imgtool/publish");
       const recordPath = builder.buildRecordPath(config);

@@ -13,6 +13,7 @@ import type { BuildContext } from "../context.ts";
 import { compressFile } from "../steps/compress.ts";
 import { packCpio } from "../steps/pack-cpio.ts";
 import { walkTree } from "../tree-walk.ts";
+import { baseFolder, runDepmod } from "./depmod.ts";
 import { initrdEpoch } from "./initrd.ts";
 import { keepModules, keptModules } from "./kept-modules.ts";
 import { findKernels, type Kernel } from "./kernels.ts";
@@ -26,18 +27,18 @@ const microcode = /^(?:amd|intel)-ucode(?:\/|$)/;
  * out, and, with that or FirmwareFiles=, the firmware that neither the others need nor that setting keeps.
  */
 export async function filterModules(context: BuildContext): Promise<void> {
-  const { tree, config, signal } = context;
+  const { tree, config } = context;
   // The modules of what an addon adds to are in order already.
   if (config.format === "addon") return;
   const kernels = await findKernels(tree);
   const required = new Set<string>();
   for (const { version, image } of kernels) {
     await checkModulesFolder(tree, version, image);
-    await runDepmod(tree, version, signal);
+    const folder = await modulesFolder(tree, version);
+    await runDepmod(context, version, folder, "all");
     if (config.kernelModules.length === 0 && config.firmwareFiles.length === 0) continue;
     const { modules, firmware } = await requiredFiles(context, version, config.kernelModules);
     for (const path of firmware) required.add(path);
-    const folder = await modulesFolder(tree, version);
     const keep = new Set(modules);
     let removed = 0;
     for (const path of await listModules(folder)) {
@@ -45,7 +46,7 @@ export async function filterModules(context: BuildContext): Promise<void> {
       await rm(join(folder, path));
       removed++;
     }
-    if (removed > 0) await runDepmod(tree, version, signal);
+    if (removed > 0) await runDepmod(context, version, folder, "chosen");
   }
   if (kernels.length === 0 || (config.kernelModules.length === 0 && config.firmwareFiles.length === 0)) return;
   const there = await listFirmware(tree);
@@ -180,15 +181,6 @@ async function checkModulesFolder(tree: string, version: string, image: string):
     hint: `move ${dirname(place)} to /usr/lib/modules/${version}, or take the kernel that belongs to its modules`,
     data: { version, kernel: place, expected: `/usr/lib/modules/${version}` },
   });
-}
-
-async function runDepmod(tree: string, version: string, signal: AbortSignal | undefined): Promise<void> {
-  await runTool("depmod", ["--all", "--basedir", baseFolder(tree, version), version], { signal });
-}
-
-/** kmod looks in /lib/modules, which a tree that no distribution made need not have as a link. */
-function baseFolder(tree: string, version: string): string {
-  return existsSync(join(tree, "lib/modules", version)) ? tree : join(tree, "usr");
 }
 
 async function modulesFolder(tree: string, version: string): Promise<string> {

@@ -17,7 +17,7 @@ export type Inputs = Readonly<Record<string, string>>;
 export const archivePackages = "the packages of the archive";
 
 /** Raised when a cached tree of an older imgtool would not be what this one makes. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 
 /**
  * The inputs of a tree up to its prepare scripts.
@@ -60,24 +60,25 @@ export async function treeInputs(
   const tools = toolsTreePath(config);
   if (tools !== undefined) inputs["the packages of the tools tree"] = await toolsIdentity(tools, signal);
   const sources = config.prepareScripts.length === 0 ? [] : config.buildSources;
-  const latest = config.sourceDateEpoch * 1000;
+  // Later times become the image's own at the end.
+  const imageTime = config.sourceDateEpoch * 1000;
   const trees = [
-    ...config.baseTrees.map((source) => ({ source, target: "/", latest })),
+    ...config.baseTrees.map((source) => ({ source, target: "/", latest: imageTime })),
     // Programs read these, and nothing of them gets into the tree: their times say nothing.
     ...config.sandboxTrees.map((tree) => ({ ...tree, latest: 0 })),
-    ...config.skeletonTrees.map((tree) => ({ ...tree, latest })),
+    ...config.skeletonTrees.map((tree) => ({ ...tree, latest: imageTime })),
   ].map((tree) => ({ ...tree, leftOut: madeByBuilds(config) }));
   for (const tree of sources)
-    trees.push({ ...tree, latest, leftOut: await unseenByScripts(config, tree.source, signal) });
-  for (const { source, target, latest: limit, leftOut } of trees)
+    trees.push({ ...tree, latest: imageTime, leftOut: await unseenByScripts(config, tree.source, signal) });
+  for (const { source, target, latest, leftOut } of trees)
     inputs[`${relative(config.directory, source) || "the project's files"} at ${target}`] = await digestPath(
       source,
       signal,
       leftOut,
-      limit,
+      latest,
     );
   for (const path of config.prepareScripts)
-    inputs[relative(config.directory, path)] = await digestPath(path, signal, () => false, latest);
+    inputs[relative(config.directory, path)] = await digestPath(path, signal, () => false, imageTime);
   return inputs;
 }
 

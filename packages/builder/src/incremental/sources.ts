@@ -8,7 +8,7 @@ import { ignoredPaths, isWithin } from "../git-files.ts";
 import { mergedChecksums, mergedSignature } from "../merged-checksums.ts";
 import { allOutputNames } from "../outputs.ts";
 
-/** A function that says whether a path is a build's output or cache, or git's own. */
+/** A function that says whether a path is a build's output, cache or history, or git's own. */
 export function madeByBuilds(config: ImageConfig): (path: string) => boolean {
   const { directory, outputDirectory, cacheDirectory, packageCacheDirectory, buildDirectory, workspaceDirectory } =
     config;
@@ -19,6 +19,8 @@ export function madeByBuilds(config: ImageConfig): (path: string) => boolean {
     buildDirectory,
     workspaceDirectory,
     join(directory, ".git"),
+    // History=.
+    join(directory, ".mkosi-private"),
     ...[...allOutputNames(config), mergedChecksums, mergedSignature].map((name) => join(outputDirectory, name)),
   ].filter((path) => path !== undefined);
   const workspace = join(outputDirectory, `.${config.output}.build-`);

@@ -3,13 +3,11 @@
  * over the network, or updates a partition at a time, takes them from there.
  * @module
  */
-import { createReadStream, createWriteStream } from "node:fs";
-import { copyFile, cp, mkdir, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { measureUki } from "@imgtool/boot";
 import { copyRanges } from "@imgtool/disk";
-import { pathExists } from "@imgtool/host";
+import { pathExists, readPieces } from "@imgtool/host";
 import { describeFile, describeFolder } from "../artifacts.ts";
 import { packModules } from "../boot/modules.ts";
 import type { BuildContext } from "../context.ts";
@@ -94,6 +92,6 @@ async function osRelease(tree: string): Promise<string | undefined> {
 }
 
 async function concatenate(sources: readonly string[], target: string): Promise<void> {
-  for (const [index, source] of sources.entries())
-    await pipeline(createReadStream(source), createWriteStream(target, { flags: index === 0 ? "wx" : "a" }));
+  await using output = await open(target, "wx");
+  for (const source of sources) for await (const piece of readPieces(source)) await output.writeFile(piece);
 }

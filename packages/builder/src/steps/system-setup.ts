@@ -1,7 +1,7 @@
 /**
  * What systemd's own programs make of an image's declarations: users of sysusers.d(5), files of
- * tmpfiles.d(5), units enabled by systemd.preset(5), the hardware database. They are the image's own
- * programs, run in it: those of this machine may be older than the declarations.
+ * tmpfiles.d(5), units enabled by systemd.preset(5). They are the image's own programs, run in it: those of this
+ * machine may be older than the declarations.
  * @module
  */
 import { lstat } from "node:fs/promises";
@@ -12,9 +12,9 @@ import { pathExists } from "@imgtool/host";
 import { resolveInTree, runInTree } from "@imgtool/sandbox";
 import type { BuildContext } from "../context.ts";
 import { isExtension } from "../formats.ts";
-import { removeTreePath, writeTreeFile } from "../tree-file.ts";
+import { writeTreeFile } from "../tree-file.ts";
 
-interface Program {
+export interface Program {
   readonly label: string;
   readonly name: string;
   readonly args: readonly string[];
@@ -40,14 +40,8 @@ const declarations: readonly Program[] = [
   { label: "apply presets", name: "systemctl", args: ["--global", "preset-all"] },
 ];
 
-const hardwareDatabase: Program = {
-  label: "make the hardware database",
-  name: "systemd-hwdb",
-  args: ["--usr", "--strict", "update"],
-};
-
 /** Whether the tree is a system of its own, which extensions and additions to others are not. */
-function isSystem({ overlay, format }: ImageConfig): boolean {
+export function isSystem({ overlay, format }: ImageConfig): boolean {
   return !overlay && !isExtension(format) && format !== "addon";
 }
 
@@ -68,15 +62,8 @@ async function isNewerThanSystemd({ tree, config }: BuildContext): Promise<boole
   return systemd !== undefined && config.sourceDateEpoch * 1000 > systemd.mtimeMs;
 }
 
-/** Compiles the hardware database, which files of the project may have added to. */
-export async function makeHardwareDatabase(context: BuildContext): Promise<void> {
-  const { tree, config } = context;
-  if (!isSystem(config) || !(await hasFile(tree, "usr/lib/udev/hwdb.d"))) return;
-  if (await runProgram(context, hardwareDatabase)) await removeTreePath(tree, "etc/udev/hwdb.bin");
-}
-
 /** Runs a program where the image has it; returns whether it ran. */
-async function runProgram({ tree, config, progress, signal }: BuildContext, program: Program): Promise<boolean> {
+export async function runProgram({ tree, config, progress, signal }: BuildContext, program: Program): Promise<boolean> {
   const { label, name, args, env, success } = program;
   if (!(await hasFile(tree, `usr/bin/${name}`))) return false;
   using task = progress.start({ label });
@@ -98,6 +85,7 @@ async function runProgram({ tree, config, progress, signal }: BuildContext, prog
   return true;
 }
 
-async function hasFile(tree: string, path: string): Promise<boolean> {
+/** Whether the tree has a file or folder, through its own links. */
+export async function hasFile(tree: string, path: string): Promise<boolean> {
   return await pathExists(await resolveInTree(tree, path, { followLast: true }));
 }

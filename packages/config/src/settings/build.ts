@@ -126,7 +126,15 @@ export const buildSettings: readonly SettingDefinition[] = [
     supported: true,
     default: true,
   }),
-  row("History", boolean, "Remember the configuration of the last build", { option: { argument: "BOOL" } }),
+  row(
+    "History",
+    boolean,
+    "Remember the settings of the last build, for shell, boot, vm, burn and publish without --force",
+    {
+      supported: true,
+      option: { argument: "BOOL" },
+    },
+  ),
   row(
     "BuildSources",
     trees({ required: true, directory: true, absolute: false }),
