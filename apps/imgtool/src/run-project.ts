@@ -52,7 +52,7 @@ export async function runnableProject(project: ProjectCommand, context: VerbCont
       if (!(error instanceof NotFoundError)) throw error;
     }
     await becomeRoot(true);
-    const made = await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
+    const made = await builder.withSurroundings(config, { progress: reporter, signal }, async () =>
       builder.buildImages(images, { progress: reporter, signal, force: rebuild }),
     );
     await keepHistory(resolve(directory), settings);

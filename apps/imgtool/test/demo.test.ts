@@ -10,6 +10,11 @@ import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "../../..");
 
+/** Other tests mount beside this one: what the demo leaves shows in a mount namespace of its own. */
+const betweenMounts = `cat /proc/self/mounts >"$0/mounts-before"
+"$@"; code=$?
+cat /proc/self/mounts >"$0/mounts-after"; exit $code`;
+
 interface DemoResults {
   readonly steps: readonly { readonly step: string }[];
   readonly first: {
@@ -23,19 +28,22 @@ interface DemoResults {
 
 test("build, publish, build again, publish, fetch with a seed", { tags: ["system"] }, (context) => {
   needRoot(context);
-  needPrograms(context, "mmdebstrap", "casync", "sgdisk", "e2fsck", "systemd-dissect");
+  needPrograms(context, "unshare", "mmdebstrap", "casync", "sgdisk", "e2fsck", "systemd-dissect");
   using folder = temporaryFolder();
   const output = folder.join("demo");
   const results = folder.join("results.json");
-  const mounts = readFileSync("/proc/self/mounts", "utf8");
   const demo = spawnSync(
-    process.execPath,
-    ["--conditions=@imgtool/source", join(root, "scripts/demo.ts"), `--output=${output}`, `--results=${results}`],
+    "unshare",
+    [
+      ...["--mount", "--propagation=private", "sh", "-c", betweenMounts, folder.path],
+      ...[process.execPath, "--conditions=@imgtool/source", join(root, "scripts/demo.ts")],
+      ...[`--output=${output}`, `--results=${results}`],
+    ],
     { encoding: "utf8", maxBuffer: 64 * 1024 ** 2 },
   );
   expect(demo.status, demo.stderr + demo.stdout).toBe(0);
   expect(demo.stderr).toContain("the fetched image is byte for byte the one that was built");
-  expect(readFileSync("/proc/self/mounts", "utf8")).toBe(mounts);
+  expect(readFileSync(folder.join("mounts-after"), "utf8")).toBe(readFileSync(folder.join("mounts-before"), "utf8"));
 
   const { first, second, fetched } = JSON.parse(readFileSync(results, "utf8")) as DemoResults;
   const [firstImage, secondImage] = [first, second].map(({ artifacts }) =>

@@ -9,6 +9,7 @@ export { runConfigureScripts, type ConfigureOptions } from "./configure.ts";
 export { checkLockable, lock, type LockOptions } from "./lock.ts";
 export { lockPath, type LockedImage } from "./lock-file.ts";
 export { buildRecordPath, outputNames, type OutputNames } from "./outputs.ts";
-export { lockToolsTree, toolsTreeCommand, withToolsTree, type ToolsTreeOptions } from "./tools-tree.ts";
+export { withSurroundings } from "./surroundings.ts";
+export { lockToolsTree, toolsTreeCommand, type ToolsTreeOptions } from "./tools-tree.ts";
 export { readBuildRecord, recordVersion } from "./record.ts";
 export type { Artifact, ArtifactKind, BuildRecord, PartitionRecord } from "./record.ts";

@@ -3,7 +3,7 @@
  * then nothing there has changed; what is replaced is replaced only by something whole.
  * @module
  */
-import { lstat, readlink, rename, rm, symlink } from "node:fs/promises";
+import { chmod, lstat, readlink, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageConfig } from "@imgtool/config";
 import { FormatError, NotFoundError, systemErrorCode } from "@imgtool/core";
@@ -16,9 +16,14 @@ import { readBuildRecord } from "./record.ts";
  * lists go: they are a former build's, and would be taken for this one's.
  */
 export async function publishOutputs(config: ImageConfig, staging: string, names: readonly string[]): Promise<void> {
-  const { outputDirectory } = config;
+  const { outputDirectory, outputMode } = config;
   const { record } = outputNames(config);
-  for (const name of names) if (!(await isFolder(join(staging, name)))) await flush(join(staging, name));
+  for (const name of names) {
+    const path = join(staging, name);
+    if (await isFolder(path)) continue;
+    if (outputMode !== undefined) await chmod(path, outputMode);
+    await flush(path);
+  }
   const former = await recordedOutputs(config);
   // A record that stayed would describe files that are no longer there.
   await rm(join(outputDirectory, record), { force: true });

@@ -97,6 +97,8 @@ const placeSettings = new Set([
   "buildDirectory",
   "packageCacheDirectory",
   "workspaceDirectory",
+  "proxyUrl",
+  "proxyExclude",
 ]);
 
 /** SHA-256 of what the configuration asks for, the same wherever the project lies. */

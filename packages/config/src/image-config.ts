@@ -94,6 +94,8 @@ export interface ImageConfig {
   readonly output: string;
   /** Absolute. */
   readonly outputDirectory: string;
+  /** Access mode of the outputs that are files; undefined: as the umask has it. */
+  readonly outputMode: number | undefined;
   readonly compressOutput: Compression;
   readonly compressLevel: number;
   readonly imageId: string | undefined;
@@ -216,6 +218,12 @@ export interface ImageConfig {
   readonly workspaceDirectory: string | undefined;
   readonly environment: Readonly<Record<string, string>>;
   readonly withNetwork: boolean;
+  /** URL of a proxy for all that is downloaded. */
+  readonly proxyUrl: string | undefined;
+  /** Names of hosts that are reached without it. */
+  readonly proxyExclude: readonly string[];
+  /** Folders in which programs are looked for first. */
+  readonly extraSearchPaths: readonly string[];
   readonly withTests: boolean;
   readonly profiles: readonly string[];
   /** Folders of this machine that scripts see, at absolute paths below their source folder. */

@@ -334,9 +334,13 @@ export function parseUris(text: string): PackageFile[] {
 export async function hostAptConfiguration(signal: AbortSignal | undefined): Promise<string[]> {
   try {
     const dump = await runTool("apt-config", ["dump", "--no-empty", "--format", '%F "%v";%n', "Acquire"], { signal });
-    return dump.stdout
-      .split("\n")
-      .filter((line) => /^Acquire::(?:https?::(?!User-Agent)|Check-|Max-ValidTime|Min-ValidTime)/i.test(line));
+    return (
+      dump.stdout
+        .split("\n")
+        // What the caller or the project names comes before what the machine has.
+        .filter((line) => process.env["http_proxy"] === undefined || !/^Acquire::https?::Proxy\b/i.test(line))
+        .filter((line) => /^Acquire::(?:https?::(?!User-Agent)|Check-|Max-ValidTime|Min-ValidTime)/i.test(line))
+    );
   } catch (error) {
     if (error instanceof ProcessError) return [];
     throw error;
@@ -347,7 +351,7 @@ export async function hostAptConfiguration(signal: AbortSignal | undefined): Pro
 export function proxyEnvironment(): Record<string, string> {
   const result: Record<string, string> = {};
   for (const name of ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"]) {
-    const value = process.env[name];
+    const value = process.env[name] ?? process.env[name.toUpperCase()];
     if (value !== undefined) result[name] = value;
   }
   return result;

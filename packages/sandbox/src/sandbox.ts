@@ -40,6 +40,8 @@ export interface SandboxOptions {
   readonly binds?: readonly Bind[];
   /** Further helpers by name, as shell scripts, for a script beside the tree. */
   readonly helpers?: Readonly<Record<string, string>>;
+  /** Folders of this machine with programs that a script beside the tree finds before others. */
+  readonly searchPaths?: readonly string[];
   /** The whole environment besides PATH, HOME, LC_ALL and TZ; and $container in the image. */
   readonly env?: Readonly<Record<string, string>>;
   /** Default false. */
@@ -84,6 +86,7 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
   const absent = tree === undefined ? [] : await absentIn(tree, mountPoints);
   const workdir = options.workdir ?? "/work";
   const network = options.network === true;
+  const searchPaths = inside ? [] : (options.searchPaths ?? []);
   const resolver = inside && tree !== undefined && network ? await findResolver(tree) : undefined;
   const helpers = await mkdtemp(join(tmpdir(), "imgtool-helpers-"));
   const tail: string[] = [];
@@ -108,6 +111,7 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
       ...(network ? [] : ["--unshare-net"]),
       ...root,
       ...(resolver === undefined ? [] : ["--ro-bind-try", "/etc/resolv.conf", resolver.target]),
+      ...searchPaths.flatMap((path) => ["--ro-bind-try", path, path]),
       "--tmpfs",
       "/work",
       ...(options.binds ?? []).flatMap((bind) => [
@@ -126,7 +130,7 @@ export async function runInSandbox(options: SandboxOptions): Promise<void> {
     ];
     const env = {
       HOME: "/root",
-      PATH: inside ? systemPath : `${helperFolder}:${systemPath}`,
+      PATH: inside ? systemPath : [helperFolder, ...searchPaths, systemPath].join(":"),
       ...options.env,
       ...(inside ? insideEnvironment : {}),
     };

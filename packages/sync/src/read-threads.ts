@@ -48,7 +48,7 @@ export interface WantedChunks {
   readonly at: (position: number) => number;
 }
 
-export interface ReadTarget extends PlacerOptions {
+interface ReadTarget extends PlacerOptions {
   /** Position among the plan's `firsts` of the wanted chunk k. */
   readonly positionOf: (k: number) => number;
 }

@@ -38,7 +38,7 @@ export function command(): Command {
       await becomeRoot();
       const { config, settings, images } = await requireProject(project, reporter, signal);
       const builder = await import("@imgtool/builder");
-      const record = await builder.withToolsTree(config, { progress: reporter, signal }, async () =>
+      const record = await builder.withSurroundings(config, { progress: reporter, signal }, async () =>
         builder.buildImages(images, {
           progress: reporter,
           signal,

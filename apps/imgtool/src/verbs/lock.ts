@@ -30,7 +30,7 @@ export function command(): Command {
         return made;
       };
       // The programs that choose packages for a build.
-      const locked = lockable.length === 0 ? [] : await builder.withToolsTree(config, options, lockImages);
+      const locked = lockable.length === 0 ? [] : await builder.withSurroundings(config, options, lockImages);
       const count = (of: (image: LockedImage) => readonly unknown[]): number =>
         locked.reduce((sum, image) => sum + of(image).length, 0);
       const counts = {

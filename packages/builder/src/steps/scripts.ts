@@ -8,6 +8,7 @@ import type { ImageConfig, SettingValue } from "@imgtool/config";
 import type { Progress } from "@imgtool/core";
 import type { Distribution, ScriptTools } from "@imgtool/distro";
 import { buildroot, runInSandbox, type Bind, type Overlay, type SandboxOptions } from "@imgtool/sandbox";
+import { proxyVariables } from "../proxy.ts";
 import { emptyFolder } from "./overlays.ts";
 import { scriptPoint, type ScriptPoint, type ScriptPointName } from "./script-points.ts";
 import { sourceMounts } from "./source-mounts.ts";
@@ -72,6 +73,7 @@ export async function runScripts(
         inside,
         network: point.network === "always" || (point.network === "setting" && config.withNetwork),
         workdir: "/work/src",
+        searchPaths: config.extraSearchPaths,
         env: scriptEnvironment(point, run, options, inside),
         binds: inside || tools === undefined ? binds : [...binds, ...tools.mounts],
         ...(tools === undefined ? {} : { helpers: tools.programs }),
@@ -157,6 +159,7 @@ function scriptEnvironment(
   };
   const builds = point.builds !== "no" && config.buildDirectory !== undefined;
   return {
+    ...proxyVariables(config),
     ...config.environment,
     ARCHITECTURE: config.architecture,
     DISTRIBUTION: config.distribution,

@@ -66,6 +66,7 @@ export const buildSettings: readonly SettingDefinition[] = [
   }),
   row("ExtraSearchPaths", paths({ exclude: ["/usr"] }), "Folders to look for programs in first", {
     ...universal,
+    supported: true,
     option: { long: "extra-search-path", argument: "PATH" },
   }),
   row(
@@ -194,10 +195,12 @@ export const buildSettings: readonly SettingDefinition[] = [
     ...universal,
     default: ({ environment }) =>
       proxyVariables.map((name) => environment[name]).find((value) => value !== undefined) ?? null,
+    supported: true,
     option: { argument: "URL" },
   }),
   row("ProxyExclude", texts("host names"), "Hosts that are reached without the proxy", {
     ...universal,
+    supported: true,
     option: { argument: "HOST" },
   }),
   row("ProxyPeerCertificate", path(), "Certificates that the proxy is verified with", {
