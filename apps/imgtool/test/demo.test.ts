@@ -35,9 +35,17 @@ test("build, publish, build again, publish, fetch with a seed", { tags: ["system
   const demo = spawnSync(
     "unshare",
     [
-      ...["--mount", "--propagation=private", "sh", "-c", betweenMounts, folder.path],
-      ...[process.execPath, "--conditions=@imgtool/source", join(root, "scripts/demo.ts")],
-      ...[`--output=${output}`, `--results=${results}`],
+      "--mount",
+      "--propagation=private",
+      "sh",
+      "-c",
+      betweenMounts,
+      folder.path,
+      process.execPath,
+      "--conditions=@imgtool/source",
+      join(root, "scripts/demo.ts"),
+      `--output=${output}`,
+      `--results=${results}`,
     ],
     { encoding: "utf8", maxBuffer: 64 * 1024 ** 2 },
   );
