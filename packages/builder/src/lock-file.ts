@@ -8,6 +8,7 @@ import type { ImageConfig } from "@imgtool/config";
 import { ConfigError, errorMessage, FormatError, systemErrorCode } from "@imgtool/core";
 import { notInstalled, type InstalledPackage, type LockedPackage } from "@imgtool/distro";
 import { makeAtomically } from "@imgtool/host";
+import { imageKey } from "./image-key.ts";
 import { digestText } from "./incremental/digests.ts";
 
 /** Counts up when a reader of the older form could misread the newer. */
@@ -36,15 +37,10 @@ export function lockPath({ directory }: ImageConfig): string {
   return join(directory, "imgtool.lock");
 }
 
-/** One image of a project keeps its place in the lock whatever its version. */
-function keyOf({ imageId, output }: ImageConfig): string {
-  return imageId ?? output;
-}
-
 /** Writes the image into the lock; other images in it stay as they are. */
 export async function writeLockedImage(config: ImageConfig, image: LockedImage): Promise<void> {
   const former = await readLockFile(config);
-  const images = Object.entries({ ...former?.images, [keyOf(config)]: image });
+  const images = Object.entries({ ...former?.images, [imageKey(config)]: image });
   const sorted = Object.fromEntries(images.sort(([a], [b]) => (a < b ? -1 : 1)));
   const text = `${JSON.stringify({ lockVersion, images: sorted }, undefined, 2)}\n`;
   await makeAtomically(lockPath(config), async (temporary) => await writeFile(temporary, text));
@@ -57,16 +53,16 @@ export async function writeLockedImage(config: ImageConfig, image: LockedImage):
 export async function lockedImage(config: ImageConfig): Promise<LockedImage | undefined> {
   const file = await readLockFile(config);
   if (file === undefined || config.distribution === "custom") return undefined;
-  const image = file.images[keyOf(config)];
+  const image = file.images[imageKey(config)];
   const { distribution, release, architecture } = config;
   const isSame =
     image?.distribution === distribution && image.release === release && image.architecture === architecture;
   if (image === undefined || !isSame) {
     const what = image === undefined ? "does not have" : "has another release or architecture of";
-    throw new ConfigError(`${lockPath(config)} ${what} the image ${keyOf(config)}`, {
+    throw new ConfigError(`${lockPath(config)} ${what} the image ${imageKey(config)}`, {
       code: "lock-stale",
       hint: "lock it with imgtool lock",
-      data: { file: lockPath(config), image: keyOf(config) },
+      data: { file: lockPath(config), image: imageKey(config) },
     });
   }
   return image;
@@ -109,7 +105,7 @@ export function refuseUnlocked(found: readonly InstalledPackage[], expected: rea
 
 /** SHA-256 of what is locked of an image, whatever is locked of others; undefined where nothing is. */
 export async function lockDigest(config: ImageConfig): Promise<string | undefined> {
-  const image = (await readLockFile(config))?.images[keyOf(config)];
+  const image = (await readLockFile(config))?.images[imageKey(config)];
   return image === undefined ? undefined : digestText(JSON.stringify(image));
 }
 

@@ -103,6 +103,7 @@ export function testConfig(directory: string, changes: Partial<ImageConfig> = {}
     packageCacheDirectory: undefined,
     workspaceDirectory: undefined,
     environment: {},
+    subImage: undefined,
     withNetwork: false,
     proxyUrl: undefined,
     proxyExclude: [],

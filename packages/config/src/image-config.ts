@@ -56,6 +56,8 @@ export interface ToolsTreeConfig {
 export interface ImageConfig {
   /** The project directory, absolute. */
   readonly directory: string;
+  /** Name of the image among mkosi.images/; undefined for the project's main one. */
+  readonly subImage: string | undefined;
   /** Every configuration file that was read, absolute, in order. */
   readonly files: readonly string[];
 

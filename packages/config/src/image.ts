@@ -156,6 +156,7 @@ export function imageConfig(state: State, defaultSourceDateEpoch: number | undef
 
   return {
     directory: state.directory,
+    subImage: state.image,
     files: [...state.read],
     distribution: text("Distribution") ?? "debian",
     release: text("Release") ?? "",

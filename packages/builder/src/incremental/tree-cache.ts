@@ -10,6 +10,7 @@ import type { ImageConfig } from "@imgtool/config";
 import { FormatError, NotFoundError, systemErrorCode, type Progress } from "@imgtool/core";
 import type { InstalledPackage, Repository } from "@imgtool/distro";
 import { AT_FDCWD, setMtime } from "@imgtool/host";
+import { imageKey } from "../image-key.ts";
 import { copyTreeRoot, makeTreeRoot, replaceTreeRoot } from "../subvolumes.ts";
 import { readTreeFile, writeTreeFile } from "../tree-file.ts";
 import { walkTree } from "../tree-walk.ts";
@@ -35,21 +36,13 @@ export interface TreeCacheOptions {
 }
 
 /** Where the cached things of an image are. */
-export function cacheFolder({
-  cacheDirectory,
-  directory,
-  output,
-  imageId,
-  distribution,
-  release,
-  architecture,
-}: ImageConfig): string {
-  // Without the version: another one of the same image has mostly the same packages.
-  const name = imageId ?? output;
+export function cacheFolder(config: ImageConfig): string {
+  const { cacheDirectory, directory, distribution, release, architecture } = config;
   return join(
     cacheDirectory ?? join(directory, "mkosi.cache"),
     "incremental",
-    `${name}~${distribution}~${release}~${architecture}`,
+    // Another version of the same image has mostly the same packages.
+    `${imageKey(config)}~${distribution}~${release}~${architecture}`,
   );
 }
 
