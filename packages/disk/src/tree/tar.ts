@@ -19,8 +19,6 @@ const typeFlags: Readonly<Record<Exclude<NodeKind, "socket">, string>> = {
 const kept = /^(?:user|trusted|security)\./;
 /** Bytes of what the archive is handed on in. */
 const pieceSize = 256 * 1024;
-/** Holds what was read last of a file. */
-const scratch = Buffer.alloc(pieceSize);
 
 /**
  * The bytes of the archive, piece by piece. Sockets have no place in an archive and are left out.
@@ -45,6 +43,8 @@ export function* tarStream(root: TreeNode): Generator<Buffer> {
 
 /** What the archive consists of; each part is good until the next one. */
 function* parts(root: TreeNode): Generator<Buffer> {
+  // Of this archive alone: another may be made while this one waits for its reader.
+  const scratch = Buffer.alloc(pieceSize);
   const paths = new Map<TreeNode, Buffer>();
   for (const { node, path, again } of walk(root)) {
     if (node.kind === "socket") continue;
@@ -56,12 +56,14 @@ function* parts(root: TreeNode): Generator<Buffer> {
     }
     if (node.links > 1) paths.set(node, path);
     yield* header(node, name, typeFlags[node.kind], node.size, node.target);
-    if (node.kind === "file" && node.source !== undefined && node.size > 0) yield* content(node.source, node.size);
+    if (node.kind === "file" && node.source !== undefined && node.size > 0)
+      yield* content(node.source, node.size, scratch);
   }
   yield Buffer.alloc(1024);
 }
 
-function* content(path: Buffer, size: number): Generator<Buffer> {
+/** @param scratch holds what was read last */
+function* content(path: Buffer, size: number, scratch: Buffer): Generator<Buffer> {
   const file = openContent(path);
   try {
     for (let offset = 0; offset < size; offset += pieceSize) {
