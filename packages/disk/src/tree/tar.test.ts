@@ -4,11 +4,14 @@ import { expect, test } from "vitest";
 import { scanTree } from "./scan.ts";
 import { tarStream } from "./tar.ts";
 
+function content(name: string, file: string): Buffer {
+  return randomBytes(700_001, `${name} ${file}`);
+}
+
 test("two archives that are made at the same time have their own files, as tar reads them", async () => {
   using folder = temporaryFolder();
   const names = ["a", "b"];
   const streams: Generator<Buffer>[] = [];
-  const content = (name: string, file: string): Buffer => randomBytes(700_001, `${name} ${file}`);
   for (const name of names) {
     mkdirSync(folder.join(name));
     mkdirSync(folder.join(`${name}.out`));
