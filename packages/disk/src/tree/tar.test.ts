@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { scanTree } from "./scan.ts";
 import { tarStream } from "./tar.ts";
 
-function content(name: string, file: string): Buffer {
+function content(name: string, file: string): Uint8Array {
   return randomBytes(700_001, `${name} ${file}`);
 }
 
